@@ -1,0 +1,22 @@
+//! The arithmetic: one file a kernel, portable Rust.
+//!
+//! `forward` computes activations, `gradient` error tensors, `update` changes trainable state.
+//! A kernel's file holds the descriptor's `run` method, which resolves its slots, and the loops.
+
+mod forward;
+mod gradient;
+mod mask;
+mod update;
+mod weights;
+mod window;
+
+/// Index of the greatest value, the first of equals; 0 of nothing.
+pub fn argmax<T: PartialOrd + Copy>(values: &[T]) -> u16 {
+    let mut best = 0;
+    for (i, v) in values.iter().enumerate() {
+        if values.get(best).is_some_and(|b| v > b) {
+            best = i;
+        }
+    }
+    best as u16
+}

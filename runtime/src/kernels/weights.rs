@@ -1,0 +1,98 @@
+//! Rows of a weight matrix: frozen ones as they lie in flash, trained channels laid over them.
+
+use crate::arena::Arena;
+use crate::machine::{part, typed};
+use crate::program::op::{Precision, Weights};
+use crate::Fault;
+
+/// The weight that a residual latent `m` (8.8) stands for: `(m + 128) >> 8`.
+#[inline]
+pub fn effective(m: i16) -> i8 {
+    ((m as i32 + 128) >> 8).min(127) as i8
+}
+
+/// A weight matrix ready to be read row by row.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'m> {
+    frozen: &'m [i8],
+    latent: Latent<'m>,
+    selected: &'m [u16],
+    taps: usize,
+    channels: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Latent<'m> {
+    None,
+    Residual(&'m [i16]),
+    Stochastic(&'m [i8]),
+}
+
+impl<'m> Rows<'m> {
+    /// Resolves the slots of `weights`.
+    ///
+    /// # Errors
+    /// A [`Fault`] where a slot does not fit its memory or the matrix's shape.
+    pub fn new(
+        weights: &Weights,
+        constants: &'m [u8],
+        state: &'m Arena<'_>,
+    ) -> Result<Self, Fault> {
+        let (rows, taps) = (weights.rows as usize, weights.taps as usize);
+        let channels = weights.channels as usize;
+        let frozen: &[i8] = typed(part(constants, weights.frozen)?)?;
+        let selected: &[u16] = typed(part(constants, weights.selected)?)?;
+        let latent = if weights.latent.is_empty() {
+            Latent::None
+        } else {
+            let bytes = part(state.bytes(), weights.latent)?;
+            if bytes.len() != rows * taps * selected.len() * weights.precision.bytes() {
+                return Err(Fault::Size);
+            }
+            match weights.precision {
+                Precision::Residual => Latent::Residual(typed(bytes)?),
+                Precision::Stochastic => Latent::Stochastic(typed(bytes)?),
+            }
+        };
+        if frozen.len() != rows * taps * channels
+            || selected.iter().any(|&c| c as usize >= channels)
+        {
+            return Err(Fault::Size);
+        }
+        Ok(Rows { frozen, latent, selected, taps, channels })
+    }
+
+    /// Row `index`: the frozen row itself, or an assembled copy in `buffer`, which holds
+    /// `taps * channels` bytes where weights are trained.
+    #[inline]
+    pub fn row<'b>(&self, index: usize, buffer: &'b mut [i8]) -> &'b [i8]
+    where
+        'm: 'b,
+    {
+        let length = self.taps * self.channels;
+        let frozen = &self.frozen[index * length..(index + 1) * length];
+        if matches!(self.latent, Latent::None) {
+            return frozen;
+        }
+        let buffer = &mut buffer[..length];
+        buffer.copy_from_slice(frozen);
+        let trained = self.selected.len();
+        for (tap, weights) in buffer.chunks_exact_mut(self.channels).enumerate() {
+            let at = (index * self.taps + tap) * trained;
+            match self.latent {
+                Latent::None => {}
+                Latent::Residual(latent) => {
+                    for (&c, &m) in self.selected.iter().zip(&latent[at..at + trained]) {
+                        weights[c as usize] = effective(m);
+                    }
+                }
+                Latent::Stochastic(latent) => {
+                    for (&c, &w) in self.selected.iter().zip(&latent[at..at + trained]) {
+                        weights[c as usize] = w;
+                    }
+                }
+            }
+        }
+        buffer
+    }
+}

@@ -1,0 +1,69 @@
+//! int8 training kernels for microcontrollers: what runs on the device, on the desktop and in an
+//! emulator alike.
+//!
+//! A [`program::Program`] is a list of [`program::op::Op`]s over three memories: constants
+//! (flash), state (trained weights, biases and error scales, kept between steps) and an arena
+//! (tensors of one step, at offsets that the compiler planned). [`Interpreter`] walks the list;
+//! emitted code calls the same ops one after the other. Both give the same bytes.
+//!
+//! Invariants: nothing allocates; nothing panics on a program that [`program::verify`] accepts;
+//! inner loops are integer; float is IEEE f32, and only once a tensor, a row or a step.
+#![cfg_attr(not(test), no_std)]
+
+pub mod arena;
+pub mod error_scale;
+pub mod fixed;
+pub mod hash;
+mod interpreter;
+pub mod kernels;
+mod machine;
+pub mod program;
+pub mod schedule;
+
+pub use interpreter::Interpreter;
+pub use machine::{Fault, Machine, Step};
+pub use program::{Access, Memory, Slot};
+
+/// What one training step reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct StepReport {
+    /// Loss of this sample, before the update.
+    pub loss: f32,
+    /// Class predicted before the update.
+    pub class: u16,
+}
+
+/// A network that learns: the interpreter over a program, or an emitted one.
+pub trait Trainer {
+    /// What the program is and needs.
+    fn header(&self) -> &program::Header;
+
+    /// Puts trainable state back to what the compiler gave it.
+    ///
+    /// # Errors
+    /// A [`Fault`] only if the program was not verified.
+    fn reset(&mut self) -> Result<(), Fault>;
+
+    /// Where to put a sample, int8 NHWC. A step overwrites it: fill it before each call.
+    fn input(&mut self) -> &mut [i8];
+
+    /// Runs forward and returns the predicted class.
+    ///
+    /// # Errors
+    /// A [`Fault`] only if the program was not verified.
+    fn infer(&mut self) -> Result<u16, Fault>;
+
+    /// Runs forward and backward on the sample and updates what is trained, at `rate` in real
+    /// units.
+    ///
+    /// # Errors
+    /// [`Fault::Label`] for a label that is no class, before anything is changed.
+    fn train(&mut self, label: u16, rate: f32) -> Result<StepReport, Fault>;
+
+    /// Trainable state: all that a checkpoint must hold.
+    fn state(&self) -> &[u8];
+
+    /// Trainable state, to be restored.
+    fn state_mut(&mut self) -> &mut [u8];
+}

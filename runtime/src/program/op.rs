@@ -1,0 +1,610 @@
+//! What one step of a program does: plain descriptors that carry everything a kernel needs.
+//!
+//! Every descriptor has a `run` method (beside its kernel, under `crate::kernels`) and a `visit`
+//! method that shows each memory slot with the way it is used. Planner, checker, verifier and
+//! simulator learn what an op touches from `visit` alone.
+//!
+//! Conventions shared by all ops:
+//! * activations are NHWC with batch 1, int8; convolution weights `[O][kh][kw][I/groups]`,
+//!   depthwise weights `[kh][kw][C]`;
+//! * tables indexed by output channel lie in constant memory, aligned to 4 bytes;
+//! * an empty slot (0 bytes) means "not there";
+//! * an error tensor holds `e` in int8 with `dL/dy = gamma * 2^exponent * e`, y in real units
+//!   and gamma the step's loss-gradient scale; the exponent lies in its tracker, or is
+//!   [`LOSS_EXPONENT`] where the tracker is empty (the loss gradient itself).
+
+use crate::fixed::Multiplier;
+use crate::{Access, Memory, Slot};
+
+/// Exponent of the loss gradient: `dL/dlogit = gamma * 2^-7 * e`.
+pub const LOSS_EXPONENT: i32 = -7;
+
+/// Fraction bits of pooled features and of latent weights (8.7 and 8.8 fixed point).
+pub const FEATURE_BITS: u32 = 7;
+
+/// Height, width and channels of an NHWC tensor of batch 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Shape {
+    /// Rows.
+    pub h: u16,
+    /// Columns.
+    pub w: u16,
+    /// Channels.
+    pub c: u16,
+}
+
+impl Shape {
+    /// Pixels, `h * w`.
+    pub const fn positions(&self) -> usize {
+        self.h as usize * self.w as usize
+    }
+
+    /// Elements, `h * w * c`.
+    pub const fn elements(&self) -> usize {
+        self.positions() * self.c as usize
+    }
+}
+
+/// A sliding window: kernel size, stride, and the padding before the first row and column.
+/// Padding after the last ones follows from the output's shape.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Window {
+    /// Kernel height and width.
+    pub kernel: [u16; 2],
+    /// Vertical and horizontal stride.
+    pub stride: [u16; 2],
+    /// Padding above and to the left.
+    pub pad: [u16; 2],
+}
+
+impl Window {
+    /// Kernel positions, `kh * kw`.
+    pub const fn taps(&self) -> usize {
+        self.kernel[0] as usize * self.kernel[1] as usize
+    }
+}
+
+/// Shapes of a windowed op: input `x`, output `y`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Geometry {
+    /// Input shape.
+    pub x: Shape,
+    /// Output shape.
+    pub y: Shape,
+    /// The window that maps one to the other.
+    pub window: Window,
+}
+
+/// How a trained weight is held in state memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Precision {
+    /// int16 `m` in 8.8 fixed point; the weight used is `(m + 128) >> 8`. 2 bytes a weight.
+    #[default]
+    Residual,
+    /// int8, updated with stochastic rounding. 1 byte a weight.
+    Stochastic,
+}
+
+impl Precision {
+    /// Bytes a trained weight takes in state memory.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Precision::Residual => 2,
+            Precision::Stochastic => 1,
+        }
+    }
+}
+
+/// A weight matrix: frozen int8 rows in constant memory, some of whose channels are overlaid by
+/// trained ones in state memory.
+///
+/// A row has `taps * channels` elements, channel innermost. Trained channels are named by
+/// `selected` (u16 each); `latent` holds `[rows][taps][selected]` in the given precision.
+/// Nothing is trained where `latent` is empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Weights {
+    /// int8 `[rows][taps][channels]`, constant.
+    pub frozen: Slot,
+    /// Trained part, state; empty where all is frozen.
+    pub latent: Slot,
+    /// u16 indices of the trained channels, ascending, constant; empty where all is frozen.
+    pub selected: Slot,
+    /// Rows: output channels, or kernel positions of a depthwise convolution.
+    pub rows: u16,
+    /// Kernel positions a row holds (1 for a depthwise convolution).
+    pub taps: u16,
+    /// Channels a kernel position holds.
+    pub channels: u16,
+    /// How `latent` is held.
+    pub precision: Precision,
+}
+
+/// Per-channel requantisation tables, constant: i32 Q31 multipliers and i8 shifts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ChannelScale {
+    /// i32 `[channels]`.
+    pub multiplier: Slot,
+    /// i8 `[channels]`: positive is left, as [`Multiplier::shift`].
+    pub shift: Slot,
+}
+
+/// Zero point of an int8 output and the range it is clamped to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Range {
+    /// Zero point.
+    pub zero: i16,
+    /// Least value.
+    pub min: i8,
+    /// Greatest value.
+    pub max: i8,
+}
+
+/// An error tensor: int8 data and the tracker of its power-of-two exponent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Error {
+    /// int8 elements, arena.
+    pub data: Slot,
+    /// 8 bytes of state: f32 running amplitude, i32 exponent in force. Empty: [`LOSS_EXPONENT`].
+    pub tracker: Slot,
+}
+
+impl Error {
+    fn read(&mut self, f: &mut dyn FnMut(Access, &mut Slot)) {
+        f(Access::Read, &mut self.data);
+        f(Access::Read, &mut self.tracker);
+    }
+
+    fn write(&mut self, f: &mut dyn FnMut(Access, &mut Slot)) {
+        f(Access::Write, &mut self.data);
+        f(Access::Update, &mut self.tracker);
+    }
+}
+
+impl Weights {
+    fn read(&mut self, f: &mut dyn FnMut(Access, &mut Slot)) {
+        f(Access::Read, &mut self.frozen);
+        f(Access::Read, &mut self.latent);
+        f(Access::Read, &mut self.selected);
+    }
+
+    fn update(&mut self, f: &mut dyn FnMut(Access, &mut Slot)) {
+        f(Access::Update, &mut self.latent);
+        f(Access::Read, &mut self.selected);
+    }
+}
+
+impl ChannelScale {
+    fn read(&mut self, f: &mut dyn FnMut(Access, &mut Slot)) {
+        f(Access::Read, &mut self.multiplier);
+        f(Access::Read, &mut self.shift);
+    }
+}
+
+/// Declares the descriptors, the [`Op`] enum over them, and `visit` from the access written
+/// beside each slot field, so that the three cannot disagree.
+macro_rules! descriptors {
+    ($( $(#[$doc:meta])* $name:ident {
+        $( $(#[$fdoc:meta])* $field:ident : $ty:ty $(= $access:ident)? ),* $(,)?
+    } )*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug, Default, PartialEq)]
+            #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+            pub struct $name { $( $(#[$fdoc])* pub $field: $ty, )* }
+
+            impl $name {
+                /// Shows every memory slot and how it is used. Scratch is given by its size only.
+                pub fn visit(&mut self, f: &mut dyn FnMut(Access, &mut Slot)) {
+                    $( $( visit_field!(self.$field, $access, f); )? )*
+                    let _ = f;
+                }
+            }
+        )*
+
+        /// One operation of a program.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+        #[allow(clippy::large_enum_variant)]
+        pub enum Op { $( $(#[$doc])* $name($name), )* }
+
+        impl Op {
+            /// The descriptor's name.
+            pub const fn name(&self) -> &'static str {
+                match self { $( Op::$name(_) => stringify!($name), )* }
+            }
+
+            /// Shows every memory slot and how it is used.
+            pub fn visit(&mut self, f: &mut dyn FnMut(Access, &mut Slot)) {
+                match self { $( Op::$name(op) => op.visit(f), )* }
+            }
+
+            /// Carries the operation out.
+            ///
+            /// # Errors
+            /// A [`Fault`](crate::Fault) where a slot does not fit its memory; none on a program that
+            /// [`verify`](crate::program::verify) accepts.
+            pub fn run(&self, machine: &mut crate::Machine<'_>) -> Result<(), crate::Fault> {
+                match self { $( Op::$name(op) => op.run(machine), )* }
+            }
+        }
+
+        $( impl From<$name> for Op { fn from(op: $name) -> Op { Op::$name(op) } } )*
+    };
+}
+
+macro_rules! visit_field {
+    ($slot:expr, reads, $f:ident) => {
+        $slot.read($f)
+    };
+    ($slot:expr, writes, $f:ident) => {
+        $slot.write($f)
+    };
+    ($slot:expr, updates, $f:ident) => {
+        $slot.update($f)
+    };
+    ($slot:expr, $access:ident, $f:ident) => {
+        $f(Access::$access, &mut $slot)
+    };
+}
+
+descriptors! {
+    /// Convolution, grouped or dense; a fully connected layer is a 1x1 convolution of one pixel.
+    /// `y = clamp(zero + requant(bias + sum w (x - x_zero)))`.
+    Conv {
+        /// int8 x.
+        input: Slot = Read,
+        /// int8 y.
+        output: Slot = Write,
+        /// One bit an element of y, lowest bit first: pre-clamp value in range. Empty: not kept.
+        mask: Slot = Write,
+        /// Shapes and window.
+        geometry: Geometry,
+        /// Channel groups; 1 for a dense convolution.
+        groups: u16,
+        /// `rows = O`, `taps = kh * kw`, `channels = I / groups`.
+        weights: Weights = reads,
+        /// i32 `[O]`, constant or state.
+        bias: Slot = Read,
+        /// `s_x * s_w[o] / s_y`.
+        scale: ChannelScale = reads,
+        /// Zero point of x.
+        x_zero: i16,
+        /// Zero point and clamp of y.
+        range: Range,
+        /// Needs `taps * channels` bytes where weights are trained.
+        scratch: Slot = Scratch,
+    }
+
+    /// Depthwise convolution, one output channel an input channel.
+    Depthwise {
+        /// int8 x.
+        input: Slot = Read,
+        /// int8 y.
+        output: Slot = Write,
+        /// Clamp mask of y, as in [`Conv`].
+        mask: Slot = Write,
+        /// Shapes and window.
+        geometry: Geometry,
+        /// `rows = kh * kw`, `taps = 1`, `channels = C`.
+        weights: Weights = reads,
+        /// i32 `[C]`, constant or state.
+        bias: Slot = Read,
+        /// `s_x * s_w[c] / s_y`.
+        scale: ChannelScale = reads,
+        /// Zero point of x.
+        x_zero: i16,
+        /// Zero point and clamp of y.
+        range: Range,
+        /// i32 `[C]` accumulators, then int8 `[kh * kw][C]` where weights are trained.
+        scratch: Slot = Scratch,
+    }
+
+    /// Elementwise sum of two tensors, as TensorFlow Lite's int8 ADD (inputs shifted left by 20).
+    Add {
+        /// int8 first term.
+        a: Slot = Read,
+        /// int8 second term.
+        b: Slot = Read,
+        /// int8 sum.
+        output: Slot = Write,
+        /// Clamp mask of the sum, as in [`Conv`].
+        mask: Slot = Write,
+        /// Zero points of the terms.
+        zeros: [i16; 2],
+        /// `s_a / (2 max)`, `s_b / (2 max)`.
+        scales: [Multiplier; 2],
+        /// `2 max / (2^20 s_y)`.
+        y_scale: Multiplier,
+        /// Zero point and clamp of the sum.
+        range: Range,
+    }
+
+    /// Average over windows; padding is not counted.
+    AvgPool {
+        /// int8 x.
+        input: Slot = Read,
+        /// int8 y.
+        output: Slot = Write,
+        /// Shapes and window; channels are equal.
+        geometry: Geometry,
+        /// Zero point of x.
+        x_zero: i16,
+        /// `s_x / (s_y * taps)` where scales differ (then nothing is padded); value 0 where x and
+        /// y share scale and zero point: the mean is then rounded half away from zero, as in
+        /// TensorFlow Lite.
+        scale: Multiplier,
+        /// Zero point and clamp of y.
+        range: Range,
+    }
+
+    /// Mean over all pixels, kept in 8.7 fixed point: `round(128 * sum(x - x_zero) / pixels)`.
+    PoolMean {
+        /// int8 x.
+        input: Slot = Read,
+        /// int16 `[C]`.
+        output: Slot = Write,
+        /// Shape of x.
+        x: Shape,
+        /// Zero point of x.
+        x_zero: i16,
+        /// i32 `[C]`.
+        scratch: Slot = Scratch,
+    }
+
+    /// Rescales int8 to another scale and zero point, and clamps.
+    Requantize {
+        /// int8 x.
+        input: Slot = Read,
+        /// int8 y.
+        output: Slot = Write,
+        /// Clamp mask of y, as in [`Conv`].
+        mask: Slot = Write,
+        /// Zero point of x.
+        x_zero: i16,
+        /// `s_x / s_y`.
+        scale: Multiplier,
+        /// Zero point and clamp of y.
+        range: Range,
+    }
+
+    /// int8 softmax over the channels of each pixel, as TensorFlow Lite's reference kernel.
+    Softmax {
+        /// int8 logits.
+        input: Slot = Read,
+        /// int8 probabilities, scale 1/256, zero point -128.
+        output: Slot = Write,
+        /// Channels a row has.
+        depth: u16,
+        /// `min(s_x * 2^26, 2^31 - 1)` as multiplier and left shift.
+        scale: Multiplier,
+        /// Differences below this count as probability 0.
+        diff_min: i32,
+    }
+
+    /// Classifier that is trained: int32 logits from int16 features and 8.8 latent weights.
+    Head {
+        /// int16 `[features]`.
+        input: Slot = Read,
+        /// int16 latent `[classes][features]`, state.
+        latent: Slot = Read,
+        /// i32 `[classes]`, state.
+        bias: Slot = Read,
+        /// i32 `[classes]`.
+        output: Slot = Write,
+    }
+
+    /// Keeps the channels of a tensor that a weight update will read.
+    SaveChannels {
+        /// int8 x.
+        input: Slot = Read,
+        /// int8 `[pixels][selected]`.
+        output: Slot = Write,
+        /// u16 indices, constant.
+        selected: Slot = Read,
+        /// Channels of x.
+        channels: u16,
+    }
+
+    /// Softmax cross-entropy: loss, prediction, gamma, and the normalised loss gradient.
+    SoftmaxCrossEntropy {
+        /// i32 logits `[classes]`.
+        logits: Slot = Read,
+        /// int8 `[classes]`: `round(127 (p - onehot) / max|p - onehot|)`.
+        error: Slot = Write,
+        /// Logit unit in sixteenths: `16 * scale`.
+        sixteenths: Multiplier,
+    }
+
+    /// Input gradient of [`Head`].
+    HeadInputGrad {
+        /// Error of the logits.
+        error: Error = reads,
+        /// int16 latent `[classes][features]`, state.
+        latent: Slot = Read,
+        /// Error of the features.
+        output: Error = writes,
+        /// Weight scale is 2 to this power.
+        weight_exponent: i8,
+    }
+
+    /// Updates the weights and biases of [`Head`].
+    HeadUpdate {
+        /// Error of the logits.
+        error: Error = reads,
+        /// int16 `[features]`.
+        input: Slot = Read,
+        /// int16 latent `[classes][features]`, state.
+        latent: Slot = Update,
+        /// i32 `[classes]`, state.
+        bias: Slot = Update,
+        /// `s_feature / s_w`.
+        weight_factor: f32,
+        /// `1 / (s_feature * s_w)`.
+        bias_factor: f32,
+    }
+
+    /// Input gradient of [`Conv`]: `g_i = sum_o w_oi q_o` with `q = round(e s_w 2^fraction)`,
+    /// plus `skip`, where a residual branch meets, rounded once into the output's exponent.
+    ConvInputGrad {
+        /// Error of y.
+        error: Error = reads,
+        /// Error of x.
+        output: Error = writes,
+        /// Error of x by another path, to be added; empty data: none.
+        skip: Error = reads,
+        /// Clamp mask of x: elements whose bit is 0 get no gradient. Empty: all pass.
+        mask: Slot = Read,
+        /// Shapes and window of the forward op.
+        geometry: Geometry,
+        /// Channel groups.
+        groups: u16,
+        /// Weights, as in the forward op.
+        weights: Weights = reads,
+        /// `s_w[o] * 2^fraction`: |q| stays within 32767 and the sum within 31 bits.
+        scale: ChannelScale = reads,
+        /// Fraction bits of q.
+        fraction: i8,
+        /// i32 `[I / groups]`, then i16 `[O]`, then a weight row where weights are trained.
+        scratch: Slot = Scratch,
+    }
+
+    /// Input gradient of [`Depthwise`]: `g_c = s_w[c] 2^fraction sum w e`.
+    DepthwiseInputGrad {
+        /// Error of y.
+        error: Error = reads,
+        /// Error of x.
+        output: Error = writes,
+        /// Error of x by another path, to be added; empty data: none.
+        skip: Error = reads,
+        /// Clamp mask of x.
+        mask: Slot = Read,
+        /// Shapes and window of the forward op.
+        geometry: Geometry,
+        /// Weights, as in the forward op.
+        weights: Weights = reads,
+        /// `s_w[c] * 2^fraction`.
+        scale: ChannelScale = reads,
+        /// Fraction bits of the scaled sum.
+        fraction: i8,
+        /// i32 `[C]` accumulators, then int8 `[kh * kw][C]` where weights are trained.
+        scratch: Slot = Scratch,
+    }
+
+    /// Input gradient of [`AvgPool`] and [`PoolMean`] (window = whole map):
+    /// each window's error, divided by its count, goes to its pixels.
+    PoolInputGrad {
+        /// Error of y.
+        error: Error = reads,
+        /// Error of x.
+        output: Error = writes,
+        /// Error of x by another path, to be added; empty data: none.
+        skip: Error = reads,
+        /// Clamp mask of x.
+        mask: Slot = Read,
+        /// Shapes and window of the forward op.
+        geometry: Geometry,
+        /// Fraction bits: a window's error counts `e * round(2^fraction / count)`.
+        fraction: i8,
+    }
+
+    /// Sum of error tensors where branches meet (`skip` may be empty), through a clamp mask.
+    SumGrad {
+        /// First term.
+        error: Error = reads,
+        /// Second term; empty data: none.
+        skip: Error = reads,
+        /// Clamp mask of x.
+        mask: Slot = Read,
+        /// The sum.
+        output: Error = writes,
+    }
+
+    /// `b -= rate gamma 2^exponent factor sum_p e`.
+    BiasUpdate {
+        /// Error of y.
+        error: Error = reads,
+        /// i32 `[O]`, state.
+        bias: Slot = Update,
+        /// f32 `[O]`, constant: `1 / (s_x s_w)`, 0 for a degenerate channel.
+        factor: Slot = Read,
+        /// i32 `[O]`.
+        scratch: Slot = Scratch,
+    }
+
+    /// Updates convolution weights, one output row at a time: the int32 gradient row
+    /// `G = sum_p e (x - x_zero)` exists only until it is applied.
+    ConvUpdate {
+        /// Error of y.
+        error: Error = reads,
+        /// int8 `[pixels][selected]` saved input channels.
+        saved: Slot = Read,
+        /// Shapes and window of the forward op.
+        geometry: Geometry,
+        /// Channel groups; where above 1 every channel is trained and `saved` is all of x.
+        groups: u16,
+        /// Weights as in the forward op; the trained part is updated in place.
+        weights: Weights = updates,
+        /// f32 `[O]`, constant: `s_x / s_w`, 0 for a degenerate channel.
+        factor: Slot = Read,
+        /// u32 random state, for stochastic precision; else empty.
+        random: Slot = Update,
+        /// Zero point of x.
+        x_zero: i16,
+        /// i32 `[taps * selected]`.
+        scratch: Slot = Scratch,
+    }
+
+    /// Updates depthwise weights, one kernel position at a time.
+    DepthwiseUpdate {
+        /// Error of y.
+        error: Error = reads,
+        /// int8 `[pixels][selected]` saved input channels.
+        saved: Slot = Read,
+        /// Shapes and window of the forward op.
+        geometry: Geometry,
+        /// Weights as in the forward op; the trained part is updated in place.
+        weights: Weights = updates,
+        /// f32 `[C]`, constant: `s_x / s_w`, 0 for a degenerate channel.
+        factor: Slot = Read,
+        /// u32 random state, for stochastic precision; else empty.
+        random: Slot = Update,
+        /// Zero point of x.
+        x_zero: i16,
+        /// i32 `[selected]`.
+        scratch: Slot = Scratch,
+    }
+}
+
+impl Op {
+    /// Whether the op reads or writes trainable state: ops before the first such op compute the
+    /// same from the same input for ever.
+    pub fn touches_state(&self) -> bool {
+        let mut touched = false;
+        let mut op = *self;
+        op.visit(&mut |_, slot| touched |= slot.memory == Memory::State && !slot.is_empty());
+        touched
+    }
+}
+
+/// How state memory gets its first content; what no step writes starts as zero.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Init {
+    /// Copies constant bytes.
+    Copy {
+        /// Source, constant.
+        from: Slot,
+        /// Destination, state, of the same size.
+        to: Slot,
+    },
+    /// Fills `latent` from the selected channels of `frozen`.
+    Latent(Weights),
+}

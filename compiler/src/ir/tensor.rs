@@ -1,0 +1,243 @@
+//! Typed tensors: shape, element type, quantisation, and data where they are constant.
+
+use std::sync::Arc;
+
+use offshoot_runtime::program::op::Precision;
+
+/// Element type of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DType {
+    /// Quantised activation or weight.
+    I8,
+    /// Fixed-point features and latent weights.
+    I16,
+    /// Biases and logits.
+    I32,
+    /// Clamp mask, one bit an element.
+    Bit,
+    /// int8 error tensor: gradient of the loss with a power-of-two scale found at run time.
+    Error,
+    /// int32 gradient of a parameter, streamed row by row into its update, never stored.
+    Stream,
+}
+
+impl DType {
+    /// Its name in text.
+    pub fn name(self) -> &'static str {
+        match self {
+            DType::I8 => "i8",
+            DType::I16 => "i16",
+            DType::I32 => "i32",
+            DType::Bit => "bit",
+            DType::Error => "err",
+            DType::Stream => "stream",
+        }
+    }
+
+    /// The type that text names.
+    pub fn from_name(name: &str) -> Option<DType> {
+        [DType::I8, DType::I16, DType::I32, DType::Bit, DType::Error, DType::Stream]
+            .into_iter()
+            .find(|t| t.name() == name)
+    }
+
+    /// Bytes that `elements` of it take in memory.
+    pub fn bytes(self, elements: usize) -> usize {
+        match self {
+            DType::I8 | DType::Error => elements,
+            DType::I16 => elements * 2,
+            DType::I32 => elements * 4,
+            DType::Bit => elements.div_ceil(8),
+            DType::Stream => 0,
+        }
+    }
+}
+
+/// Affine quantisation: `real = scale * (q - zero)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quant {
+    /// One scale, or one for each index of `axis`.
+    pub scale: Vec<f32>,
+    /// Zero point; 0 for weights and biases.
+    pub zero: i32,
+    /// The axis that `scale` runs along, where it holds more than one.
+    pub axis: usize,
+}
+
+impl Quant {
+    /// One scale for the whole tensor.
+    pub fn per_tensor(scale: f32, zero: i32) -> Quant {
+        Quant { scale: vec![scale], zero, axis: 0 }
+    }
+
+    /// One scale for each index of `axis`, zero point 0.
+    pub fn per_axis(scale: Vec<f32>, axis: usize) -> Quant {
+        Quant { scale, zero: 0, axis }
+    }
+
+    /// Scale of index `channel` of the axis.
+    pub fn scale_of(&self, channel: usize) -> f32 {
+        if self.scale.len() == 1 {
+            self.scale[0]
+        } else {
+            self.scale[channel]
+        }
+    }
+}
+
+/// Elements of a constant.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// int8.
+    I8(Arc<Vec<i8>>),
+    /// int16.
+    I16(Arc<Vec<i16>>),
+    /// int32.
+    I32(Arc<Vec<i32>>),
+}
+
+impl Data {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Data::I8(v) => v.len(),
+            Data::I16(v) => v.len(),
+            Data::I32(v) => v.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Their type.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Data::I8(_) => DType::I8,
+            Data::I16(_) => DType::I16,
+            Data::I32(_) => DType::I32,
+        }
+    }
+
+    /// Element `index`.
+    pub fn get(&self, index: usize) -> i32 {
+        match self {
+            Data::I8(v) => v[index] as i32,
+            Data::I16(v) => v[index] as i32,
+            Data::I32(v) => v[index],
+        }
+    }
+
+    /// All elements, widened.
+    pub fn iter(&self) -> impl Iterator<Item = i32> + '_ {
+        (0..self.len()).map(|i| self.get(i))
+    }
+
+    /// The elements as little-endian bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Data::I8(v) => v.iter().map(|&x| x as u8).collect(),
+            Data::I16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Data::I32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        }
+    }
+}
+
+/// That a constant is trained, and which part of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trained {
+    /// How trained weights are held (biases are always int32).
+    pub precision: Precision,
+    /// Trained channels of a convolution's input (of a depthwise convolution: its channels),
+    /// ascending; `None` trains all of the tensor.
+    pub channels: Option<Vec<u16>>,
+}
+
+/// A tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Name in the source model, or made from it.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Dimensions; activations are NHWC with N = 1.
+    pub shape: Vec<usize>,
+    /// Quantisation, where elements stand for real numbers.
+    pub quant: Option<Quant>,
+    /// Elements of a constant.
+    pub data: Option<Data>,
+    /// Set where a constant is trained.
+    pub trained: Option<Trained>,
+}
+
+impl Tensor {
+    /// A tensor that a node computes, or the input.
+    pub fn computed(name: impl Into<String>, dtype: DType, shape: Vec<usize>) -> Tensor {
+        Tensor { name: name.into(), dtype, shape, quant: None, data: None, trained: None }
+    }
+
+    /// A constant.
+    pub fn constant(
+        name: impl Into<String>,
+        shape: Vec<usize>,
+        data: Data,
+        quant: Quant,
+    ) -> Tensor {
+        Tensor {
+            name: name.into(),
+            dtype: data.dtype(),
+            shape,
+            quant: Some(quant),
+            data: Some(data),
+            trained: None,
+        }
+    }
+
+    /// With quantisation.
+    pub fn quantized(mut self, quant: Quant) -> Tensor {
+        self.quant = Some(quant);
+        self
+    }
+
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        self.dtype.bytes(self.elements())
+    }
+
+    /// Elements of the trained part, biases included.
+    pub fn trained_elements(&self) -> usize {
+        match &self.trained {
+            None => 0,
+            Some(Trained { channels: None, .. }) => self.elements(),
+            Some(Trained { channels: Some(c), .. }) => {
+                self.elements() / self.channel_axis_len().max(1) * c.len()
+            }
+        }
+    }
+
+    /// Length of the axis that [`Trained::channels`] selects from: the input channels of a
+    /// convolution's weights `[O, kh, kw, I]`, or the channels of a depthwise one `[C, kh, kw, 1]`.
+    pub fn channel_axis_len(&self) -> usize {
+        match self.shape.as_slice() {
+            [c, _, _, 1] => *c,
+            [.., i] => *i,
+            [] => 0,
+        }
+    }
+
+    /// Real value of one step along `channel` of the quantisation axis; 1 without quantisation.
+    pub fn scale_of(&self, channel: usize) -> f32 {
+        self.quant.as_ref().map_or(1.0, |q| q.scale_of(channel))
+    }
+
+    /// Zero point; 0 without quantisation.
+    pub fn zero(&self) -> i32 {
+        self.quant.as_ref().map_or(0, |q| q.zero)
+    }
+}

@@ -1,0 +1,182 @@
+//! Convolution, dense, grouped or depthwise; also every fully connected layer.
+
+use num_traits::Float;
+use offshoot_runtime::kernels::scratch;
+use offshoot_runtime::program::op as rt;
+
+use super::window::{shape, Window};
+use super::{expect_dtype, expect_inputs, expect_per_tensor, nhwc, Operator, OutputType};
+use super::{Conv2dInputGrad, Conv2dWeightGrad, SaveChannels};
+use crate::differentiate::Backward;
+use crate::ir::{Attributes, DType, Node, NodeId, Tensor, TensorId};
+use crate::lower::{LowerError, Lowering};
+use crate::reference::{math, Values};
+
+/// `y = clamp(b + w * x)`; inputs `x [1,h,w,I]`, weights `[O,kh,kw,I/groups]`, bias `[O]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conv2d {
+    /// Kernel, stride, padding.
+    pub window: Window,
+    /// Channel groups; as many as channels in and out: depthwise.
+    pub groups: usize,
+    /// Range of an activation in steps of y; `None` only saturates.
+    pub clamp: Option<[i8; 2]>,
+}
+
+/// Whether weights `[O,kh,kw,I/groups]` are those of a depthwise convolution.
+pub(crate) fn is_depthwise(groups: usize, weights: &Tensor) -> bool {
+    groups > 1 && weights.shape[0] == groups && weights.shape[3] == 1
+}
+
+/// Checks weights against the input's channels and the groups; gives `[O, kh, kw, I/groups]`.
+pub(crate) fn weight_shape(
+    weights: &Tensor,
+    window: &Window,
+    groups: usize,
+    channels: usize,
+) -> Result<[usize; 4], String> {
+    let shape: [usize; 4] = weights.shape.as_slice().try_into().map_err(|_| {
+        format!("`{}` has shape {:?}, expected [O, kh, kw, I/groups]", weights.name, weights.shape)
+    })?;
+    let [o, kh, kw, i] = shape;
+    if [kh, kw] != window.kernel {
+        return Err(format!("`{}` is {kh}x{kw}, the kernel is {:?}", weights.name, window.kernel));
+    }
+    if groups == 0 || o % groups != 0 || i * groups != channels {
+        return Err(format!(
+            "`{}` of shape {shape:?} does not fit {channels} input channels in {groups} group(s)",
+            weights.name
+        ));
+    }
+    Ok(shape)
+}
+
+impl Operator for Conv2d {
+    const NAME: &'static str = "conv2d";
+
+    fn attributes(&self) -> Attributes {
+        let clamp = self.clamp.map(|c| c.map(i64::from));
+        self.window
+            .attributes()
+            .with("groups", [self.groups as i64])
+            .with_optional("clamp", clamp)
+    }
+
+    fn from_attributes(attributes: &Attributes) -> Result<Self, String> {
+        let [groups] = attributes.get("groups")?;
+        let window = Window::from_attributes(attributes)?;
+        Ok(Conv2d { window, groups, clamp: attributes.find("clamp")? })
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<OutputType>, String> {
+        expect_inputs(inputs, 3)?;
+        let [x, w, b] = [inputs[0], inputs[1], inputs[2]];
+        expect_dtype(x, DType::I8)?;
+        expect_per_tensor(x)?;
+        expect_dtype(w, DType::I8)?;
+        expect_dtype(b, DType::I32)?;
+        let [h, width, c] = nhwc(x)?;
+        let [o, ..] = weight_shape(w, &self.window, self.groups, c)?;
+        if b.shape != [o] {
+            return Err(format!("bias `{}` has shape {:?}, expected [{o}]", b.name, b.shape));
+        }
+        let [oh, ow] = self.window.output(h, width)?;
+        let mut types = vec![(DType::I8, vec![1, oh, ow, o])];
+        if self.clamp.is_some() {
+            types.push((DType::Bit, vec![1, oh, ow, o]));
+        }
+        Ok(types)
+    }
+
+    fn evaluate<T: Float + Send + Sync>(&self, node: &Node, values: &mut Values<'_, T>) {
+        let [h, w, _] = values.hwc(node.inputs[0]);
+        let weights = values.graph().tensor(node.inputs[1]);
+        let [oh, ow, _] = values.hwc(node.outputs[0]);
+        let depthwise = is_depthwise(self.groups, weights);
+        let [o, _, _, i] = [weights.shape[0], 0, 0, weights.shape[3]];
+        let (x, k) = (values.get(node.inputs[0]), values.get(node.inputs[1]));
+        let bias = values.get(node.inputs[2]);
+        let (taps, per_group) = (self.window.kernel[0] * self.window.kernel[1], o / self.groups);
+        let channels = i * self.groups;
+        let mut y: Vec<T> = Vec::with_capacity(oh * ow * o);
+        (0..oh * ow).for_each(|_| y.extend_from_slice(bias));
+        let by_tap = if depthwise { math::transpose(k, o, taps) } else { Vec::new() };
+        for (at, y) in y.chunks_exact_mut(o).enumerate() {
+            for (iy, ky) in self.window.taps(0, at / ow, h) {
+                for (ix, kx) in self.window.taps(1, at % ow, w) {
+                    let x = &x[(iy * w + ix) * channels..][..channels];
+                    let tap = ky * self.window.kernel[1] + kx;
+                    if depthwise {
+                        math::multiply_add(y, x, &by_tap[tap * o..][..o]);
+                        continue;
+                    }
+                    for (n, y) in y.iter_mut().enumerate() {
+                        let row = &k[(n * taps + tap) * i..][..i];
+                        *y = *y + math::dot(&x[n / per_group * i..][..i], row);
+                    }
+                }
+            }
+        }
+        values.set_clamped(node, y, self.clamp);
+    }
+
+    fn gradient(&self, cx: &mut Backward, node: &Node, dy: TensorId) {
+        let [x, w, b] = [node.inputs[0], node.inputs[1], node.inputs[2]];
+        let input = cx.graph().tensor(x).clone();
+        if cx.wants(x) {
+            let op = Conv2dInputGrad { window: self.window, groups: self.groups, input: [input.shape[1], input.shape[2]] };
+            let dx = cx.error(&format!("{}.dx", node.name), op.into(), vec![dy, w], &input.shape);
+            cx.contribute(x, dx);
+        }
+        if let Some(trained) = cx.graph().tensor(w).trained.clone() {
+            let weights = cx.graph().tensor(w).clone();
+            let mut shape = weights.shape.clone();
+            let mut saved = x;
+            if let Some(channels) = trained.channels {
+                let depthwise = is_depthwise(self.groups, &weights);
+                shape[if depthwise { 0 } else { 3 }] = channels.len();
+                saved = cx.keep(&format!("{}.saved", node.name), SaveChannels { channels }.into(), x);
+            }
+            let op = Conv2dWeightGrad { window: self.window, groups: self.groups };
+            let dw = cx.stream(&format!("{}.dw", node.name), op.into(), vec![dy, saved, w], shape);
+            cx.update(w, dw);
+        }
+        cx.update_bias(node, b, dy);
+    }
+
+    fn clamp(&self) -> Option<[i8; 2]> {
+        self.clamp
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>, id: NodeId) -> Result<(), LowerError> {
+        let node = cx.graph.node(id);
+        let [x, w, b] = [node.inputs[0], node.inputs[1], node.inputs[2]];
+        let y = node.outputs[0];
+        let geometry = geometry(cx, x, y, &self.window);
+        let weights = cx.graph.tensor(w);
+        let depthwise = is_depthwise(self.groups, weights);
+        let factor = cx.graph.tensor(x).scale_of(0) as f64 / cx.graph.tensor(y).scale_of(0) as f64;
+        let scales: Vec<f64> =
+            (0..weights.shape[0]).map(|o| weights.scale_of(o) as f64 * factor).collect();
+        let trained = weights.trained.is_some();
+        let (x_zero, range) = (cx.graph.tensor(x).zero() as i16, cx.range(y, self.clamp));
+        let (input, output) = (cx.slot(x), cx.slot(y));
+        let mask = node.outputs.get(1).map_or_else(Default::default, |&m| cx.slot(m));
+        let (bias, scale) = (cx.fixed(b), cx.channel_scale(&scales));
+        let weights = cx.weights(w, depthwise);
+        if depthwise {
+            let scratch = cx.scratch(scratch::depthwise(geometry, trained));
+            cx.push(id, rt::Depthwise { input, output, mask, geometry, weights, bias, scale, x_zero, range, scratch });
+        } else {
+            let groups = self.groups as u16;
+            let scratch = cx.scratch(scratch::conv(&weights, trained));
+            cx.push(id, rt::Conv { input, output, mask, geometry, groups, weights, bias, scale, x_zero, range, scratch });
+        }
+        Ok(())
+    }
+}
+
+/// The runtime's geometry of a windowed op from `x` to `y`.
+pub(crate) fn geometry(cx: &Lowering<'_>, x: TensorId, y: TensorId, window: &Window) -> rt::Geometry {
+    rt::Geometry { x: shape(cx.hwc(x)), y: shape(cx.hwc(y)), window: window.lower() }
+}

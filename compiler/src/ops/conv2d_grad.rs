@@ -1,0 +1,242 @@
+//! Gradients of a convolution: for its input, and for its weights.
+
+use num_traits::Float;
+use offshoot_runtime::kernels::scratch;
+use offshoot_runtime::program::op as rt;
+use offshoot_runtime::program::op::Precision;
+
+use super::conv2d::{geometry, is_depthwise, weight_shape};
+use super::window::{shape, Window};
+use super::{expect_dtype, expect_inputs, nhwc, Operator, OutputType};
+use crate::ir::{Attributes, DType, Node, NodeId, Tensor, TensorId};
+use crate::lower::{LowerError, Lowering};
+use crate::reference::{math, Values};
+
+/// `dx_i = sum_o w_oi dy_o`; inputs `dy [1,oh,ow,O]` and the weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conv2dInputGrad {
+    /// Window of the forward op.
+    pub window: Window,
+    /// Groups of the forward op.
+    pub groups: usize,
+    /// Height and width of the forward op's input.
+    pub input: [usize; 2],
+}
+
+/// `dw_oi = sum_p dy_o x_i`; inputs `dy`, the input's trained channels, and the weights, whose
+/// shape and selection it follows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conv2dWeightGrad {
+    /// Window of the forward op.
+    pub window: Window,
+    /// Groups of the forward op.
+    pub groups: usize,
+}
+
+impl Operator for Conv2dInputGrad {
+    const NAME: &'static str = "conv2d_input_grad";
+
+    fn attributes(&self) -> Attributes {
+        self.window
+            .attributes()
+            .with("groups", [self.groups as i64])
+            .with("input", self.input.map(|v| v as i64))
+    }
+
+    fn from_attributes(attributes: &Attributes) -> Result<Self, String> {
+        let [groups] = attributes.get("groups")?;
+        let window = Window::from_attributes(attributes)?;
+        Ok(Conv2dInputGrad { window, groups, input: attributes.get("input")? })
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<OutputType>, String> {
+        expect_inputs(inputs, 2)?;
+        expect_dtype(inputs[0], DType::Error)?;
+        expect_dtype(inputs[1], DType::I8)?;
+        let [oh, ow, o] = nhwc(inputs[0])?;
+        let channels = inputs[1].shape.last().unwrap_or(&0) * self.groups;
+        let shape = weight_shape(inputs[1], &self.window, self.groups, channels)?;
+        let [h, w] = self.input;
+        if self.window.output(h, w)? != [oh, ow] || shape[0] != o {
+            return Err(format!("a gradient of shape [1, {oh}, {ow}, {o}] does not come from this convolution"));
+        }
+        Ok(vec![(DType::Error, vec![1, h, w, channels])])
+    }
+
+    fn evaluate<T: Float + Send + Sync>(&self, node: &Node, values: &mut Values<'_, T>) {
+        let [_, ow, o] = values.hwc(node.inputs[0]);
+        let [h, w, c] = values.hwc(node.outputs[0]);
+        let weights = values.graph().tensor(node.inputs[1]);
+        let (dy, k) = (values.get(node.inputs[0]), values.get(node.inputs[1]));
+        let taps = self.window.kernel[0] * self.window.kernel[1];
+        let (i, per_group) = (weights.shape[3], o / self.groups);
+        let depthwise = is_depthwise(self.groups, weights);
+        let by_tap = if depthwise { math::transpose(k, o, taps) } else { Vec::new() };
+        let mut dx = vec![T::zero(); h * w * c];
+        for (at, dy) in dy.chunks_exact(o).enumerate() {
+            for (iy, ky) in self.window.taps(0, at / ow, h) {
+                for (ix, kx) in self.window.taps(1, at % ow, w) {
+                    let dx = &mut dx[(iy * w + ix) * c..][..c];
+                    let tap = ky * self.window.kernel[1] + kx;
+                    if depthwise {
+                        math::multiply_add(dx, dy, &by_tap[tap * o..][..o]);
+                        continue;
+                    }
+                    for (n, &e) in dy.iter().enumerate().filter(|(_, e)| !e.is_zero()) {
+                        let row = &k[(n * taps + tap) * i..][..i];
+                        math::axpy(&mut dx[n / per_group * i..][..i], e, row);
+                    }
+                }
+            }
+        }
+        values.set(node.outputs[0], dx);
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>, id: NodeId) -> Result<(), LowerError> {
+        let node = cx.graph.node(id);
+        let (dy, w) = (node.inputs[0], node.inputs[1]);
+        let weights = cx.graph.tensor(w);
+        let depthwise = is_depthwise(self.groups, weights);
+        let trained = weights.trained.is_some();
+        let scales: Vec<f64> = (0..weights.shape[0]).map(|o| weights.scale_of(o) as f64).collect();
+        let [_, kh, kw, i] = [0, weights.shape[1], weights.shape[2], weights.shape[3]];
+        let terms = kh * kw * if depthwise { 1 } else { weights.shape[0] / self.groups };
+        let most = scales.iter().copied().fold(0.0, f64::max);
+        // 127 levels an error, 127 a weight: the sum must stay within 31 bits in the worst case,
+        // and what a convolution multiplies by its weights must fit in 16.
+        let room = if depthwise {
+            (i32::MAX / 2) as f64 / (127.0 * 127.0 * terms as f64)
+        } else {
+            (i32::MAX as f64 / (127.0 * 127.0 * terms as f64)).min(32767.0 / 127.0)
+        };
+        let fraction = if most > 0.0 { (room / most).log2().floor().clamp(-60.0, 60.0) } else { 0.0 };
+        let scaled: Vec<f64> = scales.iter().map(|s| s * fraction.exp2()).collect();
+        let fraction = fraction as i8;
+        let x = shape([self.input[0], self.input[1], i * self.groups]);
+        let geometry = rt::Geometry { x, y: shape(cx.hwc(dy)), window: self.window.lower() };
+        let (error, epilogue) = (cx.error(dy), cx.epilogue(id));
+        let (output, skip, mask) = (epilogue.output, epilogue.skip, epilogue.mask);
+        let (weights, scale) = (cx.weights(w, depthwise), cx.channel_scale(&scaled));
+        if depthwise {
+            let scratch = cx.scratch(scratch::depthwise(geometry, trained));
+            cx.push(id, rt::DepthwiseInputGrad { error, output, skip, mask, geometry, weights, scale, fraction, scratch });
+        } else {
+            let groups = self.groups as u16;
+            let scratch = cx.scratch(scratch::conv_input_grad(geometry, &weights, trained));
+            cx.push(id, rt::ConvInputGrad { error, output, skip, mask, geometry, groups, weights, scale, fraction, scratch });
+        }
+        Ok(())
+    }
+}
+
+impl Operator for Conv2dWeightGrad {
+    const NAME: &'static str = "conv2d_weight_grad";
+
+    fn attributes(&self) -> Attributes {
+        self.window.attributes().with("groups", [self.groups as i64])
+    }
+
+    fn from_attributes(attributes: &Attributes) -> Result<Self, String> {
+        let [groups] = attributes.get("groups")?;
+        Ok(Conv2dWeightGrad { window: Window::from_attributes(attributes)?, groups })
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<OutputType>, String> {
+        expect_inputs(inputs, 3)?;
+        expect_dtype(inputs[0], DType::Error)?;
+        expect_dtype(inputs[1], DType::I8)?;
+        let [oh, ow, o] = nhwc(inputs[0])?;
+        let [h, w, saved] = nhwc(inputs[1])?;
+        if self.window.output(h, w)? != [oh, ow] {
+            return Err(format!("saved input {h}x{w} does not give a {oh}x{ow} gradient"));
+        }
+        let channels = inputs[2].shape.last().unwrap_or(&0) * self.groups;
+        let mut shape = weight_shape(inputs[2], &self.window, self.groups, channels)?;
+        if shape[0] != o {
+            return Err(format!("`{}` has {} output channels, the gradient {o}", inputs[2].name, shape[0]));
+        }
+        let trained = inputs[2].trained.as_ref();
+        let trained = trained.ok_or_else(|| format!("`{}` is not trained", inputs[2].name))?;
+        let selected = trained.channels.as_ref().map_or(channels, Vec::len);
+        if selected != saved {
+            return Err(format!("{saved} channels are saved, {selected} are trained"));
+        }
+        if is_depthwise(self.groups, inputs[2]) {
+            shape[0] = selected;
+        } else if self.groups == 1 {
+            shape[3] = selected;
+        } else if trained.channels.is_some() {
+            return Err("grouped convolutions train all of their input channels".into());
+        }
+        Ok(vec![(DType::Stream, shape.to_vec())])
+    }
+
+    fn evaluate<T: Float + Send + Sync>(&self, node: &Node, values: &mut Values<'_, T>) {
+        let [_, ow, o] = values.hwc(node.inputs[0]);
+        let [h, w, c] = values.hwc(node.inputs[1]);
+        let weights = values.graph().tensor(node.inputs[2]);
+        let (dy, x) = (values.get(node.inputs[0]), values.get(node.inputs[1]));
+        let taps = self.window.kernel[0] * self.window.kernel[1];
+        let depthwise = is_depthwise(self.groups, weights);
+        let selected = weights.trained.as_ref().and_then(|t| t.channels.clone());
+        let i = c / if depthwise { c } else { self.groups };
+        let (rows, per_group) = (if depthwise { c } else { o }, o / self.groups);
+        let mut dw = vec![T::zero(); rows * taps * i];
+        for (at, dy) in dy.chunks_exact(o).enumerate() {
+            for (iy, ky) in self.window.taps(0, at / ow, h) {
+                for (ix, kx) in self.window.taps(1, at % ow, w) {
+                    let x = &x[(iy * w + ix) * c..][..c];
+                    let tap = ky * self.window.kernel[1] + kx;
+                    if depthwise {
+                        for (j, &x) in x.iter().enumerate() {
+                            let channel = selected.as_ref().map_or(j, |s| s[j] as usize);
+                            dw[j * taps + tap] = dw[j * taps + tap] + dy[channel] * x;
+                        }
+                        continue;
+                    }
+                    for (n, &e) in dy.iter().enumerate().filter(|(_, e)| !e.is_zero()) {
+                        let row = &mut dw[(n * taps + tap) * i..][..i];
+                        math::axpy(row, e, &x[n / per_group * i..][..i]);
+                    }
+                }
+            }
+        }
+        values.set(node.outputs[0], dw);
+    }
+
+    /// Streams into the update: emitted by [`super::Sgd`].
+    fn lower(&self, _cx: &mut Lowering<'_>, _id: NodeId) -> Result<(), LowerError> {
+        Ok(())
+    }
+}
+
+impl Conv2dWeightGrad {
+    /// Emits the update of `parameter` by the gradient that node `id` computes.
+    pub(super) fn lower_update(&self, cx: &mut Lowering<'_>, id: NodeId, parameter: TensorId) {
+        let node = cx.graph.node(id);
+        let (dy, saved) = (node.inputs[0], node.inputs[1]);
+        let weights = cx.graph.tensor(parameter);
+        let depthwise = is_depthwise(self.groups, weights);
+        let s_x = cx.graph.tensor(saved).scale_of(0);
+        let factors: Vec<f32> =
+            (0..weights.shape[0]).map(|o| cx.gradient_factor(s_x, weights.scale_of(o))).collect();
+        let stochastic =
+            weights.trained.as_ref().is_some_and(|t| t.precision == Precision::Stochastic);
+        let x_zero = cx.graph.tensor(saved).zero() as i16;
+        // The saved tensor has only the trained channels; the op's geometry is the layer's.
+        let mut geometry = geometry(cx, saved, dy, &self.window);
+        geometry.x.c = (weights.shape[3] * self.groups) as u16;
+        let trained = cx.hwc(saved)[2];
+        let (error, saved) = (cx.error(dy), cx.slot(saved));
+        let (weights, factor) = (cx.weights(parameter, depthwise), cx.factors(&factors));
+        let random = if stochastic { cx.random() } else { Default::default() };
+        if depthwise {
+            let scratch = cx.scratch(trained * 4);
+            cx.push(id, rt::DepthwiseUpdate { error, saved, geometry, weights, factor, random, x_zero, scratch });
+        } else {
+            let groups = self.groups as u16;
+            let scratch = cx.scratch(self.window.kernel[0] * self.window.kernel[1] * trained / self.groups * 4);
+            cx.push(id, rt::ConvUpdate { error, saved, geometry, groups, weights, factor, random, x_zero, scratch });
+        }
+    }
+}

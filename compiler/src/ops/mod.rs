@@ -1,0 +1,206 @@
+//! The operations of the IR: one file an op (an op and its gradients share one), behind one trait.
+//!
+//! Everything particular to an op is here: its shape rule, what it means in real numbers, its
+//! gradient rule and its lowering. Passes know ops only through [`Operator`]; to add an op, write
+//! its file and name it in the `operators!` list below.
+
+mod add;
+mod avg_pool;
+mod bias;
+mod conv2d;
+mod conv2d_grad;
+mod head;
+mod loss;
+mod pool_mean;
+mod requantize;
+mod save_channels;
+mod sgd;
+mod softmax;
+mod sum;
+pub(crate) mod window;
+
+pub use add::Add;
+pub use avg_pool::{AvgPool, PoolInputGrad};
+pub use bias::BiasGrad;
+pub use conv2d::Conv2d;
+pub use conv2d_grad::{Conv2dInputGrad, Conv2dWeightGrad};
+pub use head::{Head, HeadInputGrad, HeadWeightGrad};
+pub use loss::SoftmaxCrossEntropy;
+pub use pool_mean::PoolMean;
+pub use requantize::Requantize;
+pub use save_channels::SaveChannels;
+pub use sgd::Sgd;
+pub use softmax::Softmax;
+pub use sum::{MaskGrad, SumGrad};
+
+use num_traits::Float;
+
+use crate::differentiate::Backward;
+use crate::ir::{Attributes, DType, Node, NodeId, Tensor, TensorId};
+use crate::lower::{LowerError, Lowering};
+use crate::reference::Values;
+
+/// Type of an output that an op computes: element type and shape.
+pub type OutputType = (DType, Vec<usize>);
+
+/// All that is particular to one op.
+pub trait Operator: Sized {
+    /// Its name in text.
+    const NAME: &'static str;
+
+    /// Its attributes, to be printed.
+    fn attributes(&self) -> Attributes;
+
+    /// The op that attributes describe.
+    ///
+    /// # Errors
+    /// Which attribute is missing or wrong.
+    fn from_attributes(attributes: &Attributes) -> Result<Self, String>;
+
+    /// Shape rule: the types of its outputs, given its inputs. Optional outputs come last.
+    ///
+    /// # Errors
+    /// What does not fit, in words.
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<OutputType>, String>;
+
+    /// What it means in real numbers.
+    fn evaluate<T: Float + Send + Sync>(&self, node: &Node, values: &mut Values<'_, T>);
+
+    /// Adds the nodes of its gradient for the output gradient `dy`, and says which gradients its
+    /// inputs get. Ops without a gradient rule pass nothing on.
+    fn gradient(&self, _cx: &mut Backward, _node: &Node, _dy: TensorId) {}
+
+    /// The range that an activation clamps to, in steps of the output; where it is set, the
+    /// op gives a mask as its second output on request.
+    fn clamp(&self) -> Option<[i8; 2]> {
+        None
+    }
+
+    /// Emits the runtime ops that carry it out.
+    ///
+    /// # Errors
+    /// Why it has none.
+    fn lower(&self, cx: &mut Lowering<'_>, id: NodeId) -> Result<(), LowerError>;
+}
+
+macro_rules! operators {
+    ($($name:ident),* $(,)?) => {
+        /// An operation, of any kind.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Op { $(
+            #[doc = concat!("See [`struct@", stringify!($name), "`].")]
+            $name($name),
+        )* }
+
+        $( impl From<$name> for Op { fn from(op: $name) -> Op { Op::$name(op) } } )*
+
+        impl Op {
+            /// Its name in text.
+            pub fn name(&self) -> &'static str {
+                match self { $( Op::$name(_) => <$name as Operator>::NAME, )* }
+            }
+
+            /// See [`Operator::attributes`].
+            pub fn attributes(&self) -> Attributes {
+                match self { $( Op::$name(op) => op.attributes(), )* }
+            }
+
+            /// The op of that name with those attributes.
+            ///
+            /// # Errors
+            /// Which name or attribute is not known.
+            pub fn from_attributes(name: &str, attributes: &Attributes) -> Result<Op, String> {
+                match name {
+                    $( <$name as Operator>::NAME => <$name>::from_attributes(attributes).map(Op::$name), )*
+                    _ => Err(format!(
+                        "there is no op `{name}`; the ops are {}",
+                        [$( <$name as Operator>::NAME ),*].join(", ")
+                    )),
+                }
+            }
+
+            /// See [`Operator::infer`].
+            ///
+            /// # Errors
+            /// What does not fit.
+            pub fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<OutputType>, String> {
+                match self { $( Op::$name(op) => op.infer(inputs), )* }
+            }
+
+            /// See [`Operator::evaluate`].
+            pub fn evaluate<T: Float + Send + Sync>(&self, node: &Node, values: &mut Values<'_, T>) {
+                match self { $( Op::$name(op) => op.evaluate(node, values), )* }
+            }
+
+            /// See [`Operator::gradient`].
+            pub fn gradient(&self, cx: &mut Backward, node: &Node, dy: TensorId) {
+                match self { $( Op::$name(op) => op.gradient(cx, node, dy), )* }
+            }
+
+            /// See [`Operator::clamp`].
+            pub fn clamp(&self) -> Option<[i8; 2]> {
+                match self { $( Op::$name(op) => op.clamp(), )* }
+            }
+
+            /// See [`Operator::lower`].
+            ///
+            /// # Errors
+            /// Why it has no runtime op.
+            pub fn lower(&self, cx: &mut Lowering<'_>, id: NodeId) -> Result<(), LowerError> {
+                match self { $( Op::$name(op) => op.lower(cx, id), )* }
+            }
+        }
+    };
+}
+
+operators! {
+    Conv2d, Add, AvgPool, PoolMean, Requantize, Softmax, Head, SaveChannels,
+    SoftmaxCrossEntropy, HeadInputGrad, HeadWeightGrad, Conv2dInputGrad, Conv2dWeightGrad,
+    BiasGrad, PoolInputGrad, SumGrad, MaskGrad, Sgd,
+}
+
+/// Height, width and channels of an NHWC activation of batch 1.
+///
+/// # Errors
+/// Where the shape is something else.
+pub(crate) fn nhwc(tensor: &Tensor) -> Result<[usize; 3], String> {
+    match tensor.shape.as_slice() {
+        &[1, h, w, c] if h > 0 && w > 0 && c > 0 => Ok([h, w, c]),
+        shape => Err(format!("`{}` has shape {shape:?}, expected [1, height, width, channels]", tensor.name)),
+    }
+}
+
+/// Checks how many inputs there are.
+///
+/// # Errors
+/// Where the count differs.
+pub(crate) fn expect_inputs(inputs: &[&Tensor], count: usize) -> Result<(), String> {
+    if inputs.len() == count {
+        Ok(())
+    } else {
+        Err(format!("has {} inputs, expected {count}", inputs.len()))
+    }
+}
+
+/// Checks an element type.
+///
+/// # Errors
+/// Where it differs.
+pub(crate) fn expect_dtype(tensor: &Tensor, dtype: DType) -> Result<(), String> {
+    if tensor.dtype == dtype {
+        Ok(())
+    } else {
+        Err(format!("`{}` is {}, expected {}", tensor.name, tensor.dtype.name(), dtype.name()))
+    }
+}
+
+/// Checks that an activation is quantised per tensor.
+///
+/// # Errors
+/// Where it is not.
+pub(crate) fn expect_per_tensor(tensor: &Tensor) -> Result<(), String> {
+    match &tensor.quant {
+        Some(q) if q.scale.len() == 1 => Ok(()),
+        _ => Err(format!("`{}` needs one scale for the whole tensor", tensor.name)),
+    }
+}

@@ -1,0 +1,103 @@
+//! Stochastic gradient descent on one parameter, in place.
+
+use num_traits::Float;
+
+use super::{expect_inputs, Op, Operator, OutputType};
+use crate::ir::{Attributes, DType, Node, NodeId, Tensor};
+use crate::lower::{LowerError, Lowering};
+use crate::reference::Values;
+
+/// `p -= clamp(rate * g)`; inputs the parameter and its streamed gradient. A weight moves at
+/// most 4 steps of its int8 scale at once; biases and heads of other types are not limited.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sgd;
+
+/// Most int8 steps that a weight moves in one update.
+pub const LIMIT: f64 = 4.0;
+
+impl Operator for Sgd {
+    const NAME: &'static str = "sgd";
+
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
+
+    fn from_attributes(_attributes: &Attributes) -> Result<Self, String> {
+        Ok(Sgd)
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<OutputType>, String> {
+        expect_inputs(inputs, 2)?;
+        let (parameter, gradient) = (inputs[0], inputs[1]);
+        if parameter.trained.is_none() {
+            return Err(format!("`{}` is not trained", parameter.name));
+        }
+        if gradient.dtype != DType::Stream || gradient.elements() != parameter.trained_elements() {
+            return Err(format!(
+                "`{}` trains {} elements, its gradient has {}",
+                parameter.name,
+                parameter.trained_elements(),
+                gradient.elements()
+            ));
+        }
+        Ok(Vec::new())
+    }
+
+    fn evaluate<T: Float + Send + Sync>(&self, node: &Node, values: &mut Values<'_, T>) {
+        let parameter = node.inputs[0];
+        let tensor = values.graph().tensor(parameter);
+        let rate = values.step.rate;
+        let gradient = values.get(node.inputs[1]).to_vec();
+        let indices = trained_indices(tensor);
+        let per_row = tensor.elements() / tensor.shape[0].max(1);
+        let limited = tensor.dtype != DType::I32;
+        let steps: Vec<T> = (0..tensor.shape[0])
+            .map(|row| T::from(tensor.scale_of(row)).unwrap_or_else(T::one))
+            .collect();
+        let limit = T::from(LIMIT).unwrap_or_else(T::one);
+        let degenerate = T::from(crate::lower::DEGENERATE_SCALE).unwrap_or_else(T::zero);
+        values.change(parameter, |p| {
+            for (&at, &g) in indices.iter().zip(&gradient) {
+                let step = steps[at / per_row];
+                if limited && step < degenerate {
+                    continue;
+                }
+                let most = if limited { limit * step } else { T::infinity() };
+                p[at] = p[at] - (rate * g).max(-most).min(most);
+            }
+        });
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>, id: NodeId) -> Result<(), LowerError> {
+        let node = cx.graph.node(id);
+        let (parameter, gradient) = (node.inputs[0], node.inputs[1]);
+        let producer = cx.producer(gradient);
+        match producer.map(|p| (p, cx.graph.node(p).op.clone())) {
+            Some((p, Op::Conv2dWeightGrad(op))) => op.lower_update(cx, p, parameter),
+            Some((p, Op::HeadWeightGrad(op))) => op.lower_update(cx, p, parameter),
+            Some((p, Op::BiasGrad(op))) => op.lower_update(cx, p, parameter),
+            _ => return Err(LowerError::new(cx.graph, id, "its gradient streams from no known op")),
+        }
+        Ok(())
+    }
+}
+
+/// Where the trained elements of a parameter lie in it, in the order of its gradient.
+pub(crate) fn trained_indices(tensor: &Tensor) -> Vec<usize> {
+    let channels = tensor.trained.as_ref().and_then(|t| t.channels.as_ref());
+    let Some(channels) = channels else {
+        return (0..tensor.elements()).collect();
+    };
+    let chosen = channels.iter().map(|&c| usize::from(c));
+    let last = *tensor.shape.last().unwrap_or(&1);
+    if last == 1 {
+        // Depthwise weights [C, kh, kw, 1]: the channels are rows.
+        let row = tensor.elements() / tensor.shape[0].max(1);
+        chosen.flat_map(|c| c * row..(c + 1) * row).collect()
+    } else {
+        let chosen: Vec<usize> = chosen.collect();
+        (0..tensor.elements() / last)
+            .flat_map(|row| chosen.iter().map(move |c| row * last + c))
+            .collect()
+    }
+}

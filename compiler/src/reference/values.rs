@@ -1,0 +1,101 @@
+//! Values of a graph's tensors in real numbers.
+
+use num_traits::Float;
+
+use crate::ir::{Graph, Node, TensorId};
+
+/// Scalars of one training step.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Step<T> {
+    /// Class of the sample.
+    pub label: usize,
+    /// Learning rate.
+    pub rate: T,
+    /// Loss of the sample.
+    pub loss: T,
+}
+
+/// A value for every tensor of a graph; constants start at what their elements stand for.
+#[derive(Clone, Debug)]
+pub struct Values<'g, T> {
+    graph: &'g Graph,
+    values: Vec<Vec<T>>,
+    /// Scalars of the step.
+    pub step: Step<T>,
+}
+
+impl<'g, T: Float> Values<'g, T> {
+    /// Values of `graph`, which must be verified: constants dequantised, the rest empty.
+    pub fn new(graph: &'g Graph) -> Self {
+        let real = |v: f64| T::from(v).unwrap_or_else(T::nan);
+        let values = graph
+            .tensors()
+            .map(|(_, tensor)| {
+                let Some(data) = &tensor.data else { return Vec::new() };
+                let axis = tensor.quant.as_ref().map_or(0, |q| q.axis);
+                let inner: usize = tensor.shape.iter().skip(axis + 1).product();
+                let axis_len = tensor.shape.get(axis).copied().unwrap_or(1).max(1);
+                // A trained head keeps 8 more bits than its scale counts.
+                let unit = if tensor.dtype == crate::ir::DType::I16 { 1.0 / 256.0 } else { 1.0 };
+                let zero = tensor.zero();
+                data.iter()
+                    .enumerate()
+                    .map(|(at, q)| {
+                        let scale = tensor.scale_of(at / inner.max(1) % axis_len);
+                        real(f64::from(scale) * unit * f64::from(q - zero))
+                    })
+                    .collect()
+            })
+            .collect();
+        let step = Step { label: 0, rate: T::zero(), loss: T::zero() };
+        Values { graph, values, step }
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &'g Graph {
+        self.graph
+    }
+
+    /// Value of a tensor.
+    pub fn get(&self, id: TensorId) -> &[T] {
+        &self.values[id.index()]
+    }
+
+    /// Sets the value of a tensor.
+    pub fn set(&mut self, id: TensorId, value: Vec<T>) {
+        self.values[id.index()] = value;
+    }
+
+    /// Changes the value of a tensor in place.
+    pub fn change(&mut self, id: TensorId, f: impl FnOnce(&mut [T])) {
+        f(&mut self.values[id.index()]);
+    }
+
+    /// Sets a node's output after clamping it to the range `clamp` of its steps, and its mask,
+    /// where it has one.
+    pub fn set_clamped(&mut self, node: &Node, mut y: Vec<T>, clamp: Option<[i8; 2]>) {
+        let output = self.graph.tensor(node.outputs[0]);
+        if let Some(range) = clamp {
+            let scale = f64::from(output.scale_of(0));
+            let bound = |q: i8| T::from(scale * f64::from(i32::from(q) - output.zero()));
+            let [low, high] = range.map(|q| bound(q).unwrap_or_else(T::nan));
+            if let Some(&mask) = node.outputs.get(1) {
+                let passes = |v: &T| if *v >= low && *v <= high { T::one() } else { T::zero() };
+                let bits = y.iter().map(passes).collect();
+                self.set(mask, bits);
+            }
+            for v in &mut y {
+                *v = v.max(low).min(high);
+            }
+        }
+        self.set(node.outputs[0], y);
+    }
+
+    /// Height, width and channels of an NHWC tensor; of a scalar row, `[1, 1, n]`.
+    pub fn hwc(&self, id: TensorId) -> [usize; 3] {
+        match self.graph.tensor(id).shape.as_slice() {
+            &[_, h, w, c] => [h, w, c],
+            shape => [1, 1, shape.iter().product()],
+        }
+    }
+}

@@ -1,0 +1,278 @@
+"""Record what the TensorFlow Lite interpreter computes, for the tests to meet bit for bit.
+
+    python tflite.py MODELS [OUT]
+
+MODELS is the folder that holds kws_ref_model.tflite and
+pretrainedResnet_quant.tflite (MLPerf Tiny). One archive a model, NAME.npz, is
+written to OUT (default: ../vectors next to this script). Needs
+tensorflow-cpu 2.15.1 and numpy < 2.
+
+The recording comes from the reference kernels. The optimised kernels and the
+XNNPACK delegate are run on the same inputs, and the number of outputs in which
+they differ from the reference is printed; nothing of theirs is stored.
+
+The interpreter lets an addition overwrite one of its operands, also when it is
+asked to preserve all tensors, and the operand then reads as the sum. So the
+tensors are recorded from a copy of the model, made in memory, in which each
+operator's output is also an output of the graph. That no two of them share
+memory is asserted (a reshape and its operand hold the same bytes and may), and
+so is that the untouched model computes the same scores.
+
+Inputs
+------
+Inputs are not stored: `generate(index, height, width, channels)` makes input
+`index` (0 .. N-1) out of integers alone, as follows. Arithmetic is on 32-bit
+integers, signed except where a draw is concerned; `>>` on a signed value is the
+arithmetic shift (it rounds towards minus infinity). Nothing overflows 32 bits.
+
+Draws. The state is a u32, seeded with index + 1. One step is xorshift32:
+
+    s ^= s << 13;  s ^= s >> 17;  s ^= s << 5      (modulo 2^32)
+
+and `next()` takes one step and returns the new state. The first 8 values are
+thrown away. `below(n)`, for 1 <= n <= 65536, is ((next() >> 16) * n) >> 16.
+Draws are made in exactly the order in which they are written here.
+
+Elements are in NHWC order: for each y, for each x, for each c. `clamp` limits
+a value to -128 .. 127. The kind of input is index mod 3:
+
+0, uniform noise. Each element, in order, is next() >> 24, the byte
+   reinterpreted as int8 (128 .. 255 become -128 .. -1).
+
+1, a smooth image. For each channel c, in order, three draws:
+
+       base[c]  = below(256) - 128
+       slopey[c] = below(513) - 256
+       slopex[c] = below(513) - 256
+
+   then blobs = 1 + below(5), then for each blob, in order:
+
+       cy = below(height)
+       cx = below(width)
+       s  = 2 + below(8)                      (radius squared is 2^s)
+       amp[c] = below(401) - 200              (one draw a channel, in order)
+
+   Element (y, x, c) is the clamp, made once at the end, of
+
+       base[c]
+       + ((slopey[c] * (2 * y - (height - 1)) + slopex[c] * (2 * x - (width - 1))) >> 6)
+       + for each blob with w = 2^s - ((y - cy)^2 + (x - cx)^2) > 0:
+             (amp[c] * ((w * w) >> s)) >> s
+
+2, low noise round a constant. For each channel c, in order,
+   level[c] = below(256) - 128; then a = 1 + below(24); then each element, in
+   order, is clamp(level[c] + below(2 * a + 1) - a).
+
+Arrays
+------
+Hashes are FNV-1a, 64 bits (offset basis 0xcbf29ce484222325, prime
+0x100000001b3), over the int8 bytes of a tensor in NHWC order.
+
+    model_hash   uint64 []           hash of the .tflite file
+    input_shape  int32  [3]          height, width, channels
+    input_hash   uint64 [N]          hash of each input
+    layer_hash   uint64 [N, layers]  hash of each operator's output
+    layer_names  bytes  [layers]     name of that output tensor in the model
+    layer_ops    bytes  [layers]     operator, in execution order
+    logits       int8   [N, K]       input of the softmax
+    scores       int8   [N, K]       output of the softmax, which is the model's
+"""
+
+import pathlib
+import sys
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.lite.tools import flatbuffer_utils
+
+MODELS = ("kws_ref_model", "pretrainedResnet_quant")
+N = 240
+KINDS = ("noise", "smooth", "level")
+Resolver = tf.lite.experimental.OpResolverType
+
+
+class Draws:
+    """xorshift32, first 8 values dropped."""
+
+    def __init__(self, seed):
+        self.state = seed
+        for _ in range(8):
+            self.next()
+
+    def next(self):
+        s = self.state
+        s ^= (s << 13) & 0xFFFFFFFF
+        s ^= s >> 17
+        s ^= (s << 5) & 0xFFFFFFFF
+        self.state = s
+        return s
+
+    def below(self, n):
+        return ((self.next() >> 16) * n) >> 16
+
+
+def clamp(v):
+    return max(-128, min(127, v))
+
+
+def generate(index, height, width, channels):
+    """Input `index`, int8 [height, width, channels]. The recipe is above."""
+    d = Draws(index + 1)
+    out = []
+    kind = index % 3
+    if kind == 0:
+        for _ in range(height * width * channels):
+            b = d.next() >> 24
+            out.append(b - 256 if b >= 128 else b)
+    elif kind == 1:
+        planes = []
+        for _ in range(channels):
+            base = d.below(256) - 128
+            slopey = d.below(513) - 256
+            slopex = d.below(513) - 256
+            planes.append((base, slopey, slopex))
+        blobs = []
+        for _ in range(1 + d.below(5)):
+            cy = d.below(height)
+            cx = d.below(width)
+            s = 2 + d.below(8)
+            blobs.append((cy, cx, s, [d.below(401) - 200 for _ in range(channels)]))
+        for y in range(height):
+            for x in range(width):
+                for c, (base, slopey, slopex) in enumerate(planes):
+                    v = base + ((slopey * (2 * y - (height - 1)) + slopex * (2 * x - (width - 1))) >> 6)
+                    for cy, cx, s, amp in blobs:
+                        w = (1 << s) - ((y - cy) ** 2 + (x - cx) ** 2)
+                        if w > 0:
+                            v += (amp[c] * ((w * w) >> s)) >> s
+                    out.append(clamp(v))
+    else:
+        level = [d.below(256) - 128 for _ in range(channels)]
+        a = 1 + d.below(24)
+        for _ in range(height * width):
+            for c in range(channels):
+                out.append(clamp(level[c] + d.below(2 * a + 1) - a))
+    return np.array(out, np.int8).reshape(height, width, channels)
+
+
+def fnv1a(rows):
+    """FNV-1a 64 of the bytes of each row; `rows` is one array whose first axis counts rows."""
+    data = rows.reshape(len(rows), -1).view(np.uint8).T.astype(np.uint64, order="C")
+    h = np.full(len(rows), 0xCBF29CE484222325, np.uint64)
+    prime = np.uint64(0x100000001B3)
+    for column in data:
+        h ^= column
+        h *= prime
+    return h
+
+
+def interpreter(model, resolver, preserve=False):
+    it = tf.lite.Interpreter(
+        model_content=model,
+        experimental_op_resolver_type=resolver,
+        experimental_preserve_all_tensors=preserve,
+        num_threads=1,
+    )
+    it.allocate_tensors()
+    return it
+
+
+def exposed(model):
+    """The model with each operator's output also an output of the graph, the last one last."""
+    tree = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
+    (graph,) = tree.subgraphs
+    graph.outputs = [int(t) for op in graph.operators for t in op.outputs]
+    tree.signatureDefs = None  # they would name outputs by the old positions
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(tree))
+
+
+def scores_of(model, resolver, inputs):
+    it = interpreter(model, resolver)
+    source, sink = it.get_input_details()[0]["index"], it.get_output_details()[0]["index"]
+    out = []
+    for x in inputs:
+        it.set_tensor(source, x[None])
+        it.invoke()
+        out.append(it.get_tensor(sink)[0])
+    return np.stack(out)
+
+
+def record(path, out):
+    model = path.read_bytes()
+    it = interpreter(exposed(model), Resolver.BUILTIN_REF, preserve=True)
+    source = it.get_input_details()[0]
+    _, height, width, channels = (int(v) for v in source["shape"])
+    inputs = np.stack([generate(i, height, width, channels) for i in range(N)])
+
+    # Operators of the interpreter, in execution order; each has one int8 output.
+    ops = it._get_ops_details()
+    assert all(len(op["outputs"]) == 1 for op in ops)
+    tensors = [int(op["outputs"][0]) for op in ops]
+    details = {t["index"]: t for t in it.get_tensor_details()}
+    assert source["dtype"] == np.int8
+    assert all(details[t]["dtype"] == np.int8 for t in tensors)
+    assert ops[-1]["op_name"] == "SOFTMAX"
+    assert tensors == [t["index"] for t in it.get_output_details()]
+    reshaped = {int(op["outputs"][0]) for op in ops if op["op_name"] == "RESHAPE"}
+    spots = [it.tensor(t)().ctypes.data for t in [source["index"], *tensors] if t not in reshaped]
+    assert len(set(spots)) == len(spots)
+    before_softmax = tensors.index(int(ops[-1]["inputs"][0]))
+
+    values = [[] for _ in tensors]
+    for x in inputs:
+        it.set_tensor(source["index"], x[None])
+        it.invoke()
+        for kept, t in zip(values, tensors):
+            kept.append(it.get_tensor(t)[0])
+    values = [np.stack(v) for v in values]
+    logits, scores = values[before_softmax], values[-1]
+    assert (scores_of(model, Resolver.BUILTIN_REF, inputs) == scores).all()
+
+    arrays = {
+        "model_hash": fnv1a(np.frombuffer(model, np.uint8)[None])[0],
+        "input_shape": np.array([height, width, channels], np.int32),
+        "input_hash": fnv1a(inputs),
+        "layer_hash": np.stack([fnv1a(v) for v in values], axis=1),
+        "layer_names": np.array([details[t]["name"].encode("ascii") for t in tensors]),
+        "layer_ops": np.array([op["op_name"].encode("ascii") for op in ops]),
+        "logits": logits,
+        "scores": scores,
+    }
+    target = out / (path.stem + ".npz")
+    np.savez_compressed(target, **arrays)
+
+    print(f"{path.stem}: {N} inputs {height}x{width}x{channels}, {len(ops)} operators, "
+          f"{target.stat().st_size} bytes")
+    top = logits.argmax(axis=1)
+    print(f"  classes of the argmax: {np.bincount(top, minlength=logits.shape[1]).tolist()}"
+          f" ({len(np.unique(top))} distinct)")
+    for k, kind in enumerate(KINDS):
+        part = slice(k, None, len(KINDS))
+        print(f"  {kind}: {len(np.unique(top[part]))} classes,"
+              f" {len(np.unique(logits[part], axis=0))} distinct logits of {len(logits[part])},"
+              f" {int((scores[part].max(axis=1) == 127).sum())} saturated scores,"
+              f" logits {logits[part].min()} .. {logits[part].max()}")
+    print(f"  distinct hashes a layer: {[len(np.unique(h)) for h in arrays['layer_hash'].T]}")
+    for name, resolver in (
+        ("optimised kernels", Resolver.BUILTIN_WITHOUT_DEFAULT_DELEGATES),
+        ("XNNPACK", Resolver.BUILTIN),
+    ):
+        other = scores_of(model, resolver, inputs)
+        apart = np.abs(other.astype(int) - scores)
+        print(f"  {name}: {int((apart.max(axis=1) > 0).sum())} of {N} outputs differ"
+              f" ({int((apart > 0).sum())} of {apart.size} scores, by at most {apart.max()};"
+              f" argmax differs in {int((other.argmax(axis=1) != scores.argmax(axis=1)).sum())})")
+
+
+def main():
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: tflite.py MODELS [OUT]")
+    models = pathlib.Path(sys.argv[1])
+    out = pathlib.Path(sys.argv[2]) if len(sys.argv) == 3 else pathlib.Path(__file__).resolve().parent.parent / "vectors"
+    out.mkdir(parents=True, exist_ok=True)
+    for name in MODELS:
+        record(models / (name + ".tflite"), out)
+
+
+if __name__ == "__main__":
+    main()

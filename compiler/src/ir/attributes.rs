@@ -51,7 +51,9 @@ impl Attributes {
         let converted: Option<Vec<T>> = values.iter().map(|&v| T::try_from(v).ok()).collect();
         match converted.and_then(|v| v.try_into().ok()) {
             Some(array) => Ok(Some(array)),
-            None => Err(format!("attribute `{name}` is {values:?}, expected {N} value(s) in range")),
+            None => {
+                Err(format!("attribute `{name}` is {values:?}, expected {N} value(s) in range"))
+            }
         }
     }
 

@@ -63,6 +63,11 @@ impl Graph {
         output
     }
 
+    /// Puts other nodes, in execution order, in place of those there are.
+    pub fn set_nodes(&mut self, nodes: Vec<Node>) {
+        self.nodes = nodes;
+    }
+
     /// A tensor.
     pub fn tensor(&self, id: TensorId) -> &Tensor {
         &self.tensors[id.index()]

@@ -36,7 +36,10 @@ impl Operator for Add {
             expect_per_tensor(input)?;
         }
         if inputs[0].shape != inputs[1].shape {
-            return Err(format!("adds shapes {:?} and {:?}, which must be equal", inputs[0].shape, inputs[1].shape));
+            return Err(format!(
+                "adds shapes {:?} and {:?}, which must be equal",
+                inputs[0].shape, inputs[1].shape
+            ));
         }
         let mut types = vec![(DType::I8, inputs[0].shape.clone())];
         if self.clamp.is_some() {
@@ -71,7 +74,8 @@ impl Operator for Add {
         let zeros = [a.zero() as i16, b.zero() as i16];
         let range = cx.range(node.outputs[0], self.clamp);
         let mask = node.outputs.get(1).map_or_else(Default::default, |&m| cx.slot(m));
-        let (a, b, output) = (cx.slot(node.inputs[0]), cx.slot(node.inputs[1]), cx.slot(node.outputs[0]));
+        let (a, b, output) =
+            (cx.slot(node.inputs[0]), cx.slot(node.inputs[1]), cx.slot(node.outputs[0]));
         cx.push(id, rt::Add { a, b, output, mask, zeros, scales, y_scale, range });
         Ok(())
     }

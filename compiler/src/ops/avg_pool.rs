@@ -29,7 +29,13 @@ pub struct PoolInputGrad {
 }
 
 /// For each window: its output position, its count, and the input positions it covers.
-fn windows(window: &Window, input: [usize; 2], ow: usize, positions: usize, mut f: impl FnMut(usize, usize, &[usize])) {
+fn windows(
+    window: &Window,
+    input: [usize; 2],
+    ow: usize,
+    positions: usize,
+    mut f: impl FnMut(usize, usize, &[usize]),
+) {
     for at in 0..positions {
         let mut covered = Vec::new();
         for (y, _) in window.taps(0, at / ow, input[0]) {
@@ -86,7 +92,11 @@ impl Operator for AvgPool {
             let taps = (self.window.kernel[0] * self.window.kernel[1]) as f64;
             Multiplier::from_f64(x.scale_of(0) as f64 / (y.scale_of(0) as f64 * taps))
         } else {
-            return Err(LowerError::new(cx.graph, id, "a padded average must keep its input's scale and zero point"));
+            return Err(LowerError::new(
+                cx.graph,
+                id,
+                "a padded average must keep its input's scale and zero point",
+            ));
         };
         let (x_zero, range) = (x.zero() as i16, cx.range(node.outputs[0], None));
         let geometry = geometry(cx, node.inputs[0], node.outputs[0], &self.window);

@@ -52,8 +52,7 @@ impl BiasGrad {
     pub(super) fn lower_update(&self, cx: &mut Lowering<'_>, id: NodeId, parameter: TensorId) {
         let dy = cx.graph.node(id).inputs[0];
         let tensor = cx.graph.tensor(parameter);
-        let factors: Vec<f32> =
-            (0..tensor.elements()).map(|o| cx.gradient_factor(1.0, tensor.scale_of(o))).collect();
+        let factors: Vec<f32> = (0..tensor.elements()).map(|o| 1.0 / tensor.scale_of(o)).collect();
         let (error, bias) = (cx.error(dy), cx.fixed(parameter));
         let (factor, scratch) = (cx.factors(&factors), cx.scratch(factors.len() * 4));
         cx.push(id, rt::BiasUpdate { error, bias, factor, scratch });

@@ -56,10 +56,7 @@ impl Operator for Conv2d {
 
     fn attributes(&self) -> Attributes {
         let clamp = self.clamp.map(|c| c.map(i64::from));
-        self.window
-            .attributes()
-            .with("groups", [self.groups as i64])
-            .with_optional("clamp", clamp)
+        self.window.attributes().with("groups", [self.groups as i64]).with_optional("clamp", clamp)
     }
 
     fn from_attributes(attributes: &Attributes) -> Result<Self, String> {
@@ -124,7 +121,11 @@ impl Operator for Conv2d {
         let [x, w, b] = [node.inputs[0], node.inputs[1], node.inputs[2]];
         let input = cx.graph().tensor(x).clone();
         if cx.wants(x) {
-            let op = Conv2dInputGrad { window: self.window, groups: self.groups, input: [input.shape[1], input.shape[2]] };
+            let op = Conv2dInputGrad {
+                window: self.window,
+                groups: self.groups,
+                input: [input.shape[1], input.shape[2]],
+            };
             let dx = cx.error(&format!("{}.dx", node.name), op.into(), vec![dy, w], &input.shape);
             cx.contribute(x, dx);
         }
@@ -135,7 +136,8 @@ impl Operator for Conv2d {
             if let Some(channels) = trained.channels {
                 let depthwise = is_depthwise(self.groups, &weights);
                 shape[if depthwise { 0 } else { 3 }] = channels.len();
-                saved = cx.keep(&format!("{}.saved", node.name), SaveChannels { channels }.into(), x);
+                saved =
+                    cx.keep(&format!("{}.saved", node.name), SaveChannels { channels }.into(), x);
             }
             let op = Conv2dWeightGrad { window: self.window, groups: self.groups };
             let dw = cx.stream(&format!("{}.dw", node.name), op.into(), vec![dy, saved, w], shape);
@@ -166,17 +168,51 @@ impl Operator for Conv2d {
         let weights = cx.weights(w, depthwise);
         if depthwise {
             let scratch = cx.scratch(scratch::depthwise(geometry, trained));
-            cx.push(id, rt::Depthwise { input, output, mask, geometry, weights, bias, scale, x_zero, range, scratch });
+            cx.push(
+                id,
+                rt::Depthwise {
+                    input,
+                    output,
+                    mask,
+                    geometry,
+                    weights,
+                    bias,
+                    scale,
+                    x_zero,
+                    range,
+                    scratch,
+                },
+            );
         } else {
             let groups = self.groups as u16;
             let scratch = cx.scratch(scratch::conv(&weights, trained));
-            cx.push(id, rt::Conv { input, output, mask, geometry, groups, weights, bias, scale, x_zero, range, scratch });
+            cx.push(
+                id,
+                rt::Conv {
+                    input,
+                    output,
+                    mask,
+                    geometry,
+                    groups,
+                    weights,
+                    bias,
+                    scale,
+                    x_zero,
+                    range,
+                    scratch,
+                },
+            );
         }
         Ok(())
     }
 }
 
 /// The runtime's geometry of a windowed op from `x` to `y`.
-pub(crate) fn geometry(cx: &Lowering<'_>, x: TensorId, y: TensorId, window: &Window) -> rt::Geometry {
+pub(crate) fn geometry(
+    cx: &Lowering<'_>,
+    x: TensorId,
+    y: TensorId,
+    window: &Window,
+) -> rt::Geometry {
     rt::Geometry { x: shape(cx.hwc(x)), y: shape(cx.hwc(y)), window: window.lower() }
 }

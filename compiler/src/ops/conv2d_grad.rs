@@ -58,7 +58,9 @@ impl Operator for Conv2dInputGrad {
         let shape = weight_shape(inputs[1], &self.window, self.groups, channels)?;
         let [h, w] = self.input;
         if self.window.output(h, w)? != [oh, ow] || shape[0] != o {
-            return Err(format!("a gradient of shape [1, {oh}, {ow}, {o}] does not come from this convolution"));
+            return Err(format!(
+                "a gradient of shape [1, {oh}, {ow}, {o}] does not come from this convolution"
+            ));
         }
         Ok(vec![(DType::Error, vec![1, h, w, channels])])
     }
@@ -109,7 +111,8 @@ impl Operator for Conv2dInputGrad {
         } else {
             (i32::MAX as f64 / (127.0 * 127.0 * terms as f64)).min(32767.0 / 127.0)
         };
-        let fraction = if most > 0.0 { (room / most).log2().floor().clamp(-60.0, 60.0) } else { 0.0 };
+        let fraction =
+            if most > 0.0 { (room / most).log2().floor().clamp(-60.0, 60.0) } else { 0.0 };
         let scaled: Vec<f64> = scales.iter().map(|s| s * fraction.exp2()).collect();
         let fraction = fraction as i8;
         let x = shape([self.input[0], self.input[1], i * self.groups]);
@@ -119,11 +122,38 @@ impl Operator for Conv2dInputGrad {
         let (weights, scale) = (cx.weights(w, depthwise), cx.channel_scale(&scaled));
         if depthwise {
             let scratch = cx.scratch(scratch::depthwise(geometry, trained));
-            cx.push(id, rt::DepthwiseInputGrad { error, output, skip, mask, geometry, weights, scale, fraction, scratch });
+            cx.push(
+                id,
+                rt::DepthwiseInputGrad {
+                    error,
+                    output,
+                    skip,
+                    mask,
+                    geometry,
+                    weights,
+                    scale,
+                    fraction,
+                    scratch,
+                },
+            );
         } else {
             let groups = self.groups as u16;
             let scratch = cx.scratch(scratch::conv_input_grad(geometry, &weights, trained));
-            cx.push(id, rt::ConvInputGrad { error, output, skip, mask, geometry, groups, weights, scale, fraction, scratch });
+            cx.push(
+                id,
+                rt::ConvInputGrad {
+                    error,
+                    output,
+                    skip,
+                    mask,
+                    geometry,
+                    groups,
+                    weights,
+                    scale,
+                    fraction,
+                    scratch,
+                },
+            );
         }
         Ok(())
     }
@@ -153,7 +183,10 @@ impl Operator for Conv2dWeightGrad {
         let channels = inputs[2].shape.last().unwrap_or(&0) * self.groups;
         let mut shape = weight_shape(inputs[2], &self.window, self.groups, channels)?;
         if shape[0] != o {
-            return Err(format!("`{}` has {} output channels, the gradient {o}", inputs[2].name, shape[0]));
+            return Err(format!(
+                "`{}` has {} output channels, the gradient {o}",
+                inputs[2].name, shape[0]
+            ));
         }
         let trained = inputs[2].trained.as_ref();
         let trained = trained.ok_or_else(|| format!("`{}` is not trained", inputs[2].name))?;
@@ -232,11 +265,37 @@ impl Conv2dWeightGrad {
         let random = if stochastic { cx.random() } else { Default::default() };
         if depthwise {
             let scratch = cx.scratch(trained * 4);
-            cx.push(id, rt::DepthwiseUpdate { error, saved, geometry, weights, factor, random, x_zero, scratch });
+            cx.push(
+                id,
+                rt::DepthwiseUpdate {
+                    error,
+                    saved,
+                    geometry,
+                    weights,
+                    factor,
+                    random,
+                    x_zero,
+                    scratch,
+                },
+            );
         } else {
             let groups = self.groups as u16;
-            let scratch = cx.scratch(self.window.kernel[0] * self.window.kernel[1] * trained / self.groups * 4);
-            cx.push(id, rt::ConvUpdate { error, saved, geometry, groups, weights, factor, random, x_zero, scratch });
+            let scratch = cx
+                .scratch(self.window.kernel[0] * self.window.kernel[1] * trained / self.groups * 4);
+            cx.push(
+                id,
+                rt::ConvUpdate {
+                    error,
+                    saved,
+                    geometry,
+                    groups,
+                    weights,
+                    factor,
+                    random,
+                    x_zero,
+                    scratch,
+                },
+            );
         }
     }
 }

@@ -70,12 +70,14 @@ impl Operator for Head {
         let [x, w, b] = [node.inputs[0], node.inputs[1], node.inputs[2]];
         if cx.wants(x) {
             let shape = cx.graph().tensor(x).shape.clone();
-            let dx = cx.error(&format!("{}.dx", node.name), HeadInputGrad.into(), vec![dy, w], &shape);
+            let dx =
+                cx.error(&format!("{}.dx", node.name), HeadInputGrad.into(), vec![dy, w], &shape);
             cx.contribute(x, dx);
         }
         if cx.graph().tensor(w).trained.is_some() {
             let shape = cx.graph().tensor(w).shape.clone();
-            let dw = cx.stream(&format!("{}.dw", node.name), HeadWeightGrad.into(), vec![dy, x], shape);
+            let dw =
+                cx.stream(&format!("{}.dw", node.name), HeadWeightGrad.into(), vec![dy, x], shape);
             cx.update(w, dw);
         }
         cx.update_bias(node, b, dy);
@@ -110,7 +112,10 @@ impl Operator for HeadInputGrad {
         expect_dtype(inputs[0], DType::Error)?;
         let ([k, f], _) = weight_shape(inputs[1])?;
         if nhwc(inputs[0])? != [1, 1, k] {
-            return Err(format!("a gradient of shape {:?} does not fit {k} classes", inputs[0].shape));
+            return Err(format!(
+                "a gradient of shape {:?} does not fit {k} classes",
+                inputs[0].shape
+            ));
         }
         Ok(vec![(DType::Error, vec![1, 1, 1, f])])
     }

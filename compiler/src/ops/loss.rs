@@ -29,7 +29,9 @@ impl Operator for SoftmaxCrossEntropy {
         expect_dtype(inputs[0], DType::I32)?;
         match nhwc(inputs[0])? {
             [1, 1, classes] if classes >= 2 => Ok(vec![(DType::Error, vec![1, 1, 1, classes])]),
-            shape => Err(format!("logits have shape {shape:?}, expected one pixel of 2 or more classes")),
+            shape => {
+                Err(format!("logits have shape {shape:?}, expected one pixel of 2 or more classes"))
+            }
         }
     }
 

@@ -7,7 +7,7 @@
 mod add;
 mod avg_pool;
 mod bias;
-mod conv2d;
+pub(crate) mod conv2d;
 mod conv2d_grad;
 mod head;
 mod loss;
@@ -166,7 +166,10 @@ operators! {
 pub(crate) fn nhwc(tensor: &Tensor) -> Result<[usize; 3], String> {
     match tensor.shape.as_slice() {
         &[1, h, w, c] if h > 0 && w > 0 && c > 0 => Ok([h, w, c]),
-        shape => Err(format!("`{}` has shape {shape:?}, expected [1, height, width, channels]", tensor.name)),
+        shape => Err(format!(
+            "`{}` has shape {shape:?}, expected [1, height, width, channels]",
+            tensor.name
+        )),
     }
 }
 

@@ -76,7 +76,9 @@ impl Operator for Sgd {
             Some((p, Op::Conv2dWeightGrad(op))) => op.lower_update(cx, p, parameter),
             Some((p, Op::HeadWeightGrad(op))) => op.lower_update(cx, p, parameter),
             Some((p, Op::BiasGrad(op))) => op.lower_update(cx, p, parameter),
-            _ => return Err(LowerError::new(cx.graph, id, "its gradient streams from no known op")),
+            _ => {
+                return Err(LowerError::new(cx.graph, id, "its gradient streams from no known op"))
+            }
         }
         Ok(())
     }

@@ -47,7 +47,11 @@ impl Operator for Softmax {
         let node = cx.graph.node(id);
         let y = cx.graph.tensor(node.outputs[0]);
         if y.scale_of(0) != 1.0 / 256.0 || y.zero() != -128 {
-            return Err(LowerError::new(cx.graph, id, "its output must have scale 1/256 and zero point -128"));
+            return Err(LowerError::new(
+                cx.graph,
+                id,
+                "its output must have scale 1/256 and zero point -128",
+            ));
         }
         // TensorFlow Lite scales differences to 5 integer bits; what would leave them is 0.
         let scale = cx.graph.tensor(node.inputs[0]).scale_of(0) as f64 * f64::from(1 << 26);

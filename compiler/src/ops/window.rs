@@ -79,7 +79,12 @@ impl Window {
 
     /// Pairs of input row (or column) and kernel position that output coordinate `at` sees
     /// along `axis` (0 vertical) of a map of `size`.
-    pub fn taps(&self, axis: usize, at: usize, size: usize) -> impl Iterator<Item = (usize, usize)> {
+    pub fn taps(
+        &self,
+        axis: usize,
+        at: usize,
+        size: usize,
+    ) -> impl Iterator<Item = (usize, usize)> {
         let (pad, start) = (self.pad[axis], at * self.stride[axis]);
         (0..self.kernel[axis])
             .filter_map(move |k| (start + k).checked_sub(pad).map(|i| (i, k)))

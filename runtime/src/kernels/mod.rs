@@ -6,6 +6,7 @@
 mod forward;
 mod gradient;
 mod mask;
+pub mod scratch;
 mod update;
 mod weights;
 mod window;

@@ -435,7 +435,7 @@ descriptors! {
         weight_exponent: i8,
     }
 
-    /// Updates the weights and biases of [`Head`].
+    /// Updates the weights of [`Head`], as [`ConvUpdate`] does with residual precision.
     HeadUpdate {
         /// Error of the logits.
         error: Error = reads,
@@ -443,12 +443,8 @@ descriptors! {
         input: Slot = Read,
         /// int16 latent `[classes][features]`, state.
         latent: Slot = Update,
-        /// i32 `[classes]`, state.
-        bias: Slot = Update,
         /// `s_feature / s_w`.
-        weight_factor: f32,
-        /// `1 / (s_feature * s_w)`.
-        bias_factor: f32,
+        factor: f32,
     }
 
     /// Input gradient of [`Conv`]: `g_i = sum_o w_oi q_o` with `q = round(e s_w 2^fraction)`,

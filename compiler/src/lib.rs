@@ -1,0 +1,15 @@
+//! Compiles an ONNX network into a `no_std` program that trains on a microcontroller.
+//!
+//! The pipeline, left to right, each stage a module: [`import`] reads ONNX, [`adapt`] gives the
+//! network a new head and marks what is trained, [`differentiate`] adds the backward pass,
+//! [`prune`] keeps what feeds an update, [`lower`] turns real arithmetic into integer ops,
+//! [`schedule`] orders them, [`place`] gives every tensor its offset, [`emit`] writes the program.
+
+pub mod adapt;
+pub mod differentiate;
+pub mod ir;
+pub mod lower;
+pub mod ops;
+pub mod prune;
+pub mod reference;
+pub mod scheme;

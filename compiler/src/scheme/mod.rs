@@ -1,0 +1,227 @@
+//! What a user may ask to train: the update scheme, as a TOML file or in short form.
+//!
+//! ```toml
+//! precision = "residual"   # or "stochastic": 2 or 1 bytes a trained weight
+//! biases = 20              # of the last 20 layers; or "all", or a list of names
+//!
+//! [[weights]]
+//! layer = 24               # index among the convolutions, from 0; or a name
+//! channels = 0.25          # share of the input channels, the largest by weight; default 1
+//! ```
+//!
+//! The short form of the same: `biases=20,24:1/4`. The classifier is always trained; the empty
+//! scheme, or `head`, trains nothing else.
+
+use offshoot_runtime::program::op::Precision;
+use serde::Deserialize;
+
+/// A layer, by its index among the convolutions or by its node's name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Layer {
+    /// Index among the convolutions, in execution order, from 0.
+    Index(usize),
+    /// Name of the node in the model.
+    Name(String),
+}
+
+impl std::fmt::Display for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Layer::Index(index) => write!(f, "{index}"),
+            Layer::Name(name) => write!(f, "{name:?}"),
+        }
+    }
+}
+
+/// Which biases are trained.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Biases {
+    /// Those of the last n convolutions before the classifier.
+    Last(usize),
+    /// `"all"`.
+    Word(String),
+    /// Those of the named layers.
+    Layers(Vec<Layer>),
+}
+
+impl Default for Biases {
+    fn default() -> Self {
+        Biases::Last(0)
+    }
+}
+
+/// Weights of one layer that are trained.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightRule {
+    /// The layer.
+    pub layer: Layer,
+    /// Share of its input channels, in (0, 1].
+    #[serde(default = "whole")]
+    pub channels: f64,
+}
+
+fn whole() -> f64 {
+    1.0
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PrecisionName {
+    #[default]
+    Residual,
+    Stochastic,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    precision: PrecisionName,
+    #[serde(default)]
+    biases: Biases,
+    #[serde(default)]
+    weights: Vec<WeightRule>,
+}
+
+/// An update scheme.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scheme {
+    /// How trained weights are held.
+    pub precision: Precision,
+    /// Trained biases.
+    pub biases: Biases,
+    /// Trained weights.
+    pub weights: Vec<WeightRule>,
+}
+
+/// A scheme that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SchemeError {
+    /// The TOML is wrong.
+    #[error("the update scheme is not valid TOML for a scheme: {0}")]
+    Toml(String),
+    /// A part of the short form is wrong.
+    #[error(
+        "`{part}` is no part of an update scheme; write for example biases=20,24:1/4,stochastic"
+    )]
+    Short {
+        /// The part.
+        part: String,
+    },
+    /// A share is outside (0, 1].
+    #[error("layer {layer}: a share of {share} of the input channels is outside 0..1; write for example 0.25 or 1/4")]
+    Share {
+        /// The layer.
+        layer: String,
+        /// The share.
+        share: String,
+    },
+    /// `biases` is a word other than "all".
+    #[error(
+        "biases = {0:?} is not understood; write a number of layers, \"all\", or a list of names"
+    )]
+    Biases(String),
+}
+
+impl Scheme {
+    /// Reads the TOML form.
+    ///
+    /// # Errors
+    /// What does not parse, or a share outside (0, 1].
+    pub fn from_toml(text: &str) -> Result<Scheme, SchemeError> {
+        let file: File = toml::from_str(text).map_err(|e| SchemeError::Toml(e.to_string()))?;
+        let precision = match file.precision {
+            PrecisionName::Residual => Precision::Residual,
+            PrecisionName::Stochastic => Precision::Stochastic,
+        };
+        Scheme { precision, biases: file.biases, weights: file.weights }.checked()
+    }
+
+    /// Reads the short form: `head`, `biases=N`, `biases=all`, `LAYER:SHARE`, `stochastic`,
+    /// `residual`, separated by commas.
+    ///
+    /// # Errors
+    /// The part that does not parse.
+    pub fn from_short(text: &str) -> Result<Scheme, SchemeError> {
+        let mut scheme = Scheme::default();
+        for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+            let wrong = || SchemeError::Short { part: part.to_string() };
+            match part.split_once('=') {
+                Some(("biases", count)) => {
+                    let last = |_| Biases::Word(count.to_string());
+                    scheme.biases = count.parse().map_or_else(last, Biases::Last);
+                    continue;
+                }
+                Some(_) => return Err(wrong()),
+                None => {}
+            }
+            match part {
+                "head" => {}
+                "residual" => scheme.precision = Precision::Residual,
+                "stochastic" => scheme.precision = Precision::Stochastic,
+                _ => {
+                    let (layer, share) = part.rsplit_once(':').ok_or_else(wrong)?;
+                    let name = |_| Layer::Name(layer.to_string());
+                    let layer = layer.parse().map_or_else(name, Layer::Index);
+                    let channels = fraction(share).ok_or_else(wrong)?;
+                    scheme.weights.push(WeightRule { layer, channels });
+                }
+            }
+        }
+        scheme.checked()
+    }
+
+    fn checked(self) -> Result<Scheme, SchemeError> {
+        if let Biases::Word(word) = &self.biases {
+            if word != "all" {
+                return Err(SchemeError::Biases(word.clone()));
+            }
+        }
+        match self.weights.iter().find(|w| !(w.channels > 0.0 && w.channels <= 1.0)) {
+            Some(w) => Err(SchemeError::Share {
+                layer: w.layer.to_string(),
+                share: w.channels.to_string(),
+            }),
+            None => Ok(self),
+        }
+    }
+}
+
+/// `1/4`, `0.25` or `1`.
+fn fraction(text: &str) -> Option<f64> {
+    match text.split_once('/') {
+        Some((a, b)) => Some(a.parse::<f64>().ok()? / b.parse::<f64>().ok()?),
+        None => text.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_say_the_same() {
+        let toml = "biases = 20\n[[weights]]\nlayer = 24\nchannels = 0.25\n[[weights]]\nlayer = \"last\"\n";
+        let short = "biases=20, 24:1/4, last:1";
+        assert_eq!(Scheme::from_toml(toml).unwrap(), Scheme::from_short(short).unwrap());
+        assert_eq!(Scheme::from_short("head").unwrap(), Scheme::default());
+        let stochastic = Scheme::from_short("stochastic").unwrap();
+        assert_eq!(Scheme::from_toml("precision = \"stochastic\"").unwrap(), stochastic);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let message = |r: Result<Scheme, SchemeError>| r.unwrap_err().to_string();
+        assert!(message(Scheme::from_short("24")).contains("`24`"));
+        assert!(message(Scheme::from_short("24:2")).contains("share of 2"));
+        assert!(message(Scheme::from_short("24:0/0")).contains("share of NaN"));
+        assert!(message(Scheme::from_short("biases=some")).contains("some"));
+        assert!(message(Scheme::from_toml("bias = 3")).contains("bias"));
+        assert!(
+            message(Scheme::from_toml("[[weights]]\nlayer = 1\nchannels = -1.0")).contains("-1")
+        );
+    }
+}

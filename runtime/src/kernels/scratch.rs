@@ -1,0 +1,26 @@
+//! How much scratch each op needs, in bytes: the compiler reserves it, the verifier checks it.
+
+use crate::program::op::{Geometry, Weights};
+
+/// [`crate::program::op::Conv`]: one assembled row where weights are trained.
+pub const fn conv(weights: &Weights, trained: bool) -> usize {
+    if trained {
+        weights.taps as usize * weights.channels as usize
+    } else {
+        0
+    }
+}
+
+/// [`crate::program::op::Depthwise`] and its input gradient: i32 accumulators, then all weights
+/// assembled where they are trained.
+pub const fn depthwise(geometry: Geometry, trained: bool) -> usize {
+    let channels = geometry.x.c as usize;
+    channels * 4 + if trained { channels * geometry.window.taps() } else { 0 }
+}
+
+/// [`crate::program::op::ConvInputGrad`]: i32 accumulators of a pixel, q of an output pixel,
+/// and one assembled row where weights are trained.
+pub const fn conv_input_grad(geometry: Geometry, weights: &Weights, trained: bool) -> usize {
+    let q = (geometry.y.c as usize * 2).next_multiple_of(4);
+    weights.channels as usize * 4 + q + conv(weights, trained)
+}

@@ -1,0 +1,173 @@
+//! `.npz` archives of samples.
+
+use std::fs::File;
+use std::path::Path;
+
+use ndarray::{ArrayD, IxDyn, OwnedRepr};
+use ndarray_npy::{NpzReader, ReadableElement};
+
+use super::{DataError, Raw, RawSplit};
+
+/// An archive's samples.
+pub struct SampleFile {
+    /// Shape of a sample.
+    pub shape: Vec<usize>,
+    /// To learn from.
+    pub train: RawSplit,
+    /// Held out.
+    pub test: RawSplit,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+}
+
+struct Archive<'p> {
+    path: &'p Path,
+    reader: NpzReader<File>,
+    names: Vec<String>,
+}
+
+/// Reads either form of archive.
+///
+/// # Errors
+/// What is missing or wrong, by array.
+pub fn read(path: &Path) -> Result<SampleFile, DataError> {
+    let open = |reason: String| DataError::Open { path: path.to_path_buf(), reason };
+    let file = File::open(path).map_err(|e| open(e.to_string()))?;
+    let mut reader = NpzReader::new(file).map_err(|e| open(e.to_string()))?;
+    let names = reader.names().map_err(|e| open(e.to_string()))?;
+    let names = names.into_iter().map(|n| n.trim_end_matches(".npy").to_string()).collect();
+    let mut archive = Archive { path, reader, names };
+    let mut samples = if archive.has("jpeg") { archive.jpeg()? } else { archive.plain()? };
+    samples.classes = archive.class_names();
+    Ok(samples)
+}
+
+impl Archive<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|n| n == name)
+    }
+
+    fn error(&self, array: &str, reason: impl Into<String>) -> DataError {
+        let (path, array) = (self.path.to_path_buf(), array.to_string());
+        DataError::Array { path, array, reason: reason.into() }
+    }
+
+    fn array<T: ReadableElement>(&mut self, name: &str) -> Option<ArrayD<T>> {
+        self.reader.by_name::<OwnedRepr<T>, IxDyn>(name).ok()
+    }
+
+    fn integers(&mut self, name: &str) -> Result<Vec<i64>, DataError> {
+        if !self.has(name) {
+            let there = self.names.join(", ");
+            return Err(self.error(name, format!("is missing; the file has {there}")));
+        }
+        if let Some(a) = self.array::<i64>(name) {
+            return Ok(a.into_iter().collect());
+        }
+        if let Some(a) = self.array::<i32>(name) {
+            return Ok(a.into_iter().map(i64::from).collect());
+        }
+        if let Some(a) = self.array::<u32>(name) {
+            return Ok(a.into_iter().map(i64::from).collect());
+        }
+        if let Some(a) = self.array::<u64>(name) {
+            return Ok(a.into_iter().map(|v| v as i64).collect());
+        }
+        if let Some(a) = self.array::<i16>(name) {
+            return Ok(a.into_iter().map(i64::from).collect());
+        }
+        if let Some(a) = self.array::<u8>(name) {
+            return Ok(a.into_iter().map(i64::from).collect());
+        }
+        if let Some(a) = self.array::<i8>(name) {
+            return Ok(a.into_iter().map(i64::from).collect());
+        }
+        if let Some(a) = self.array::<bool>(name) {
+            return Ok(a.into_iter().map(i64::from).collect());
+        }
+        Err(self.error(name, "does not hold integers"))
+    }
+
+    fn values(&mut self, name: &str) -> Result<(Vec<usize>, Raw), DataError> {
+        if !self.has(name) {
+            let there = self.names.join(", ");
+            let needed = "expected x_train, y_train, x_test and y_test";
+            return Err(self.error(name, format!("is missing; the file has {there}; {needed}")));
+        }
+        let (shape, raw) = if let Some(a) = self.array::<u8>(name) {
+            (a.shape().to_vec(), Raw::Pixels(a.into_iter().collect()))
+        } else if let Some(a) = self.array::<i8>(name) {
+            (a.shape().to_vec(), Raw::Int8(a.into_iter().collect()))
+        } else if let Some(a) = self.array::<f32>(name) {
+            (a.shape().to_vec(), Raw::Real(a.into_iter().collect()))
+        } else if let Some(a) = self.array::<f64>(name) {
+            (a.shape().to_vec(), Raw::Real(a.into_iter().map(|v| v as f32).collect()))
+        } else if let Some(a) = self.array::<i16>(name) {
+            (a.shape().to_vec(), Raw::Real(a.into_iter().map(f32::from).collect()))
+        } else {
+            return Err(self.error(name, "is none of uint8, int8, int16, float32, float64"));
+        };
+        match shape.split_first() {
+            Some((_, sample)) if !sample.is_empty() => Ok((sample.to_vec(), raw)),
+            _ => Err(self.error(name, format!("has shape {shape:?}, expected samples first"))),
+        }
+    }
+
+    fn plain(&mut self) -> Result<SampleFile, DataError> {
+        let (shape, values) = self.values("x_train")?;
+        let train = RawSplit { values, labels: self.integers("y_train")? };
+        let (test_shape, values) = self.values("x_test")?;
+        if test_shape != shape {
+            let reason = format!("has samples of shape {test_shape:?}, x_train of {shape:?}");
+            return Err(self.error("x_test", reason));
+        }
+        let test = RawSplit { values, labels: self.integers("y_test")? };
+        Ok(SampleFile { shape, train, test, classes: Vec::new() })
+    }
+
+    fn jpeg(&mut self) -> Result<SampleFile, DataError> {
+        let bytes: Vec<u8> = match self.array::<u8>("jpeg") {
+            Some(a) => a.into_iter().collect(),
+            None => return Err(self.error("jpeg", "does not hold bytes")),
+        };
+        let (offsets, labels) = (self.integers("offsets")?, self.integers("labels")?);
+        let is_test = self.integers("is_test")?;
+        if offsets.len() != labels.len() + 1 || is_test.len() != labels.len() {
+            let reason = format!("has {} entries for {} labels", offsets.len(), labels.len());
+            return Err(self.error("offsets", reason));
+        }
+        let empty = || RawSplit { values: Raw::Pixels(Vec::new()), labels: Vec::new() };
+        let mut file =
+            SampleFile { shape: Vec::new(), train: empty(), test: empty(), classes: Vec::new() };
+        for (index, &label) in labels.iter().enumerate() {
+            let range =
+                usize::try_from(offsets[index]).ok().zip(usize::try_from(offsets[index + 1]).ok());
+            let coded = range.and_then(|(from, to)| bytes.get(from..to));
+            let coded = coded.ok_or_else(|| {
+                self.error("offsets", format!("of image {index} leave the array"))
+            })?;
+            let image = image::load_from_memory_with_format(coded, image::ImageFormat::Jpeg)
+                .map_err(|e| self.error("jpeg", format!("image {index} does not decode: {e}")))?
+                .into_rgb8();
+            let shape = vec![image.height() as usize, image.width() as usize, 3];
+            if file.shape.is_empty() {
+                file.shape = shape;
+            } else if file.shape != shape {
+                let reason = format!("image {index} is {shape:?}, the first is {:?}", file.shape);
+                return Err(self.error("jpeg", reason));
+            }
+            let split = if is_test[index] != 0 { &mut file.test } else { &mut file.train };
+            split.labels.push(label);
+            if let Raw::Pixels(pixels) = &mut split.values {
+                pixels.extend_from_slice(image.as_raw());
+            }
+        }
+        Ok(file)
+    }
+
+    /// Names of the classes; none where the array is missing or no list of text.
+    fn class_names(&mut self) -> Vec<String> {
+        // Fixed-width text is not an element type of the reader: its names are decoration.
+        Vec::new()
+    }
+}

@@ -11,6 +11,10 @@ use crate::{arena::Arena, fixed, machine, Fault};
 /// The share of the amplitude that survives a step without a larger value.
 pub const DECAY: f32 = 0.98;
 
+/// Exponents beyond this do not arise; state that was restored damaged must not overflow sums of
+/// exponents.
+const LARGEST: i32 = 1000;
+
 /// Exponent that an error tensor was written with.
 ///
 /// # Errors
@@ -21,7 +25,8 @@ pub fn exponent(state: &Arena<'_>, error: &Error) -> Result<i32, Fault> {
     }
     let bytes = machine::part(state.bytes(), error.tracker)?;
     let words = machine::typed::<i32>(bytes)?;
-    words.get(1).copied().ok_or(Fault::Size)
+    let exponent = words.get(1).ok_or(Fault::Size)?;
+    Ok((*exponent).clamp(-LARGEST, LARGEST))
 }
 
 /// Least `k` with `amplitude <= 127 * 2^k`, from the bits of the number.
@@ -75,7 +80,8 @@ pub fn write(
     mut fill: impl FnMut(&mut Quantizer, &Arena<'_>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     let mut amplitude = f32::from_bits(tracker(state, error)?[0]);
-    if amplitude == 0.0 {
+    // Not a number or infinite: state that was restored damaged. It starts anew.
+    if !(amplitude > 0.0 && amplitude.is_finite()) {
         let mut measure = Quantizer::new(0);
         fill(&mut measure, state)?;
         amplitude = measure.peak as f32 * power_of_two(unit);

@@ -130,7 +130,7 @@ mod tests {
             let slack = |_| 0.51 * ((k - fraction as i32) as f64).exp2();
             assert_near(&rig, &op.output, &exact, slack);
 
-            if trained > 0 {
+            if trained > 1 {
                 op.weights = Weights { latent: Slot::default(), ..weights };
                 rig.run(|m| op.run(m)).unwrap();
                 assert!(!near(&rig, &op.output, &exact, slack));

@@ -143,8 +143,12 @@ mod tests {
             }
             worst_loss = worst_loss.max((loss as f64 - exact_loss).abs());
             assert_eq!(class, argmax(&logits));
-            assert_eq!(e.iter().map(|e| e.unsigned_abs()).max(), Some(127));
+            // Below what the table resolves, a gradient is none.
+            let peak = delta.iter().fold(0.0, |a: f64, d| a.max(d.abs()));
+            let used = e.iter().map(|e| e.unsigned_abs()).max();
+            assert!(used == Some(127) || peak < 1e-4 && used == Some(0));
         }
+        println!("{worst_gradient} {worst_loss}");
         assert!(worst_gradient < 3e-4, "{worst_gradient}");
         assert!(worst_loss < 1e-3, "{worst_loss}");
     }

@@ -155,7 +155,8 @@ impl Rig {
     pub fn read<T: FromBytes>(&self, slot: Slot) -> Vec<T> {
         let memory = match slot.memory {
             Memory::State => &self.state,
-            _ => &self.arena,
+            Memory::Constant => &self.constants,
+            Memory::Arena | Memory::Scratch => &self.arena,
         };
         let size = core::mem::size_of::<T>();
         memory[slot.start()..slot.end()]

@@ -143,4 +143,20 @@ mod tests {
         // An all-zero tensor changes nothing but the decay.
         assert_eq!(run([0, 0, 0]).0, [0, 0, 0]);
     }
+
+    #[test]
+    fn damaged_state_starts_anew() {
+        for amplitude in [f32::NAN, f32::INFINITY, -1.0] {
+            let mut memory = [amplitude.to_bits(), 0x8000_0000, 0, 0];
+            let mut state = Arena::new(zerocopy::IntoBytes::as_mut_bytes(&mut memory));
+            let error = Error { data: Slot::default(), tracker: Slot::new(Memory::State, 0, 8) };
+            assert_eq!(exponent(&state, &error), Ok(-LARGEST));
+            let fill = |q: &mut Quantizer, _: &Arena<'_>| {
+                assert_eq!(q.quantize(127), 127);
+                Ok(())
+            };
+            write(&mut state, &error, -4, fill).unwrap();
+            assert_eq!(exponent(&state, &error), Ok(-4));
+        }
+    }
 }

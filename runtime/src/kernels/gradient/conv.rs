@@ -33,13 +33,15 @@ impl ConvInputGrad {
             _ => (inputs / groups, outputs / groups),
         };
         ensure(width > 0 && width * groups == inputs && depth * groups == outputs)?;
-        ensure(sink.len() == geometry.x.elements() && error.len() == geometry.y.elements())?;
+        ensure(sink.len() == geometry.x.elements() && sink.len() > 0)?;
+        ensure(error.len() == geometry.y.elements())?;
         ensure(self.weights.rows as usize == outputs && self.weights.channels as usize == width)?;
         ensure(self.weights.taps as usize == geometry.window.taps())?;
         let scales = Scales::new(&self.scale, m.constants, outputs)?;
         let trained = !self.weights.latent.is_empty();
         let (_, [scratch]) = m.scratch.split([], [self.scratch])?;
-        let plan = Plan::new(scratch.len(), width, trained)?;
+        let mut plan = Plan::new(scratch.len(), width, trained)?;
+        plan.pixels = plan.pixels.min(geometry.x.positions());
         let (sums, buffer) = scratch.split_at_mut(plan.pixels * width * 4);
         let (sums, buffer): (&mut [i32], &mut [i8]) = (typed_mut(sums)?, typed_mut(buffer)?);
         let gather = Gather { geometry, error, scales, width };

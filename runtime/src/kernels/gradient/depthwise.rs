@@ -24,6 +24,7 @@ impl DepthwiseInputGrad {
         let (taps, across) = (window.taps(), window.kernel[1] as usize);
         ensure(x.c == y.c && channels == self.weights.channels as usize && channels > 0)?;
         ensure(sink.len() == x.elements() && error.len() == y.elements())?;
+        ensure(!error.is_empty())?;
         ensure(self.weights.rows as usize == taps && self.weights.taps == 1)?;
         let scales = Scales::new(&self.scale, m.constants, channels)?;
         let (_, [scratch]) = m.scratch.split([], [self.scratch])?;

@@ -148,7 +148,6 @@ mod tests {
             let used = e.iter().map(|e| e.unsigned_abs()).max();
             assert!(used == Some(127) || peak < 1e-4 && used == Some(0));
         }
-        println!("{worst_gradient} {worst_loss}");
         assert!(worst_gradient < 3e-4, "{worst_gradient}");
         assert!(worst_loss < 1e-3, "{worst_loss}");
     }

@@ -19,6 +19,7 @@ impl PoolInputGrad {
         let (error, mut sink) = Sink::open(&mut m.arena, &m.state, unit, errors, self.mask)?;
         let channels = x.c as usize;
         ensure(x.c == y.c && sink.len() == x.elements() && error.len() == y.elements())?;
+        ensure(!error.is_empty())?;
         let (rows, columns) = (x.h as usize, x.w as usize);
         let see = |at, axis: usize, outputs| {
             seen_from(at, window.stride[axis], window.pad[axis], window.kernel[axis], outputs)

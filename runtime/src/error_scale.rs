@@ -11,6 +11,10 @@ use crate::{arena::Arena, fixed, machine, Fault};
 /// The share of the amplitude that survives a step without a larger value.
 pub const DECAY: f32 = 0.98;
 
+/// Exponents beyond this do not arise; state that was restored damaged must not overflow sums of
+/// exponents.
+const LARGEST: i32 = 1000;
+
 /// Exponent that an error tensor was written with.
 ///
 /// # Errors
@@ -21,7 +25,8 @@ pub fn exponent(state: &Arena<'_>, error: &Error) -> Result<i32, Fault> {
     }
     let bytes = machine::part(state.bytes(), error.tracker)?;
     let words = machine::typed::<i32>(bytes)?;
-    words.get(1).copied().ok_or(Fault::Size)
+    let exponent = words.get(1).ok_or(Fault::Size)?;
+    Ok((*exponent).clamp(-LARGEST, LARGEST))
 }
 
 /// Least `k` with `amplitude <= 127 * 2^k`, from the bits of the number.
@@ -75,7 +80,8 @@ pub fn write(
     mut fill: impl FnMut(&mut Quantizer, &Arena<'_>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     let mut amplitude = f32::from_bits(tracker(state, error)?[0]);
-    if amplitude == 0.0 {
+    // Not a number or infinite: state that was restored damaged. It starts anew.
+    if !(amplitude > 0.0 && amplitude.is_finite()) {
         let mut measure = Quantizer::new(0);
         fill(&mut measure, state)?;
         amplitude = measure.peak as f32 * power_of_two(unit);
@@ -136,5 +142,21 @@ mod tests {
         assert_eq!(run([20000, 64, 0]), ([78, 0, 0], -2));
         // An all-zero tensor changes nothing but the decay.
         assert_eq!(run([0, 0, 0]).0, [0, 0, 0]);
+    }
+
+    #[test]
+    fn damaged_state_starts_anew() {
+        for amplitude in [f32::NAN, f32::INFINITY, -1.0] {
+            let mut memory = [amplitude.to_bits(), 0x8000_0000, 0, 0];
+            let mut state = Arena::new(zerocopy::IntoBytes::as_mut_bytes(&mut memory));
+            let error = Error { data: Slot::default(), tracker: Slot::new(Memory::State, 0, 8) };
+            assert_eq!(exponent(&state, &error), Ok(-LARGEST));
+            let fill = |q: &mut Quantizer, _: &Arena<'_>| {
+                assert_eq!(q.quantize(127), 127);
+                Ok(())
+            };
+            write(&mut state, &error, -4, fill).unwrap();
+            assert_eq!(exponent(&state, &error), Ok(-4));
+        }
     }
 }

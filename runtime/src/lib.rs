@@ -18,6 +18,7 @@ mod interpreter;
 pub mod kernels;
 mod machine;
 pub mod program;
+pub mod random;
 pub mod schedule;
 
 pub use interpreter::Interpreter;

@@ -75,24 +75,41 @@ impl<'m> Rows<'m> {
             return frozen;
         }
         let buffer = &mut buffer[..length];
-        buffer.copy_from_slice(frozen);
-        let trained = self.selected.len();
         for (tap, weights) in buffer.chunks_exact_mut(self.channels).enumerate() {
-            let at = (index * self.taps + tap) * trained;
-            match self.latent {
-                Latent::None => {}
-                Latent::Residual(latent) => {
-                    for (&c, &m) in self.selected.iter().zip(&latent[at..at + trained]) {
-                        weights[c as usize] = effective(m);
-                    }
+            self.assemble(index, tap, weights);
+        }
+        buffer
+    }
+
+    /// All frozen elements, where nothing is trained.
+    #[inline]
+    pub fn frozen(&self) -> Option<&'m [i8]> {
+        match self.latent {
+            Latent::None => Some(self.frozen),
+            Latent::Residual(_) | Latent::Stochastic(_) => None,
+        }
+    }
+
+    /// Writes kernel position `tap` of row `index` to `weights`, which holds `channels` bytes.
+    pub fn assemble(&self, index: usize, tap: usize, weights: &mut [i8]) {
+        let place = index * self.taps + tap;
+        let trained = self.selected.len();
+        let (from, at) = (place * self.channels, place * trained);
+        if trained < self.channels {
+            weights.copy_from_slice(&self.frozen[from..from + self.channels]);
+        }
+        match self.latent {
+            Latent::None => {}
+            Latent::Residual(latent) => {
+                for (&c, &m) in self.selected.iter().zip(&latent[at..at + trained]) {
+                    weights[c as usize] = effective(m);
                 }
-                Latent::Stochastic(latent) => {
-                    for (&c, &w) in self.selected.iter().zip(&latent[at..at + trained]) {
-                        weights[c as usize] = w;
-                    }
+            }
+            Latent::Stochastic(latent) => {
+                for (&c, &w) in self.selected.iter().zip(&latent[at..at + trained]) {
+                    weights[c as usize] = w;
                 }
             }
         }
-        buffer
     }
 }

@@ -1,22 +1,73 @@
-use crate::program::op::*;
-use crate::{Fault, Machine};
-impl HeadUpdate {
-    pub fn run(&self, _m: &mut Machine<'_>) -> Result<(), Fault> {
-        Err(Fault::NotTrainable)
+//! Updates: trainable state takes one step down its gradient.
+//!
+//! A gradient row lives in int32 scratch only until it is applied. How a step is scaled and
+//! rounded is the same for all of them: see [`rule`].
+
+mod bias;
+mod conv;
+mod depthwise;
+mod head;
+mod rule;
+
+use crate::program::op::Geometry;
+use core::ops::Range;
+
+impl Geometry {
+    /// Outputs along one axis (0: rows) whose kernel position `tap` lies inside the input, and the
+    /// input coordinate that the first of them sees there; the next see one stride further.
+    fn inside(&self, axis: usize, tap: usize) -> (Range<usize>, usize) {
+        let (size, outputs) = match axis {
+            0 => (self.x.h as usize, self.y.h as usize),
+            _ => (self.x.w as usize, self.y.w as usize),
+        };
+        let stride = (self.window.stride[axis] as usize).max(1);
+        let pad = self.window.pad[axis] as usize;
+        let from = pad.saturating_sub(tap).div_ceil(stride);
+        let to = (size + pad).saturating_sub(tap).div_ceil(stride).min(outputs);
+        (from..to.max(from), (from * stride + tap).saturating_sub(pad))
     }
 }
-impl BiasUpdate {
-    pub fn run(&self, _m: &mut Machine<'_>) -> Result<(), Fault> {
-        Err(Fault::NotTrainable)
+
+#[cfg(test)]
+mod tests {
+    use crate::kernels::gradient::rig::shapes;
+    use crate::program::op::Geometry;
+
+    /// Sums over all (output pixel, kernel position, input pixel) that the window joins.
+    pub fn exact_rows(
+        g: &Geometry,
+        length: usize,
+        add: impl Fn(usize, usize, usize, &mut [f64]),
+    ) -> Vec<f64> {
+        let mut sums = vec![0.0; length];
+        for p in 0..g.y.positions() {
+            let (rows, columns) = (g.rows(p / g.y.w as usize), g.columns(p % g.y.w as usize));
+            for (r, ky) in (rows.from..rows.to).enumerate() {
+                for (c, kx) in (columns.from..columns.to).enumerate() {
+                    let pixel = (rows.first + r) * g.x.w as usize + columns.first + c;
+                    add(p, ky * g.window.kernel[1] as usize + kx, pixel, &mut sums);
+                }
+            }
+        }
+        sums
     }
-}
-impl ConvUpdate {
-    pub fn run(&self, _m: &mut Machine<'_>) -> Result<(), Fault> {
-        Err(Fault::NotTrainable)
-    }
-}
-impl DepthwiseUpdate {
-    pub fn run(&self, _m: &mut Machine<'_>) -> Result<(), Fault> {
-        Err(Fault::NotTrainable)
+
+    #[test]
+    fn inside_names_the_pairs_that_the_forward_pass_sees() {
+        for g in shapes() {
+            let (mut forward, mut here) = (Vec::new(), Vec::new());
+            for y in 0..g.y.w as usize {
+                let reach = g.columns(y);
+                forward
+                    .extend((reach.from..reach.to).map(|k| (k, y, reach.first + k - reach.from)));
+            }
+            for k in 0..g.window.kernel[1] as usize {
+                let (outputs, first) = g.inside(1, k);
+                let stride = g.window.stride[1] as usize;
+                here.extend(outputs.enumerate().map(|(n, y)| (k, y, first + n * stride)));
+            }
+            forward.sort_unstable();
+            assert_eq!(forward, here);
+        }
     }
 }

@@ -1,0 +1,145 @@
+//! Input gradient of a depthwise convolution.
+
+use super::sink::Sink;
+use super::{ensure, Scales};
+use crate::error_scale::{exponent, write};
+use crate::kernels::weights::Rows;
+use crate::kernels::window::seen_from;
+use crate::machine::typed_mut;
+use crate::program::op::DepthwiseInputGrad;
+use crate::{Fault, Machine};
+
+impl DepthwiseInputGrad {
+    /// Sums `w e` over the outputs that saw a pixel, scales the sum by its channel, adds the skip
+    /// branch and rounds into the output's exponent.
+    ///
+    /// # Errors
+    /// A [`Fault`] only if the program was not verified.
+    pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
+        let (x, y, window) = (self.geometry.x, self.geometry.y, self.geometry.window);
+        let unit = exponent(&m.state, &self.error)?.saturating_sub(self.fraction as i32);
+        let errors = [&self.error, &self.skip, &self.output];
+        let (error, mut sink) = Sink::open(&mut m.arena, &m.state, unit, errors, self.mask)?;
+        let (channels, columns) = (x.c as usize, x.w as usize);
+        let (taps, across) = (window.taps(), window.kernel[1] as usize);
+        ensure(x.c == y.c && channels == self.weights.channels as usize && channels > 0)?;
+        ensure(sink.len() == x.elements() && error.len() == y.elements())?;
+        ensure(!error.is_empty())?;
+        ensure(self.weights.rows as usize == taps && self.weights.taps == 1)?;
+        let scales = Scales::new(&self.scale, m.constants, channels)?;
+        let (_, [scratch]) = m.scratch.split([], [self.scratch])?;
+        let assembled = if self.weights.latent.is_empty() { 0 } else { taps * channels };
+        ensure(scratch.len() >= 4 * channels + assembled)?;
+        let (sums, buffer) = scratch.split_at_mut(4 * channels);
+        let (sums, buffer): (&mut [i32], &mut [i8]) = (typed_mut(sums)?, typed_mut(buffer)?);
+        let see = |at, axis: usize, outputs| {
+            seen_from(at, window.stride[axis], window.pad[axis], window.kernel[axis], outputs)
+        };
+        write(&mut m.state, &self.output, unit, |quantizer, state| {
+            let rows = Rows::new(&self.weights, m.constants, state)?;
+            let weights = match rows.frozen() {
+                Some(frozen) => frozen,
+                None => {
+                    for (tap, row) in buffer.chunks_exact_mut(channels).take(taps).enumerate() {
+                        rows.assemble(tap, 0, row);
+                    }
+                    &*buffer
+                }
+            };
+            for pixel in 0..x.positions() {
+                sums.fill(0);
+                for (r, ky) in see(pixel / columns, 0, y.h) {
+                    for (c, kx) in see(pixel % columns, 1, y.w) {
+                        let at = (r * y.w as usize + c) * channels;
+                        let tap = (ky * across + kx) * channels;
+                        let error = &error[at..at + channels];
+                        let weights = &weights[tap..tap + channels];
+                        for ((s, &e), &w) in sums.iter_mut().zip(error).zip(weights) {
+                            *s = s.wrapping_add(e as i32 * w as i32);
+                        }
+                    }
+                }
+                sink.put(quantizer, pixel * channels, channels, |c| {
+                    scales.get(c).scale_wide(sums[c], 0)
+                });
+            }
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::gradient::rig::{assert_near, near, shapes, Random, Rig};
+    use crate::program::op::{Error, Precision, Weights};
+    use crate::Slot;
+
+    #[test]
+    fn agrees_with_a_float_gradient() {
+        let mut random = Random::new(9);
+        for (mut g, trained) in shapes().into_iter().flat_map(|g| [(g, 0), (g, 1), (g, 4)]) {
+            g.y.c = g.x.c;
+            let channels = g.x.c as usize;
+            let (k, k_skip, fraction) = (-9, -7, 10);
+            let mut rig = Rig::default();
+            let e = random.int8s(g.y.elements(), 3);
+            let skip = random.int8s(g.x.elements(), 3);
+            let bits = random.mask(g.x.elements());
+            let scales: Vec<f64> =
+                (0..channels).map(|_| 1e-3 * (1 + random.below(30)) as f64).collect();
+            let taps = g.window.taps();
+            let (mut weights, mut dense) =
+                rig.weights(&mut random, [taps, 1, channels], trained, Precision::Stochastic);
+            if trained == 0 {
+                weights.latent = Slot::default();
+                dense = dense.to_vec();
+            }
+            let mut op = DepthwiseInputGrad {
+                error: rig.error(&e, k),
+                output: rig.output(g.x.elements()),
+                skip: rig.error(&skip, k_skip),
+                mask: rig.arena(&bits),
+                geometry: g,
+                weights,
+                scale: rig.scales(&scales.iter().map(|s| s * 1024.0).collect::<Vec<_>>()),
+                fraction,
+                scratch: rig.scratch(4 * channels + if trained > 0 { taps * channels } else { 0 }),
+            };
+            rig.run(|m| op.run(m)).unwrap();
+
+            let mut exact: Vec<f64> =
+                skip.iter().map(|&e| e as f64 * (k_skip as f64).exp2()).collect();
+            for at in 0..g.y.positions() {
+                let (rows, columns) = (g.rows(at / g.y.w as usize), g.columns(at % g.y.w as usize));
+                for (r, ky) in (rows.from..rows.to).enumerate() {
+                    for (c, kx) in (columns.from..columns.to).enumerate() {
+                        let pixel = (rows.first + r) * g.x.w as usize + columns.first + c;
+                        let tap = ky * g.window.kernel[1] as usize + kx;
+                        for n in 0..channels {
+                            exact[pixel * channels + n] += dense[tap * channels + n] as f64
+                                * e[at * channels + n] as f64
+                                * scales[n]
+                                * (k as f64).exp2();
+                        }
+                    }
+                }
+            }
+            for (i, g) in exact.iter_mut().enumerate() {
+                *g *= (bits[i / 8] >> (i % 8) & 1) as f64;
+            }
+            let slack = |_| 0.51 * ((k - fraction as i32) as f64).exp2();
+            assert_near(&rig, &op.output, &exact, slack);
+
+            if trained > 1 {
+                op.weights = Weights { latent: Slot::default(), ..weights };
+                rig.run(|m| op.run(m)).unwrap();
+                assert!(!near(&rig, &op.output, &exact, slack));
+                op.weights = weights;
+            }
+            op.skip = Error::default();
+            rig.run(|m| op.run(m)).unwrap();
+            assert!(!near(&rig, &op.output, &exact, slack));
+        }
+    }
+}

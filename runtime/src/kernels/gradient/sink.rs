@@ -1,0 +1,70 @@
+//! Where an input gradient ends: clamp mask, skip branch, one rounding.
+
+use super::ensure;
+use crate::arena::Arena;
+use crate::error_scale::{exponent, Quantizer};
+use crate::fixed::shift_rounding;
+use crate::kernels::mask;
+use crate::machine::{typed, typed_mut};
+use crate::program::op::Error;
+use crate::{Fault, Slot};
+
+/// An error tensor under way, with the mask and the skip branch that belong to it.
+#[derive(Debug)]
+pub struct Sink<'a> {
+    out: &'a mut [i8],
+    mask: &'a [u8],
+    skip: &'a [i8],
+    /// Binary places between an element of `skip` and the accumulators; positive is down.
+    skip_down: i32,
+}
+
+impl<'a> Sink<'a> {
+    /// Resolves the slots of an input gradient whose accumulators count `2^unit`; also gives the
+    /// error it comes from.
+    ///
+    /// # Errors
+    /// A [`Fault`] where a slot does not fit its memory, or skip or mask not the output.
+    pub fn open(
+        arena: &'a mut Arena<'_>,
+        state: &Arena<'_>,
+        unit: i32,
+        [error, skip, output]: [&Error; 3],
+        mask: Slot,
+    ) -> Result<(&'a [i8], Sink<'a>), Fault> {
+        let skip_down = unit.saturating_sub(exponent(state, skip)?);
+        let ([e, skip, mask], [out]) = arena.split([error.data, skip.data, mask], [output.data])?;
+        ensure(skip.is_empty() || skip.len() == out.len())?;
+        ensure(mask.is_empty() || mask.len() == mask::bytes(out.len()))?;
+        let (out, skip) = (typed_mut(out)?, typed(skip)?);
+        Ok((typed(e)?, Sink { out, mask, skip, skip_down }))
+    }
+
+    /// Elements of the tensor.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Writes elements `at..at + count` from their accumulators. `value` is not asked for elements
+    /// that the mask stops: they get 0 and do not count in the peak.
+    #[inline]
+    pub fn put(
+        &mut self,
+        quantizer: &mut Quantizer,
+        at: usize,
+        count: usize,
+        mut value: impl FnMut(usize) -> i32,
+    ) {
+        for (i, out) in self.out[at..at + count].iter_mut().enumerate() {
+            *out = if mask::get(self.mask, at + i) {
+                let branch = match self.skip.get(at + i) {
+                    Some(&e) => shift_rounding(e as i32, self.skip_down),
+                    None => 0,
+                };
+                quantizer.quantize(value(i).saturating_add(branch))
+            } else {
+                0
+            };
+        }
+    }
+}

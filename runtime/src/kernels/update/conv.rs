@@ -1,0 +1,197 @@
+//! Update of convolution weights, one output row at a time.
+
+use super::rule::{Latent, Pace};
+use crate::kernels::gradient::axpy::Pending;
+use crate::kernels::gradient::ensure;
+use crate::machine::{part, typed, typed_mut};
+use crate::program::op::{ConvUpdate, Geometry};
+use crate::{Fault, Machine};
+
+impl ConvUpdate {
+    /// Steps every row whose output had an error.
+    ///
+    /// # Errors
+    /// A [`Fault`] only if the program was not verified.
+    pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
+        let geometry = self.geometry;
+        let pace = Pace::new(&m.step, &m.state, &self.error)?;
+        let factors: &[f32] = typed(part(m.constants, self.factor)?)?;
+        let ([error, saved], []) = m.arena.split([self.error.data, self.saved], [])?;
+        let (error, saved): (&[i8], &[i8]) = (typed(error)?, typed(saved)?);
+        let (_, [scratch]) = m.scratch.split([], [self.scratch])?;
+        let sums: &mut [i32] = typed_mut(scratch)?;
+        let (outputs, groups) = (geometry.y.c as usize, self.groups as usize);
+        let (taps, trained) = (geometry.window.taps(), self.weights.selected.len() / 2);
+        ensure(groups > 0 && outputs % groups == 0 && trained > 0)?;
+        ensure(factors.len() == outputs && error.len() == geometry.y.elements())?;
+        ensure(saved.len() == geometry.x.positions() * trained * groups)?;
+        ensure(sums.len() >= taps * trained)?;
+        let sums = &mut sums[..taps * trained];
+        let mut latent = Latent::open(&mut m.state, &self.weights, self.random)?;
+        latent.ensure_len(outputs * taps * trained)?;
+
+        let gradient = Gradient { geometry, error, saved, trained, groups };
+        for (o, &factor) in factors.iter().enumerate() {
+            let stride = pace.times(factor);
+            if stride.is_zero() {
+                continue;
+            }
+            let mut any = false;
+            for (tap, sums) in sums.chunks_exact_mut(trained).enumerate() {
+                sums.fill(0);
+                any |= gradient.add(o, tap, self.x_zero, sums);
+            }
+            if any {
+                latent.descend(o * taps * trained, sums, |_| stride);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the gradients of all rows are computed from.
+#[derive(Clone, Copy, Debug)]
+struct Gradient<'a> {
+    geometry: Geometry,
+    error: &'a [i8],
+    saved: &'a [i8],
+    /// Saved channels of a group.
+    trained: usize,
+    groups: usize,
+}
+
+impl Gradient<'_> {
+    /// Adds `sum_p e (x - zero)` for one output channel and kernel position; says whether any
+    /// error was not 0.
+    fn add(&self, o: usize, tap: usize, zero: i16, sums: &mut [i32]) -> bool {
+        let Geometry { x, y, window } = self.geometry;
+        let across = window.kernel[1] as usize;
+        let (rows, first_row) = self.geometry.inside(0, tap / across);
+        let (columns, first_column) = self.geometry.inside(1, tap % across);
+        let (down, right) = (window.stride[0] as usize, window.stride[1] as usize);
+        let outputs = y.c as usize;
+        let group = o / (outputs / self.groups) * self.trained;
+        let pitch = self.trained * self.groups;
+        let mut pending = Pending::new();
+        // The zero point is taken off at the end, times the errors that met an input.
+        let (mut total, mut any) = (0i32, false);
+        for (n, row) in rows.enumerate() {
+            let mut pixel = (first_row + n * down) * x.w as usize + first_column;
+            let mut at = (row * y.w as usize + columns.start) * outputs + o;
+            for _ in columns.clone() {
+                let e = self.error[at];
+                if e != 0 {
+                    let from = pixel * pitch + group;
+                    pending.push(sums, e as i16, &self.saved[from..from + self.trained]);
+                    total = total.wrapping_add(e as i32);
+                    any = true;
+                }
+                at += outputs;
+                pixel += right;
+            }
+        }
+        pending.flush(sums);
+        let shift = total.wrapping_mul(zero as i32);
+        sums.iter_mut().for_each(|s| *s = s.wrapping_sub(shift));
+        any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::gradient::rig::{shapes, Random, Rig};
+    use crate::kernels::update::tests::exact_rows;
+    use crate::program::op::Precision;
+
+    fn agrees(op: &ConvUpdate, rig: &mut Rig, gradient: &[f64]) -> bool {
+        let stochastic = op.weights.precision == Precision::Stochastic;
+        let read = |rig: &Rig| -> Vec<f64> {
+            match stochastic {
+                true => rig.read::<i8>(op.weights.latent).iter().map(|&w| w as f64).collect(),
+                false => {
+                    rig.read::<i16>(op.weights.latent).iter().map(|&m| m as f64 / 256.0).collect()
+                }
+            }
+        };
+        let before = read(rig);
+        rig.run(|m| op.run(m)).unwrap();
+        let (bound, range) = match stochastic {
+            true => (1.0001, (-127.0, 127.0)),
+            false => (0.5001 / 256.0, (-127.5, 32639.0 / 256.0)),
+        };
+        read(rig).iter().zip(&before).zip(gradient).all(|((after, before), g)| {
+            let exact = (before - g.clamp(-4.0, 4.0)).clamp(range.0, range.1);
+            (after - exact).abs() < bound
+        })
+    }
+
+    #[test]
+    fn agrees_with_a_float_step() {
+        let mut random = Random::new(13);
+        for geometry in shapes() {
+            for (groups, trained, precision) in [
+                (1, 1, Precision::Residual),
+                (1, 4, Precision::Residual),
+                (1, 3, Precision::Stochastic),
+                (4, geometry.x.c as usize / 4, Precision::Residual),
+            ] {
+                let (outputs, taps) = (geometry.y.c as usize, geometry.window.taps());
+                let width = geometry.x.c as usize / groups;
+                let mut rig = Rig::default();
+                let e = random.int8s(geometry.y.elements(), 2);
+                let saved = random.int8s(geometry.x.positions() * trained * groups, 9);
+                let (weights, _) =
+                    rig.weights(&mut random, [outputs, taps, width], trained, precision);
+                let mut factors: Vec<f32> =
+                    (0..outputs).map(|_| 0.1 * random.between(1, 9) as f32).collect();
+                factors[1] = 0.0;
+                let op = ConvUpdate {
+                    error: rig.error(&e, -12),
+                    saved: rig.arena(&saved),
+                    geometry,
+                    groups: groups as u16,
+                    weights,
+                    factor: rig.constant(&factors),
+                    random: match precision {
+                        Precision::Residual => Default::default(),
+                        Precision::Stochastic => rig.state(&[0u32]),
+                    },
+                    x_zero: -100,
+                    scratch: rig.scratch(4 * taps * trained),
+                };
+                rig.step.rate = 0.02;
+                rig.step.gamma = 0.9;
+                let pace = 0.02f32 as f64 * 0.9f32 as f64 / 4096.0;
+                let gradient: Vec<f64> = exact_rows(
+                    &geometry,
+                    outputs * taps * trained,
+                    |p, t, pixel, sums: &mut [f64]| {
+                        for o in 0..outputs {
+                            let from = pixel * trained * groups + o / (outputs / groups) * trained;
+                            for j in 0..trained {
+                                sums[(o * taps + t) * trained + j] += pace
+                                    * factors[o] as f64
+                                    * e[p * outputs + o] as f64
+                                    * (saved[from + j] as f64 + 100.0);
+                            }
+                        }
+                    },
+                );
+                assert!(agrees(&op, &mut rig, &gradient));
+                if precision == Precision::Residual {
+                    let shifted = ConvUpdate { x_zero: 0, ..op };
+                    assert!(!agrees(&shifted, &mut rig, &gradient));
+                } else {
+                    assert_ne!(rig.read::<u32>(op.random), [0]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_are_checked() {
+        let op = ConvUpdate { geometry: shapes()[0], groups: 0, ..ConvUpdate::default() };
+        assert_eq!(Rig::default().run(|m| op.run(m)), Err(Fault::Size));
+    }
+}

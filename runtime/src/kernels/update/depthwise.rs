@@ -1,0 +1,154 @@
+//! Update of depthwise weights, one kernel position at a time.
+
+use super::rule::{Latent, Pace};
+use crate::kernels::gradient::ensure;
+use crate::machine::{part, typed, typed_mut};
+use crate::program::op::DepthwiseUpdate;
+use crate::{Fault, Machine};
+
+impl DepthwiseUpdate {
+    /// Steps the trained channels of every kernel position.
+    ///
+    /// # Errors
+    /// A [`Fault`] only if the program was not verified.
+    pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
+        let (x, y, window) = (self.geometry.x, self.geometry.y, self.geometry.window);
+        let pace = Pace::new(&m.step, &m.state, &self.error)?;
+        let factors: &[f32] = typed(part(m.constants, self.factor)?)?;
+        let selected: &[u16] = typed(part(m.constants, self.weights.selected)?)?;
+        let ([error, saved], []) = m.arena.split([self.error.data, self.saved], [])?;
+        let (error, saved): (&[i8], &[i8]) = (typed(error)?, typed(saved)?);
+        let (_, [scratch]) = m.scratch.split([], [self.scratch])?;
+        let sums: &mut [i32] = typed_mut(scratch)?;
+        let (channels, trained, taps) = (y.c as usize, selected.len(), window.taps());
+        ensure(trained > 0 && selected.iter().all(|&c| (c as usize) < channels))?;
+        ensure(factors.len() == channels && error.len() == y.elements())?;
+        ensure(saved.len() == x.positions() * trained && sums.len() >= trained)?;
+        let sums = &mut sums[..trained];
+        let mut latent = Latent::open(&mut m.state, &self.weights, self.random)?;
+        latent.ensure_len(taps * trained)?;
+
+        let across = window.kernel[1] as usize;
+        let chosen = Chosen::new(selected);
+        for tap in 0..taps {
+            sums.fill(0);
+            let (rows, first_row) = self.geometry.inside(0, tap / across);
+            let (columns, first_column) = self.geometry.inside(1, tap % across);
+            for (n, row) in rows.enumerate() {
+                let seen = (first_row + n * window.stride[0] as usize) * x.w as usize;
+                for (n, column) in columns.clone().enumerate() {
+                    let pixel = seen + first_column + n * window.stride[1] as usize;
+                    let at = (row * y.w as usize + column) * channels;
+                    let error = &error[at..at + channels];
+                    let saved = &saved[pixel * trained..(pixel + 1) * trained];
+                    chosen.add(error, saved, self.x_zero, sums);
+                }
+            }
+            let stride = |j: usize| pace.times(factors[selected[j] as usize]);
+            latent.descend(tap * trained, sums, stride);
+        }
+        Ok(())
+    }
+}
+
+/// The trained channels: neighbours, whose errors lie side by side, or scattered ones.
+#[derive(Clone, Copy, Debug)]
+enum Chosen<'a> {
+    Neighbours(usize),
+    Scattered(&'a [u16]),
+}
+
+impl<'a> Chosen<'a> {
+    fn new(selected: &'a [u16]) -> Self {
+        let neighbours = selected.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == 1);
+        match selected.first() {
+            Some(&first) if neighbours => Chosen::Neighbours(first as usize),
+            _ => Chosen::Scattered(selected),
+        }
+    }
+
+    /// Adds `e (x - zero)` of one pixel.
+    #[inline]
+    fn add(self, error: &[i8], saved: &[i8], zero: i16, sums: &mut [i32]) {
+        let product = |e: i8, x: i8| e as i32 * (x as i16).wrapping_sub(zero) as i32;
+        match self {
+            Chosen::Neighbours(first) => {
+                let error = &error[first..first + saved.len()];
+                for ((s, &e), &x) in sums.iter_mut().zip(error).zip(saved) {
+                    *s = s.wrapping_add(product(e, x));
+                }
+            }
+            Chosen::Scattered(selected) => {
+                for ((s, &c), &x) in sums.iter_mut().zip(selected).zip(saved) {
+                    *s = s.wrapping_add(product(error[c as usize], x));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::gradient::rig::{shapes, Random, Rig};
+    use crate::kernels::update::tests::exact_rows;
+    use crate::program::op::Precision;
+    use crate::Slot;
+
+    #[test]
+    fn agrees_with_a_float_step() {
+        let mut random = Random::new(14);
+        for (mut geometry, trained) in shapes().into_iter().flat_map(|g| [(g, 1), (g, 3), (g, 4)]) {
+            geometry.y.c = geometry.x.c;
+            let (channels, taps) = (geometry.x.c as usize, geometry.window.taps());
+            let mut rig = Rig::default();
+            let e = random.int8s(geometry.y.elements(), 3);
+            let saved = random.int8s(geometry.x.positions() * trained, 9);
+            let (weights, _) =
+                rig.weights(&mut random, [taps, 1, channels], trained, Precision::Residual);
+            let factors: Vec<f32> =
+                (0..channels).map(|_| 0.1 * random.between(0, 9) as f32).collect();
+            let op = DepthwiseUpdate {
+                error: rig.error(&e, -12),
+                saved: rig.arena(&saved),
+                geometry,
+                weights,
+                factor: rig.constant(&factors),
+                random: Slot::default(),
+                x_zero: 90,
+                scratch: rig.scratch(4 * trained),
+            };
+            rig.step.rate = 0.02;
+            rig.step.gamma = 0.9;
+            let pace = 0.02f32 as f64 * 0.9f32 as f64 / 4096.0;
+            let before = rig.read::<i16>(weights.latent);
+            rig.run(|m| op.run(m)).unwrap();
+            let after = rig.read::<i16>(weights.latent);
+            let selected = rig.read::<u16>(weights.selected);
+            let agrees = |zero: f64| {
+                let gradient =
+                    exact_rows(&geometry, taps * trained, |p, t, pixel, sums: &mut [f64]| {
+                        for (j, &c) in selected.iter().enumerate() {
+                            sums[t * trained + j] += pace
+                                * factors[c as usize] as f64
+                                * e[p * channels + c as usize] as f64
+                                * (saved[pixel * trained + j] as f64 - zero);
+                        }
+                    });
+                before.iter().zip(&after).zip(&gradient).all(|((&before, &after), g)| {
+                    let exact = before as f64 - (256.0 * g).clamp(-1024.0, 1024.0);
+                    (after as f64 - exact.clamp(-32640.0, 32639.0)).abs() < 0.5001
+                })
+            };
+            assert!(agrees(90.0));
+            assert!(trained == 1 || !agrees(0.0));
+        }
+    }
+
+    #[test]
+    fn neighbours_are_recognised() {
+        assert!(matches!(Chosen::new(&[3, 4, 5]), Chosen::Neighbours(3)));
+        assert!(matches!(Chosen::new(&[3, 5, 6]), Chosen::Scattered(_)));
+        assert!(matches!(Chosen::new(&[5, 4]), Chosen::Scattered(_)));
+    }
+}

@@ -138,7 +138,7 @@ impl Operator for Conv2dInputGrad {
             );
         } else {
             let groups = self.groups as u16;
-            let scratch = cx.scratch(scratch::conv_input_grad(geometry, &weights, trained));
+            let scratch = cx.scratch(scratch::conv_input_grad(&weights, trained));
             cx.push(
                 id,
                 rt::ConvInputGrad {

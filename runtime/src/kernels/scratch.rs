@@ -18,9 +18,13 @@ pub const fn depthwise(geometry: Geometry, trained: bool) -> usize {
     channels * 4 + if trained { channels * geometry.window.taps() } else { 0 }
 }
 
-/// [`crate::program::op::ConvInputGrad`]: i32 accumulators of a pixel, q of an output pixel,
-/// and one assembled row where weights are trained.
-pub const fn conv_input_grad(geometry: Geometry, weights: &Weights, trained: bool) -> usize {
-    let q = (geometry.y.c as usize * 2).next_multiple_of(4);
-    weights.channels as usize * 4 + q + conv(weights, trained)
+/// [`crate::program::op::ConvInputGrad`]: i32 accumulators of a pixel; where weights are trained,
+/// those of 8 pixels and 8 assembled rows, or fewer where rows are long.
+pub const fn conv_input_grad(weights: &Weights, trained: bool) -> usize {
+    let channels = weights.channels as usize;
+    match (trained, channels) {
+        (false, _) => channels * 4,
+        (true, 0..=96) => channels * 40,
+        (true, _) => channels * 12,
+    }
 }

@@ -468,7 +468,8 @@ descriptors! {
         scale: ChannelScale = reads,
         /// Fraction bits of q.
         fraction: i8,
-        /// i32 `[I / groups]`, then i16 `[O]`, then a weight row where weights are trained.
+        /// i32 `[I / groups]`; where weights are trained, sums of a block of pixels and assembled
+        /// rows: more scratch, down to `5 * I / groups` bytes, changes only speed.
         scratch: Slot = Scratch,
     }
 

@@ -1,10 +1,8 @@
 //! Walks a program's list of ops: the simulator, and a device that is sent a program.
 
 use crate::arena::Arena;
-use crate::kernels;
-use crate::machine::{typed, typed_mut};
-use crate::program::{Header, Output, Program};
-use crate::{Fault, Machine, Step, StepReport, Trainer};
+use crate::program::{Header, Program};
+use crate::{step, Fault, Machine, Step, StepReport, Trainer};
 
 /// Runs a program in memory that the caller gives it.
 #[derive(Debug)]
@@ -60,7 +58,7 @@ impl<'a> Interpreter<'a> {
     /// # Errors
     /// A [`Fault`] where the output slot does not fit the arena.
     pub fn class(&mut self) -> Result<u16, Fault> {
-        predicted(&mut self.machine, &self.program.header)
+        step::predicted(&mut self.machine, &self.program.header)
     }
 
     /// As [`Trainer::train`], from op `from` on: what came before must be in the arena.
@@ -69,44 +67,9 @@ impl<'a> Interpreter<'a> {
     /// As [`Trainer::train`].
     pub fn train_from(&mut self, from: usize, label: u16, rate: f32) -> Result<StepReport, Fault> {
         let header = self.program.header;
-        begin(&mut self.machine, &header, label, rate)?;
-        if self.program.ops.len() == header.forward as usize {
-            return Err(Fault::NotTrainable);
-        }
+        step::begin(&mut self.machine, &header, label, rate)?;
         self.run(from, self.program.ops.len())?;
-        Ok(StepReport { loss: self.machine.step.loss, class: self.machine.step.class })
-    }
-}
-
-/// Checks the label and sets the step's scalars; emitted code begins a step with it.
-///
-/// # Errors
-/// [`Fault::Label`] where the label is no class.
-pub fn begin(m: &mut Machine<'_>, header: &Header, label: u16, rate: f32) -> Result<(), Fault> {
-    if label >= header.classes {
-        return Err(Fault::Label);
-    }
-    m.step = Step { label, rate, ..Step::default() };
-    Ok(())
-}
-
-/// Class with the greatest logit or score; the first of equals.
-///
-/// # Errors
-/// A [`Fault`] where the output slot does not fit the arena.
-pub fn predicted(m: &mut Machine<'_>, header: &Header) -> Result<u16, Fault> {
-    let ([bytes], []) = m.arena.split([header.output], [])?;
-    Ok(match header.output_kind {
-        Output::Logits => kernels::argmax(typed::<i32>(bytes)?),
-        Output::Scores => kernels::argmax(typed::<i8>(bytes)?),
-    })
-}
-
-/// The sample's place in the arena; empty where the header does not fit it.
-pub fn input<'m>(m: &'m mut Machine<'_>, header: &Header) -> &'m mut [i8] {
-    match m.arena.split([], [header.input]) {
-        Ok(([], [bytes])) => typed_mut(bytes).unwrap_or_default(),
-        Err(_) => &mut [],
+        Ok(step::report(&self.machine))
     }
 }
 
@@ -121,7 +84,8 @@ impl Trainer for Interpreter<'_> {
     }
 
     fn input(&mut self) -> &mut [i8] {
-        input(&mut self.machine, &self.program.header)
+        let header = self.program.header;
+        step::input(self.machine.arena.bytes_mut(), &header)
     }
 
     fn infer(&mut self) -> Result<u16, Fault> {

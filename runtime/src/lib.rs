@@ -20,6 +20,7 @@ mod machine;
 pub mod program;
 pub mod random;
 pub mod schedule;
+pub mod step;
 
 pub use interpreter::Interpreter;
 pub use machine::{Fault, Machine, Step};

@@ -1,0 +1,97 @@
+//! The whole pipeline: from an imported graph to a placed program, verified after every pass.
+
+use offshoot_runtime::hash;
+use offshoot_simulator::{AlignedBytes, ProgramError, ProgramFile};
+
+use crate::adapt::{adapt, AdaptError, HeadStart};
+use crate::differentiate::{differentiate, DifferentiateError};
+use crate::ir::{print, verify, Constants, Graph, VerifyError};
+use crate::lower::{lower, LowerError};
+use crate::place::{self, PlaceError, Placed, PlanError};
+use crate::prune::prune;
+use crate::schedule::schedule;
+use crate::scheme::Scheme;
+
+/// A network cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// Head or scheme do not fit the network.
+    #[error(transparent)]
+    Adapt(#[from] AdaptError),
+    /// No gradient where one is needed.
+    #[error(transparent)]
+    Differentiate(#[from] DifferentiateError),
+    /// An op has no integer form.
+    #[error(transparent)]
+    Lower(#[from] LowerError),
+    /// No plan, or none that fits.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// A pass broke the graph: a defect of the compiler.
+    #[error("internal error after {pass}: {error}; please report it with the model")]
+    Verify {
+        /// The pass.
+        pass: &'static str,
+        /// What it broke.
+        error: VerifyError,
+    },
+    /// The planner made a plan that its checker refuses: a defect of the compiler.
+    #[error("internal error in the memory plan: {0}; please report it with the model")]
+    Plan(#[from] PlanError),
+    /// The runtime refuses the program: a defect of the compiler.
+    #[error("internal error in the program: {0}; please report it with the model")]
+    Program(#[from] ProgramError),
+}
+
+/// A compiled network.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The training step in real numbers: what the float reference runs.
+    pub graph: Graph,
+    /// The same in integers, placed.
+    pub placed: Placed,
+    /// The program.
+    pub program: ProgramFile,
+}
+
+/// Compiles `graph`, which [`crate::import`] gave, to learn as `scheme` says.
+///
+/// # Errors
+/// What the network, the scheme or the pipeline does not allow.
+pub fn compile(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Compiled, CompileError> {
+    let after = |pass: &'static str, graph: Graph| match verify(&graph) {
+        Ok(()) => Ok(graph),
+        Err(error) => Err(CompileError::Verify { pass, error }),
+    };
+    let adapted = after("adapt", adapt(graph, start, scheme)?)?;
+    let differentiated = after("differentiate", differentiate(&adapted)?)?;
+    let training = after("prune", prune(&differentiated))?;
+    finish(training)
+}
+
+/// Compiles `graph` for inference alone: the network as it was imported.
+///
+/// # Errors
+/// What the pipeline does not allow.
+pub fn compile_inference(graph: &Graph) -> Result<Compiled, CompileError> {
+    finish(graph.clone())
+}
+
+fn finish(graph: Graph) -> Result<Compiled, CompileError> {
+    let mut lowered = lower(&graph)?;
+    let identity = print(&graph, Constants::Elided);
+    lowered.header.model_hash = hash::fnv1a(hash::EMPTY, identity.as_bytes());
+    let lowered = schedule(&lowered);
+    let plan = place::place(&lowered)?;
+    let placed = place::apply(&lowered, &plan);
+    place::check(&placed)?;
+    let program = ProgramFile {
+        header: placed.header,
+        init: placed.init.clone(),
+        ops: placed.ops.clone(),
+        constants: AlignedBytes::copy_of(&placed.constants),
+    };
+    // Written and read back: what leaves the compiler has passed the runtime's verifier.
+    let program = ProgramFile::decode(&program.encode()?)?;
+    Ok(Compiled { graph, placed, program })
+}

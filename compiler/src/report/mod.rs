@@ -1,0 +1,128 @@
+//! What a compiled program needs, as data: `report.json` and what `--json` prints.
+
+use serde::{Deserialize, Serialize};
+
+use crate::pipeline::Compiled;
+
+/// Bytes of SRAM by use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sram {
+    /// Tensors of one step.
+    pub arena: u32,
+    /// Trained weights and biases, and the scales of error tensors.
+    pub trainable: u32,
+    /// Working memory of one op.
+    pub scratch: u32,
+    /// Sum of the above; stack and the application's own buffers come on top.
+    pub total: u32,
+}
+
+/// Bytes of flash by use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flash {
+    /// Weights and tables.
+    pub constants: usize,
+    /// Constants and the list of ops; code comes on top, and is known once an image is linked.
+    pub total: usize,
+}
+
+/// The memory plan of the arena.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Bytes that the plan needs.
+    pub peak: u32,
+    /// Bytes that are live at once at some op: no plan of this order needs fewer.
+    pub lower_bound: u32,
+}
+
+/// Multiply-accumulates of one step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Macs {
+    /// Forward pass.
+    pub forward: u64,
+    /// Input gradients and updates.
+    pub backward: u64,
+}
+
+/// What `offshoot compile` reports.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Name of the model.
+    pub model: String,
+    /// Name of the board it was compiled for.
+    pub board: String,
+    /// Bytes of SRAM that the board gives.
+    pub budget: u32,
+    /// Number of classes.
+    pub classes: u16,
+    /// Bytes of SRAM.
+    pub sram: Sram,
+    /// Bytes of flash.
+    pub flash: Flash,
+    /// Plan of the arena.
+    pub plan: Plan,
+    /// Multiply-accumulates.
+    pub macs: Macs,
+    /// Bytes of trained weights and biases.
+    pub trainable_bytes: u32,
+    /// What is trained: name and number of elements.
+    pub trained: Vec<Trained>,
+    /// Names of the ops, in order.
+    pub ops: Vec<String>,
+}
+
+/// A trained parameter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trained {
+    /// Name of the constant.
+    pub name: String,
+    /// Elements that are trained.
+    pub elements: usize,
+    /// Elements that it has.
+    pub of: usize,
+}
+
+impl Report {
+    /// The report of `compiled`, for a board with `budget` bytes of SRAM.
+    ///
+    /// # Errors
+    /// Where the program does not encode.
+    pub fn new(
+        compiled: &Compiled,
+        board: &str,
+        budget: u32,
+    ) -> Result<Report, crate::pipeline::CompileError> {
+        let placed = &compiled.placed;
+        let h = &placed.header;
+        let macs: Vec<u64> = placed.macs.clone();
+        let (forward, backward) = macs.split_at(h.forward as usize);
+        let trained = compiled.graph.tensors().filter(|(_, t)| t.trained.is_some());
+        Ok(Report {
+            model: compiled.graph.name.clone(),
+            board: board.to_string(),
+            budget,
+            classes: h.classes,
+            sram: Sram {
+                arena: h.arena,
+                trainable: h.state,
+                scratch: h.scratch,
+                total: h.arena + h.state + h.scratch,
+            },
+            flash: Flash {
+                constants: placed.constants.len(),
+                total: compiled.program.encode()?.len(),
+            },
+            plan: Plan { peak: placed.plan.peak, lower_bound: placed.plan.lower_bound },
+            macs: Macs { forward: forward.iter().sum(), backward: backward.iter().sum() },
+            trainable_bytes: placed.trainable,
+            trained: trained
+                .map(|(_, t)| Trained {
+                    name: t.name.clone(),
+                    elements: t.trained_elements(),
+                    of: t.elements(),
+                })
+                .collect(),
+            ops: placed.names.clone(),
+        })
+    }
+}

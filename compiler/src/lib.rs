@@ -6,10 +6,17 @@
 //! [`schedule`] orders them, [`place`] gives every tensor its offset, [`emit`] writes the program.
 
 pub mod adapt;
+pub mod device;
 pub mod differentiate;
+pub mod emit;
+pub mod import;
 pub mod ir;
 pub mod lower;
 pub mod ops;
+pub mod pipeline;
+pub mod place;
 pub mod prune;
 pub mod reference;
+pub mod report;
+pub mod schedule;
 pub mod scheme;

@@ -5,8 +5,10 @@
 //! activation clamps to the range that its quantisation can hold, as the integer network does.
 
 pub mod math;
+mod training;
 mod values;
 
+pub use training::FloatTraining;
 pub use values::{Step, Values};
 
 use num_traits::Float;

@@ -2,10 +2,12 @@
 //!
 //! Forms read: `.npz` with `x_train y_train x_test y_test` (NHWC uint8 images, int8 features as
 //! they are, or float values), and `.npz` with `jpeg offsets labels is_test` (JPEG bytes; image i
-//! is `jpeg[offsets[i]..offsets[i+1]]`). `classes`, where there, names the classes.
+//! is `jpeg[offsets[i]..offsets[i+1]]`).
 
 mod npz;
 
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use offshoot_runtime::program::Header;
@@ -155,8 +157,6 @@ pub struct Dataset {
     pub train: Split,
     /// Held out.
     pub test: Split,
-    /// Names of the classes, where the file has them.
-    pub classes: Vec<String>,
 }
 
 /// Reads `path` and quantises its samples for a program.
@@ -173,7 +173,21 @@ pub fn load(
     header: &Header,
     normalize: Option<(f32, f32)>,
 ) -> Result<Dataset, DataError> {
-    let file = npz::read(path)?;
+    let open = |e: std::io::Error| DataError::Open { path: path.into(), reason: e.to_string() };
+    read(path, File::open(path).map_err(open)?, header, normalize)
+}
+
+/// As [`load`], from an open archive; `path` is what errors call it.
+///
+/// # Errors
+/// As [`load`].
+pub fn read(
+    path: &Path,
+    archive: impl Read + Seek,
+    header: &Header,
+    normalize: Option<(f32, f32)>,
+) -> Result<Dataset, DataError> {
+    let file = npz::read(path, archive)?;
     let shape = header.input_shape;
     let expected = [shape.h, shape.w, shape.c].map(usize::from);
     if file.shape.iter().product::<usize>() != shape.elements() || !same(&file.shape, expected) {
@@ -184,7 +198,6 @@ pub fn load(
     Ok(Dataset {
         train: split(&file.train, "train")?,
         test: split(&file.test, "test")?,
-        classes: file.classes,
     })
 }
 

@@ -1,6 +1,6 @@
 //! `.npz` archives of samples.
 
-use std::fs::File;
+use std::io::{Read, Seek};
 use std::path::Path;
 
 use ndarray::{ArrayD, IxDyn, OwnedRepr};
@@ -16,13 +16,11 @@ pub struct SampleFile {
     pub train: RawSplit,
     /// Held out.
     pub test: RawSplit,
-    /// Names of the classes.
-    pub classes: Vec<String>,
 }
 
-struct Archive<'p> {
+struct Archive<'p, R: Read + Seek> {
     path: &'p Path,
-    reader: NpzReader<File>,
+    reader: NpzReader<R>,
     names: Vec<String>,
 }
 
@@ -30,19 +28,20 @@ struct Archive<'p> {
 ///
 /// # Errors
 /// What is missing or wrong, by array.
-pub fn read(path: &Path) -> Result<SampleFile, DataError> {
+pub fn read(path: &Path, archive: impl Read + Seek) -> Result<SampleFile, DataError> {
     let open = |reason: String| DataError::Open { path: path.to_path_buf(), reason };
-    let file = File::open(path).map_err(|e| open(e.to_string()))?;
-    let mut reader = NpzReader::new(file).map_err(|e| open(e.to_string()))?;
+    let mut reader = NpzReader::new(archive).map_err(|e| open(e.to_string()))?;
     let names = reader.names().map_err(|e| open(e.to_string()))?;
     let names = names.into_iter().map(|n| n.trim_end_matches(".npy").to_string()).collect();
     let mut archive = Archive { path, reader, names };
-    let mut samples = if archive.has("jpeg") { archive.jpeg()? } else { archive.plain()? };
-    samples.classes = archive.class_names();
-    Ok(samples)
+    if archive.has("jpeg") {
+        archive.jpeg()
+    } else {
+        archive.plain()
+    }
 }
 
-impl Archive<'_> {
+impl<R: Read + Seek> Archive<'_, R> {
     fn has(&self, name: &str) -> bool {
         self.names.iter().any(|n| n == name)
     }
@@ -122,7 +121,7 @@ impl Archive<'_> {
             return Err(self.error("x_test", reason));
         }
         let test = RawSplit { values, labels: self.integers("y_test")? };
-        Ok(SampleFile { shape, train, test, classes: Vec::new() })
+        Ok(SampleFile { shape, train, test })
     }
 
     fn jpeg(&mut self) -> Result<SampleFile, DataError> {
@@ -138,7 +137,7 @@ impl Archive<'_> {
         }
         let empty = || RawSplit { values: Raw::Pixels(Vec::new()), labels: Vec::new() };
         let mut file =
-            SampleFile { shape: Vec::new(), train: empty(), test: empty(), classes: Vec::new() };
+            SampleFile { shape: Vec::new(), train: empty(), test: empty() };
         for (index, &label) in labels.iter().enumerate() {
             let range =
                 usize::try_from(offsets[index]).ok().zip(usize::try_from(offsets[index + 1]).ok());
@@ -163,11 +162,5 @@ impl Archive<'_> {
             }
         }
         Ok(file)
-    }
-
-    /// Names of the classes; none where the array is missing or no list of text.
-    fn class_names(&mut self) -> Vec<String> {
-        // Fixed-width text is not an element type of the reader: its names are decoration.
-        Vec::new()
     }
 }

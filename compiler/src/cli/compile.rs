@@ -1,0 +1,120 @@
+//! `offshoot compile`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use offshoot::adapt::HeadStart;
+use offshoot::ir::{print, Constants};
+use offshoot::pipeline::{self, Compiled};
+use offshoot::report::Report;
+use offshoot::scheme::Scheme;
+use offshoot::{emit, import, place};
+
+use super::output::{bytes, grouped, row, table};
+use super::Folder;
+
+/// Arguments of `offshoot compile`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The ONNX model, quantised (QDQ).
+    model: PathBuf,
+    /// Classes of a new head that starts at zero; without it the model's own classifier is
+    /// trained further.
+    #[arg(long)]
+    classes: Option<usize>,
+    /// Update scheme: a TOML file, or in short form, for example `biases=20,24:1/4,27:1/2`.
+    #[arg(long, default_value = "head")]
+    update: String,
+    /// The board that must hold it.
+    #[arg(long, default_value = "qemu-mps2-an386")]
+    board: String,
+    /// Bytes of SRAM that it may use, in place of the board's.
+    #[arg(long)]
+    sram: Option<u32>,
+    /// Folder for the program.
+    #[arg(short, long)]
+    output: PathBuf,
+}
+
+/// The folder of this project, whose runtime and images emitted programs are built with.
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Reads `--update`: a file where there is one of that name, else the short form.
+pub fn scheme(text: &str) -> Result<Scheme> {
+    let path = Path::new(text);
+    if path.extension().is_some_and(|e| e == "toml") || path.is_file() {
+        let content = fs::read_to_string(path).with_context(|| format!("cannot read {text}"))?;
+        return Scheme::from_toml(&content).with_context(|| text.to_string());
+    }
+    Ok(Scheme::from_short(text)?)
+}
+
+/// Runs the command.
+pub fn run(args: &Args, json: bool) -> Result<()> {
+    let scheme = scheme(&args.update)?;
+    let board = offshoot_boards::find(&args.board)?;
+    let graph = import::import(&args.model)?;
+    let start = match args.classes {
+        Some(classes) => HeadStart::Zero { classes },
+        None => HeadStart::Classifier,
+    };
+    let compiled =
+        pipeline::compile(&graph, start, &scheme).with_context(|| args.model.display().to_string())?;
+    let budget = args.sram.unwrap_or_else(|| budget(&board));
+    place::check_budget(&compiled.placed, budget)?;
+    let report = write(&compiled, &board.name, budget, &Folder(args.output.clone()))?;
+    if json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print_report(&report);
+        println!("\n  written to {}", args.output.display());
+    }
+    Ok(())
+}
+
+/// Bytes of SRAM that a program may use on a board; the desktop has no limit.
+pub fn budget(board: &offshoot_boards::Board) -> u32 {
+    board.sram_bytes().and_then(|b| u32::try_from(b).ok()).unwrap_or(u32::MAX)
+}
+
+/// Writes program, crate, graph and report.
+pub fn write(compiled: &Compiled, board: &str, budget: u32, folder: &Folder) -> Result<Report> {
+    let report = Report::new(compiled, board, budget)?;
+    let name = &compiled.graph.name;
+    let names = &compiled.placed.names;
+    emit::write(&folder.program(), &compiled.program.encode()?)?;
+    emit::write(&folder.graph(), print(&compiled.graph, Constants::Full).as_bytes())?;
+    emit::write(&folder.report(), serde_json::to_string_pretty(&report)?.as_bytes())?;
+    let root = root().canonicalize().with_context(|| {
+        format!("{} is gone: emitted programs are built from its sources", root().display())
+    })?;
+    emit::emit(&compiled.program, name, names, &root.join("runtime"), &folder.model())?;
+    Ok(report)
+}
+
+/// Prints the report for people.
+pub fn print_report(report: &Report) {
+    let (sram, plan) = (&report.sram, &report.plan);
+    println!("{} for {}: {} classes\n", report.model, report.board, report.classes);
+    let gap = 100.0 * (f64::from(plan.peak) / f64::from(plan.lower_bound.max(1)) - 1.0);
+    let wide = |v: u32| bytes(u64::from(v));
+    let limit = if report.budget == u32::MAX { "no limit".into() } else { wide(report.budget) };
+    table(&[
+        row(["SRAM  arena", &wide(sram.arena), &format!("lower bound {}, gap {gap:.2} %", wide(plan.lower_bound))]),
+        row(["      trainable state", &wide(sram.trainable), &format!("of it weights and biases {}", wide(report.trainable_bytes))]),
+        row(["      scratch", &wide(sram.scratch)]),
+        row(["      total", &wide(sram.total), &format!("of {limit}; stack comes on top")]),
+        row(["flash constants", &bytes(report.flash.constants as u64)]),
+        row(["      with ops", &bytes(report.flash.total as u64), "code comes on top"]),
+        row(["MACs  forward", &grouped(report.macs.forward)]),
+        row(["      backward", &grouped(report.macs.backward)]),
+    ]);
+    println!("\n  trained:");
+    let rows = report.trained.iter().map(|t| {
+        row([&format!("  {}", t.name), &grouped(t.elements as u64), &format!("of {}", grouped(t.of as u64))])
+    });
+    table(&rows.collect::<Vec<_>>());
+}

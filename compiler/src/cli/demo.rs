@@ -1,0 +1,116 @@
+//! `offshoot demo`: a shipped network, a sensor that was mounted a quarter turn off, and a device
+//! that learns its way back.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use anyhow::Result;
+use offshoot::adapt::HeadStart;
+use offshoot::import;
+use offshoot::pipeline;
+use offshoot::place;
+use offshoot::report::{Report, Sram};
+use offshoot_simulator::data;
+use offshoot_simulator::{Round, DEFAULT_RATE};
+use serde::Serialize;
+
+use super::compile::{budget, print_report, scheme, write};
+use super::learn::{self, Outcome};
+use super::output::{bar, bytes, percent};
+use super::Folder;
+
+const MODEL: &[u8] = include_bytes!("../../../demo/digits_int8qdq.onnx");
+const ROTATED: &[u8] = include_bytes!("../../../demo/digits_rotated.npz");
+const UPRIGHT: &[u8] = include_bytes!("../../../demo/digits_upright.npz");
+
+/// What the device trains: all biases, the 1x1 layers of the last blocks, and the classifier.
+const SCHEME: &str = "biases=all,block2_expand:1,block2_project:1,last:1";
+const BOARD: &str = "qemu-mps2-an386";
+const EPOCHS: usize = 8;
+
+/// Arguments of `offshoot demo`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Seed of the order of samples.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Also write the compiled program to this folder, as `compile` does.
+    #[arg(short, long)]
+    output: Option<std::path::PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+struct DemoOutcome {
+    #[serde(flatten)]
+    outcome: Outcome,
+    sram: Sram,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, json: bool) -> Result<()> {
+    let board = offshoot_boards::find(BOARD)?;
+    let graph = import::import_bytes("digits_int8qdq.onnx", MODEL)?;
+    let compiled = pipeline::compile(&graph, HeadStart::Classifier, &scheme(SCHEME)?)?;
+    let budget = budget(&board);
+    place::check_budget(&compiled.placed, budget)?;
+    let report = Report::new(&compiled, &board.name, budget)?;
+    if let Some(folder) = &args.output {
+        write(&compiled, &board.name, budget, &Folder(folder.clone()))?;
+    }
+    let header = &compiled.program.header;
+    let read = |name: &str, bytes: &'static [u8]| {
+        data::read(Path::new(name), Cursor::new(bytes), header, None)
+    };
+    let upright = read("digits_upright.npz", UPRIGHT)?;
+    let rotated = read("digits_rotated.npz", ROTATED)?;
+    let shipped = learn::evaluate(&compiled.program, &upright.test)?;
+    let samples = rotated.train.len();
+    let round = Round { samples, steps: EPOCHS * samples, rate: DEFAULT_RATE, seed: args.seed };
+    if !json {
+        println!("A network that reads handwritten digits from an 8x8 sensor was trained with the");
+        println!("sensor upright. On this device it is mounted a quarter turn off. The device sees");
+        println!("{samples} labelled samples, {EPOCHS} times, and trains itself in int8.\n");
+        print_report(&report);
+    }
+    let outcome = learn::simulate(&compiled.program, &rotated, round, true)?;
+    if json {
+        let sram = report.sram;
+        println!("{}", serde_json::to_string(&DemoOutcome { outcome, sram })?);
+        return Ok(());
+    }
+    print_memory(&report);
+    println!("\nAccuracy on {} held-out samples of the turned sensor:\n", rotated.test.len());
+    let line = |name: &str, share: f64, note: &str| {
+        println!("  {name:>9}  {}  {:>6}  {note}", bar(share, 40), percent(share));
+    };
+    line("upright", shipped, "as shipped, sensor upright");
+    line("before", outcome.accuracy.before, "sensor turned");
+    for (epoch, (share, loss)) in outcome.curve.iter().zip(&outcome.losses).enumerate() {
+        line(&format!("epoch {}", epoch + 1), *share, &format!("loss {loss:.3}"));
+    }
+    let gain = (outcome.accuracy.after - outcome.accuracy.before) * 100.0;
+    println!(
+        "\n{} -> {}: {gain:+.1} points in {} steps. State hash {}.",
+        percent(outcome.accuracy.before),
+        percent(outcome.accuracy.after),
+        outcome.steps,
+        outcome.state_hash
+    );
+    println!("The same steps on an emulated Cortex-M4 give the same bits: see README.md.");
+    Ok(())
+}
+
+/// The board's SRAM, and what fills it.
+fn print_memory(report: &Report) {
+    println!("\nSRAM of the board, {}:\n", bytes(u64::from(report.budget)));
+    let parts = [
+        ("arena", report.sram.arena),
+        ("trainable", report.sram.trainable),
+        ("scratch", report.sram.scratch),
+        ("free", report.budget - report.sram.total),
+    ];
+    for (name, part) in parts {
+        let share = f64::from(part) / f64::from(report.budget);
+        println!("  {name:>9}  {}  {:>10}", bar(share, 40), bytes(u64::from(part)));
+    }
+}

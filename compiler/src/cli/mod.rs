@@ -1,0 +1,74 @@
+//! The `offshoot` command.
+//!
+//! Every command prints for people, or with `--json` one object on standard output. Progress and
+//! errors go to standard error. Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 the program
+//! does not fit the board.
+
+mod compile;
+mod demo;
+mod learn;
+mod output;
+mod run;
+mod simulate;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Compiles neural networks into programs that learn on microcontrollers.
+#[derive(Debug, Parser)]
+#[command(name = "offshoot", version, about)]
+pub struct Cli {
+    /// Print one JSON object on standard output instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compile an ONNX model into a training program.
+    Compile(compile::Args),
+    /// Train a compiled program on the desktop, bit for bit as a device would.
+    Simulate(simulate::Args),
+    /// Train a compiled program on a board, emulated or real, with samples from this machine.
+    Run(run::Args),
+    /// Show it all on data in this repository: a rotated sensor, and a network that relearns.
+    Demo(demo::Args),
+}
+
+/// Where `compile` puts things and the other commands find them.
+#[derive(Debug, Clone)]
+struct Folder(PathBuf);
+
+impl Folder {
+    fn program(&self) -> PathBuf {
+        self.0.join("program.bin")
+    }
+
+    fn graph(&self) -> PathBuf {
+        self.0.join("training.ir")
+    }
+
+    fn report(&self) -> PathBuf {
+        self.0.join("report.json")
+    }
+
+    fn model(&self) -> PathBuf {
+        self.0.join("model")
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What went wrong, with its causes.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Compile(args) => compile::run(&args, cli.json),
+        Command::Simulate(args) => simulate::run(&args, cli.json),
+        Command::Run(args) => run::run(&args, cli.json),
+        Command::Demo(args) => demo::run(&args, cli.json),
+    }
+}

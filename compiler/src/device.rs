@@ -1,0 +1,88 @@
+//! A compiled program on a board: its image built around the emitted crate, started, and linked.
+
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, ChildStdout};
+
+use offshoot_boards::emulator::{self, Emulator, Options, StartError};
+use offshoot_boards::{build, image, Board, BuildError, Built, ImageError, Sizes};
+use offshoot_firmware::client::{Client, LinkError, Patience, Piped};
+
+/// A program cannot be brought to work on a board.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// The image cannot be made.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The image cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The image cannot be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Nobody answers.
+    #[error("{board} does not answer: {error}{ended}")]
+    Link {
+        /// The board.
+        board: String,
+        /// What the link says.
+        error: LinkError,
+        /// What became of the process, where it ended.
+        ended: String,
+    },
+    /// Its pipes were taken before.
+    #[error("the board's link is in use")]
+    NoPipes,
+}
+
+/// Builds the image of `board` around the crate in `model`, in `out/firmware/<board>/`; `root` is
+/// the folder of this project's sources, `target` that of build products, the image's own where
+/// it is `None`.
+///
+/// # Errors
+/// Why it cannot be built.
+pub fn build_image(
+    board: &Board,
+    model: &Path,
+    root: &Path,
+    out: &Path,
+    target: Option<&Path>,
+) -> Result<Built, DeviceError> {
+    let folder = image::materialise(board, model, root, out)?;
+    Ok(build::build(board, &folder, target)?)
+}
+
+/// A running board.
+#[derive(Debug)]
+pub struct Device {
+    /// The link to it.
+    pub client: Client<Piped<ChildStdin>>,
+    /// What its image takes of the memories.
+    pub sizes: Sizes,
+    /// Keeps the process alive.
+    _emulator: Emulator,
+}
+
+impl Device {
+    /// Starts `built` and says hello. The board's log goes to `log`.
+    ///
+    /// # Errors
+    /// Why it does not start or answer.
+    pub fn start(
+        board: &Board,
+        built: &Built,
+        log: Option<PathBuf>,
+        count_instructions: bool,
+    ) -> Result<Device, DeviceError> {
+        let options = Options { log, count_instructions };
+        let mut emulator = emulator::start(board, &built.elf, &options)?;
+        let (output, input): (ChildStdout, ChildStdin) =
+            emulator.link().ok_or(DeviceError::NoPipes)?;
+        let client = Client::connect(Piped::new(output, input), Patience::default());
+        let client = client.map_err(|error| DeviceError::Link {
+            board: board.name.clone(),
+            error,
+            ended: emulator.ended().map_or(String::new(), |e| format!("; {e}")),
+        })?;
+        Ok(Device { client, sizes: built.sizes, _emulator: emulator })
+    }
+}

@@ -1,0 +1,81 @@
+//! Trains a graph in float: the same scheme, samples, order and rates as the integer program.
+
+use std::collections::HashMap;
+
+use crate::ir::{Graph, NodeId, TensorId};
+use crate::ops::Op;
+
+use super::Values;
+
+/// A training graph at work in f32.
+#[derive(Debug)]
+pub struct FloatTraining<'g> {
+    values: Values<'g, f32>,
+    input: TensorId,
+    logits: TensorId,
+    /// Nodes before the first that reads something trained.
+    prefix: usize,
+    /// Nodes of the forward pass.
+    forward: usize,
+    carried: Vec<TensorId>,
+    cache: HashMap<usize, Vec<Vec<f32>>>,
+}
+
+impl<'g> FloatTraining<'g> {
+    /// `graph` must be verified and end in logits.
+    pub fn new(graph: &'g Graph) -> Option<Self> {
+        let (input, logits) = graph.input.zip(graph.output)?;
+        let trains = |id: &NodeId| {
+            graph.node(*id).inputs.iter().any(|t| graph.tensor(*t).trained.is_some())
+        };
+        let ids: Vec<NodeId> = graph.nodes().map(|(id, _)| id).collect();
+        let is_loss = |id: &NodeId| matches!(graph.node(*id).op, Op::SoftmaxCrossEntropy(_));
+        let forward = ids.iter().position(is_loss)?;
+        let prefix = ids.iter().position(trains).unwrap_or(forward).min(forward);
+        let producers = graph.producers();
+        let early = |t: TensorId| producers[t.index()].is_some_and(|p| p.index() < prefix);
+        let mut carried: Vec<TensorId> = graph
+            .nodes()
+            .skip(prefix)
+            .flat_map(|(_, n)| n.inputs.iter().copied())
+            .filter(|&t| early(t))
+            .collect();
+        carried.sort_unstable();
+        carried.dedup();
+        let values = Values::new(graph);
+        Some(FloatTraining { values, input, logits, prefix, forward, carried, cache: HashMap::new() })
+    }
+
+    fn front(&mut self, key: usize, sample: &[i8]) {
+        if let Some(kept) = self.cache.get(&key) {
+            for (&t, value) in self.carried.iter().zip(kept) {
+                self.values.set(t, value.clone());
+            }
+            return;
+        }
+        let tensor = self.values.graph().tensor(self.input);
+        let (scale, zero) = (tensor.scale_of(0), tensor.zero() as f32);
+        let real = sample.iter().map(|&q| scale * (f32::from(q) - zero)).collect();
+        self.values.set(self.input, real);
+        self.values.run(0, self.prefix);
+        let kept = self.carried.iter().map(|&t| self.values.get(t).to_vec()).collect();
+        self.cache.insert(key, kept);
+    }
+
+    /// One training step on sample number `key`; gives the loss before it.
+    pub fn train(&mut self, key: usize, sample: &[i8], label: u16, rate: f32) -> f32 {
+        self.front(key, sample);
+        self.values.step.label = usize::from(label);
+        self.values.step.rate = rate;
+        let nodes = self.values.graph().nodes().len();
+        self.values.run(self.prefix, nodes);
+        self.values.step.loss
+    }
+
+    /// The class predicted for sample number `key`.
+    pub fn infer(&mut self, key: usize, sample: &[i8]) -> u16 {
+        self.front(key, sample);
+        self.values.run(self.prefix, self.forward);
+        offshoot_runtime::kernels::argmax(self.values.get(self.logits))
+    }
+}

@@ -89,7 +89,6 @@ fn no_bytes_crash_it_or_make_it_train() {
         let byte = if random.below(20) == 0 { 0 } else { random.byte() };
         app.feed(byte);
     }
-    drop(app);
     assert_eq!(toy.steps, 0);
 }
 
@@ -118,7 +117,6 @@ fn spoiled_requests_do_nothing() {
         ask(&mut app, sequence + 2, Command::Train { label: 1, rate: 0.1 }, true);
         sequence = (sequence + 1) % 60_000;
     }
-    drop(app);
     assert_eq!(toy.steps, 0);
 }
 
@@ -172,7 +170,6 @@ fn what_makes_no_sense_is_refused() {
     assert_eq!(answer(&mut app, 11, read(0, 513)), refused(Refusal::Range));
     assert_eq!(answer(&mut app, 12, read(u32::MAX, 512)), refused(Refusal::Range));
     assert_eq!(answer(&mut app, 13, read(588, 512)), "StateBy");
-    drop(app);
     assert_eq!(toy.steps, 0);
 }
 

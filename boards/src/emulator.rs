@@ -55,7 +55,7 @@ pub fn start(board: &Board, elf: &Path, options: &Options) -> Result<Emulator, S
         (Some(emulation), false) => {
             let mut command = Command::new(&emulation.program);
             command.args(["-M", &emulation.machine, "-cpu", &emulation.cpu]);
-            command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
+            command.args(["-display", "none", "-monitor", "none"]);
             if options.count_instructions {
                 command.args(["-icount", "shift=0"]);
             }
@@ -67,7 +67,9 @@ pub fn start(board: &Board, elf: &Path, options: &Options) -> Result<Emulator, S
                 None => "null,id=log".to_string(),
             };
             command.args(["-chardev", &log]);
-            command.args(["-semihosting-config", "enable=on,target=native,chardev=log"]);
+            // The first UART is the link, the second the log; semihosting only ends the emulator.
+            command.args(["-serial", "stdio", "-serial", "chardev:log"]);
+            command.args(["-semihosting-config", "enable=on,target=native"]);
             command.arg("-kernel").arg(elf);
             command
         }

@@ -4,6 +4,7 @@
 //! 25 MHz, so every tick is 40 instructions, the same in every run.
 #![no_std]
 
+mod log;
 mod ticks;
 mod uart;
 
@@ -11,7 +12,6 @@ pub use ticks::{Ticks, INSTRUCTIONS_PER_TICK};
 pub use uart::Uart;
 
 use cortex_m_rt::{exception, ExceptionFrame};
-use defmt_semihosting as _;
 
 /// The parts of the board that an image uses.
 pub struct Parts {
@@ -24,6 +24,7 @@ pub struct Parts {
 /// Sets the board up; `None` the second time.
 pub fn start() -> Option<Parts> {
     let core = cortex_m::Peripherals::take()?;
+    log::start();
     Some(Parts { uart: Uart::new(core.NVIC), ticks: Ticks::new(core.SYST) })
 }
 

@@ -1,11 +1,14 @@
-//! UART0, the CMSDK one: a byte at a time, asleep while none comes.
+//! The CMSDK UARTs: the link, a byte at a time, asleep while none comes; and the log.
 
 use core::convert::Infallible;
 use cortex_m::interrupt::{self, InterruptNumber};
 use cortex_m::peripheral::NVIC;
 use embedded_io::{ErrorType, Read, Write};
 
-const BASE: *mut u32 = 0x4000_4000 as *mut u32;
+/// The link's UART.
+const UART0: *mut u32 = 0x4000_4000 as *mut u32;
+/// The log's.
+const UART1: *mut u32 = 0x4000_5000 as *mut u32;
 /// Words from the base.
 const DATA: usize = 0;
 const STATE: usize = 1;
@@ -16,8 +19,11 @@ const DIVIDER: usize = 4;
 const TX_FULL: u32 = 1;
 const RX_FULL: u32 = 2;
 const RX_PENDING: u32 = 2;
+const ENABLE_TX: u32 = 1;
 /// Transmitter, receiver and the receiver's interrupt.
-const ENABLE: u32 = 0b1011;
+const ENABLE_ALL: u32 = 0b1011;
+/// 25 MHz / 217 is 115200 baud; the emulator only wants it above 15.
+const DIVISOR: u32 = 217;
 
 #[derive(Clone, Copy)]
 struct Received;
@@ -36,9 +42,8 @@ pub struct Uart {
 
 impl Uart {
     pub(crate) fn new(nvic: NVIC) -> Uart {
-        // 25 MHz / 217 is 115200 baud; the emulator only wants it above 15.
-        write(DIVIDER, 217);
-        write(CONTROL, ENABLE);
+        write(UART0, DIVIDER, DIVISOR);
+        write(UART0, CONTROL, ENABLE_ALL);
         Uart { _nvic: nvic }
     }
 
@@ -48,24 +53,38 @@ impl Uart {
         interrupt::free(|_| {
             // SAFETY: no critical section relies on this line, which nobody else uses.
             unsafe { NVIC::unmask(Received) };
-            if read(STATE) & RX_FULL == 0 {
+            if read(UART0, STATE) & RX_FULL == 0 {
                 cortex_m::asm::wfi();
             }
             NVIC::mask(Received);
-            write(INTERRUPT_CLEAR, RX_PENDING);
+            write(UART0, INTERRUPT_CLEAR, RX_PENDING);
             NVIC::unpend(Received);
         });
     }
 }
 
-fn read(register: usize) -> u32 {
-    // SAFETY: one of UART0's registers, all of which may be read at any time.
-    unsafe { BASE.add(register).read_volatile() }
+/// Readies the log's UART.
+pub(crate) fn start_log() {
+    write(UART1, DIVIDER, DIVISOR);
+    write(UART1, CONTROL, ENABLE_TX);
 }
 
-fn write(register: usize, value: u32) {
-    // SAFETY: one of UART0's registers; none of them affects memory.
-    unsafe { BASE.add(register).write_volatile(value) }
+/// Sends to the log.
+pub(crate) fn log(bytes: &[u8]) {
+    for &byte in bytes {
+        while read(UART1, STATE) & TX_FULL != 0 {}
+        write(UART1, DATA, byte.into());
+    }
+}
+
+fn read(uart: *mut u32, register: usize) -> u32 {
+    // SAFETY: a register of one of the two, all of which may be read at any time.
+    unsafe { uart.add(register).read_volatile() }
+}
+
+fn write(uart: *mut u32, register: usize, value: u32) {
+    // SAFETY: a register of one of the two; none of them affects memory.
+    unsafe { uart.add(register).write_volatile(value) }
 }
 
 impl ErrorType for Uart {
@@ -75,10 +94,10 @@ impl ErrorType for Uart {
 impl Read for Uart {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
         let Some(place) = buffer.first_mut() else { return Ok(0) };
-        while read(STATE) & RX_FULL == 0 {
+        while read(UART0, STATE) & RX_FULL == 0 {
             self.sleep();
         }
-        *place = read(DATA) as u8;
+        *place = read(UART0, DATA) as u8;
         Ok(1)
     }
 }
@@ -86,13 +105,13 @@ impl Read for Uart {
 impl Write for Uart {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
         let Some(&byte) = bytes.first() else { return Ok(0) };
-        while read(STATE) & TX_FULL != 0 {}
-        write(DATA, byte.into());
+        while read(UART0, STATE) & TX_FULL != 0 {}
+        write(UART0, DATA, byte.into());
         Ok(1)
     }
 
     fn flush(&mut self) -> Result<(), Infallible> {
-        while read(STATE) & TX_FULL != 0 {}
+        while read(UART0, STATE) & TX_FULL != 0 {}
         Ok(())
     }
 }

@@ -1,0 +1,61 @@
+//! defmt over the log's UART, which has nothing to do with the link's.
+
+use crate::uart;
+use core::cell::RefCell;
+use critical_section::{Mutex, RestoreState};
+
+#[defmt::global_logger]
+struct Logger;
+
+struct State {
+    encoder: defmt::Encoder,
+    /// How interrupts were before the frame under way; none between frames.
+    restore: Option<RestoreState>,
+}
+
+static STATE: Mutex<RefCell<State>> =
+    Mutex::new(RefCell::new(State { encoder: defmt::Encoder::new(), restore: None }));
+
+/// Readies the log.
+pub(crate) fn start() {
+    uart::start_log();
+}
+
+fn with_state(f: impl FnOnce(&mut State)) {
+    critical_section::with(|cs| {
+        if let Ok(mut state) = STATE.borrow(cs).try_borrow_mut() {
+            f(&mut state);
+        }
+    });
+}
+
+// SAFETY: interrupts are off from `acquire` to `release` on the only core, so that frames do not
+// mix; the encoder is started before and ended after its bytes.
+unsafe impl defmt::Logger for Logger {
+    fn acquire() {
+        // SAFETY: `release` takes back what is stored here.
+        let restore = unsafe { critical_section::acquire() };
+        with_state(|state| {
+            state.restore = Some(restore);
+            state.encoder.start_frame(uart::log);
+        });
+    }
+
+    unsafe fn flush() {}
+
+    unsafe fn write(bytes: &[u8]) {
+        with_state(|state| state.encoder.write(bytes, uart::log));
+    }
+
+    unsafe fn release() {
+        let mut restore = None;
+        with_state(|state| {
+            state.encoder.end_frame(uart::log);
+            restore = state.restore.take();
+        });
+        if let Some(restore) = restore {
+            // SAFETY: what `acquire` got, once.
+            unsafe { critical_section::release(restore) };
+        }
+    }
+}

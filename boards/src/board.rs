@@ -1,0 +1,187 @@
+//! `board.toml`: what a board is, as data.
+
+use crate::image;
+use serde::Deserialize;
+
+/// A board, as its `board.toml` describes it. Limits may be changed before an image is made: the
+/// image is then linked with those.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Board {
+    /// Its name, also its folder's.
+    pub name: String,
+    /// What it is, in a few words.
+    pub description: String,
+    /// Its core, such as `cortex-m4f`; `host` is this computer.
+    pub core: String,
+    /// Target triple, or `host`.
+    pub target: String,
+    /// Clock of the core, where there is one to speak of.
+    pub clock_hz: Option<u64>,
+    /// Program memory, where it is limited.
+    pub flash: Option<Region>,
+    /// Data memories. The image uses the first.
+    #[serde(default)]
+    pub sram: Vec<Sram>,
+    /// Stack that must be left beside the model.
+    #[serde(default)]
+    pub stack_bytes: u64,
+    /// How it is emulated, where it is.
+    pub emulator: Option<Emulation>,
+    /// What carries the link.
+    pub uart: Uart,
+}
+
+/// A run of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// Address of the first byte.
+    pub origin: u64,
+    /// Bytes that an image may use: the budget.
+    pub bytes: u64,
+    /// Bytes that there are.
+    pub physical: u64,
+}
+
+/// A data memory.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sram {
+    /// Its name.
+    pub name: String,
+    /// Address of the first byte.
+    pub origin: u64,
+    /// Bytes that an image may use: the budget.
+    pub bytes: u64,
+    /// Bytes that there are.
+    pub physical: u64,
+}
+
+/// How a board is emulated.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Emulation {
+    /// The emulator's command.
+    pub program: String,
+    /// Machine that it is told to be.
+    pub machine: String,
+    /// Core that it is told to have.
+    pub cpu: String,
+    /// Instructions that one tick of the image's counter stands for: the grain of its counts.
+    pub instructions_per_tick: u32,
+}
+
+/// What carries the link.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Uart {
+    /// Its name.
+    pub name: String,
+    /// Its speed, where it has one.
+    pub baud: Option<u32>,
+}
+
+/// Why there is no such board.
+#[derive(Debug, thiserror::Error)]
+pub enum BoardError {
+    /// The name is not known.
+    #[error("no board is called \"{name}\"; take one of: {known}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// The description is wrong.
+    #[error("boards/images/{name}/board.toml: {source}")]
+    Parse {
+        /// Which.
+        name: &'static str,
+        /// What is wrong.
+        #[source]
+        source: toml::de::Error,
+    },
+}
+
+impl Board {
+    /// Reads a description.
+    ///
+    /// # Errors
+    /// Where the text is no description of a board.
+    pub fn parse(text: &str) -> Result<Board, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    /// Whether it is this computer.
+    pub fn is_host(&self) -> bool {
+        self.target == "host"
+    }
+
+    /// Bytes of SRAM that an image may use; `None` where memory is no concern.
+    pub fn sram_bytes(&self) -> Option<u64> {
+        self.sram.first().map(|sram| sram.bytes)
+    }
+
+    /// Bytes of flash that an image may use; `None` where memory is no concern.
+    pub fn flash_bytes(&self) -> Option<u64> {
+        self.flash.map(|flash| flash.bytes)
+    }
+}
+
+/// Names of all boards.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    image::IMAGES.iter().map(|image| image.name)
+}
+
+/// All boards.
+///
+/// # Errors
+/// [`BoardError::Parse`] where a description is wrong.
+pub fn all() -> Result<Vec<Board>, BoardError> {
+    names().map(find).collect()
+}
+
+/// The board called `name`.
+///
+/// # Errors
+/// [`BoardError::Unknown`] lists the names that there are.
+pub fn find(name: &str) -> Result<Board, BoardError> {
+    let image = image::source(name).ok_or_else(|| BoardError::Unknown {
+        name: name.to_string(),
+        known: names().collect::<Vec<_>>().join(", "),
+    })?;
+    Board::parse(image.board).map_err(|source| BoardError::Parse { name: image.name, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_board_is_sound() {
+        for board in all().unwrap() {
+            let of_image = image::source(&board.name).unwrap();
+            assert_eq!(board.name, of_image.name);
+            for sram in &board.sram {
+                assert!(board.stack_bytes < sram.bytes && sram.bytes <= sram.physical);
+            }
+            assert_eq!(board.is_host(), board.sram.is_empty());
+            assert_eq!(board.is_host(), board.emulator.is_none());
+        }
+        assert_eq!(find("qemu-mps2-an386").unwrap().sram_bytes(), Some(256 * 1024));
+        assert_eq!(find("qemu-mps2-an500").unwrap().sram_bytes(), Some(320 * 1024));
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let error = find("toaster").unwrap_err().to_string();
+        assert!(error.contains("toaster") && error.contains("qemu-mps2-an386"), "{error}");
+    }
+
+    #[test]
+    fn a_misspelt_key_is_an_error() {
+        let text = image::source("host").unwrap().board.replace("core", "cpre");
+        assert!(Board::parse(&text).unwrap_err().to_string().contains("cpre"));
+    }
+}

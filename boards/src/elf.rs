@@ -1,0 +1,73 @@
+//! What a linked program takes of flash and SRAM.
+
+use object::read::elf::{ElfFile32, ElfFile64};
+use object::{Object, ObjectSection, SectionFlags};
+use std::path::Path;
+
+/// Bytes of a linked program by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Code and vector table, in flash.
+    pub text: u64,
+    /// Constants, in flash.
+    pub rodata: u64,
+    /// Variables with a first value: in SRAM, and that value in flash.
+    pub data: u64,
+    /// Variables that begin as zero or as anything, in SRAM.
+    pub bss: u64,
+}
+
+impl Sizes {
+    /// Bytes of flash.
+    pub fn flash(&self) -> u64 {
+        self.text + self.rodata + self.data
+    }
+
+    /// Bytes of SRAM, without stack.
+    pub fn sram(&self) -> u64 {
+        self.data + self.bss
+    }
+}
+
+/// Why a program could not be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum ElfError {
+    /// It could not be read.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// It is no ELF file.
+    #[error("not an ELF program: {0}")]
+    Parse(#[from] object::Error),
+}
+
+/// Measures the program at `path`.
+///
+/// # Errors
+/// Where it cannot be read or is no ELF file.
+pub fn sizes(path: &Path) -> Result<Sizes, ElfError> {
+    let bytes = std::fs::read(path)?;
+    Ok(match object::FileKind::parse(bytes.as_slice())? {
+        object::FileKind::Elf64 => sum(&ElfFile64::<object::Endianness>::parse(&*bytes)?),
+        _ => sum(&ElfFile32::<object::Endianness>::parse(&*bytes)?),
+    })
+}
+
+fn sum<'d>(file: &impl Object<'d>) -> Sizes {
+    let mut sizes = Sizes::default();
+    for section in file.sections() {
+        let SectionFlags::Elf { sh_flags } = section.flags() else { continue };
+        let has = |flag: u32| sh_flags & u64::from(flag) != 0;
+        if !has(object::elf::SHF_ALLOC) {
+            continue;
+        }
+        let nothing_stored = section.size() > 0 && section.file_range().is_none();
+        *match section.name() {
+            _ if nothing_stored => &mut sizes.bss,
+            Ok(".vector_table") => &mut sizes.text,
+            _ if has(object::elf::SHF_EXECINSTR) => &mut sizes.text,
+            _ if has(object::elf::SHF_WRITE) => &mut sizes.data,
+            _ => &mut sizes.rodata,
+        } += section.size();
+    }
+    sizes
+}

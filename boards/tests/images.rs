@@ -1,0 +1,167 @@
+//! Every image around a hand-made model: built, run, and equal to a call in this process.
+
+#[path = "model/model.rs"]
+mod model;
+
+use model::{Model, INPUT};
+use offshoot_boards::build::{BuildError, Built};
+use offshoot_boards::emulator::{self, Options};
+use offshoot_boards::{build, find, image, Board};
+use offshoot_firmware::client::{Client, InProcess, LinkError, Patience, Piped, Transport};
+use offshoot_firmware::link::Stepped;
+use offshoot_firmware::{App, Counter, Stack};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const STEPS: u16 = 30;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// A folder of this test's own, with the model as a crate in it.
+fn folder(name: &str) -> PathBuf {
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let model = out.join("model");
+    fs::create_dir_all(model.join("src")).unwrap();
+    let manifest = format!(
+        "[package]\nname = \"offshoot-model\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n\
+         [dependencies]\noffshoot-runtime = {{ path = {:?} }}\n\n[workspace]\n",
+        root().join("runtime"),
+    );
+    fs::write(model.join("Cargo.toml"), manifest).unwrap();
+    let lib = "#![no_std]\nmod model;\npub use model::Model;\n";
+    fs::write(model.join("src/lib.rs"), lib).unwrap();
+    fs::write(model.join("src/model.rs"), include_str!("model/model.rs")).unwrap();
+    out
+}
+
+fn built(board: &Board, out: &Path) -> Result<Built, BuildError> {
+    let image = image::materialise(board, &out.join("model"), root(), out).unwrap();
+    build(board, &image, None)
+}
+
+fn sample(i: u16) -> Vec<i8> {
+    (0..INPUT).map(|k| ((k * 37 + i as usize * 101) % 251) as u8 as i8 >> 1).collect()
+}
+
+fn train<T: Transport>(client: &mut Client<T>) -> Result<Vec<Stepped>, LinkError> {
+    client.reset()?;
+    (0..STEPS).map(|i| client.train(&sample(i), i % 3, 0.25)).collect()
+}
+
+struct Here;
+
+impl offshoot_firmware::Board for Here {
+    fn name(&self) -> &str {
+        "here"
+    }
+    fn counter(&self) -> Counter {
+        Counter::Nanoseconds
+    }
+    fn count(&mut self) -> u64 {
+        0
+    }
+    fn stack(&mut self) -> Option<Stack> {
+        None
+    }
+}
+
+/// What the same steps give without any image.
+fn expected() -> Vec<Stepped> {
+    let mut model = Model::new();
+    let transport = InProcess::new(App::new(&mut model, Here));
+    train(&mut Client::connect(transport, Patience::default()).unwrap()).unwrap()
+}
+
+fn without_counts(steps: &[Stepped]) -> Vec<Stepped> {
+    steps.iter().map(|step| Stepped { count: 0, ..*step }).collect()
+}
+
+/// Runs the image and returns its steps and how deep its stack was.
+fn run(board: &Board, elf: &Path, options: &Options) -> (Vec<Stepped>, Option<Stack>) {
+    let mut emulator = emulator::start(board, elf, options).unwrap();
+    let (reader, writer) = emulator.link().unwrap();
+    let mut session = || {
+        let mut client = Client::connect(Piped::new(reader, writer), Patience::default())?;
+        assert_eq!(client.device().board, board.name);
+        let steps = train(&mut client)?;
+        assert_eq!(client.state()?.len(), client.device().state_bytes);
+        Ok::<_, LinkError>((steps, client.stats()?.stack))
+    };
+    match session() {
+        Ok(result) => result,
+        Err(error) => panic!("{error}; the emulator: {:?}", emulator.ended()),
+    }
+}
+
+fn emulated(name: &str) {
+    let board = find(name).unwrap();
+    let out = folder(name);
+    let Built { elf, sizes } = built(&board, &out).unwrap();
+    println!("{name}: {sizes:?}, flash {}, sram {}", sizes.flash(), sizes.sram());
+    assert!(sizes.flash() < 40_000, "{sizes:?}");
+    // The model lies in .bss, and nothing much beside it.
+    let model = size_of::<Model>() as u64;
+    assert!((model..model + 3_000).contains(&sizes.bss), "{sizes:?}");
+    assert!(sizes.data < 64, "{sizes:?}");
+
+    let log = out.join("log");
+    let options = Options { log: Some(log.clone()), count_instructions: true };
+    let (steps, stack) = run(&board, &elf, &options);
+    assert_eq!(without_counts(&steps), without_counts(&expected()));
+    let stack = stack.unwrap();
+    println!("{name}: {stack:?}, counts {:?}", steps.iter().map(|s| s.count).collect::<Vec<_>>());
+    assert!(stack.used > 100 && stack.used < stack.size, "{stack:?}");
+    assert_eq!(stack.size as u64 + sizes.sram(), board.sram_bytes().unwrap() / 4 * 4);
+    assert!(steps.iter().all(|step| step.count > INPUT as u64));
+    assert!(fs::metadata(log).unwrap().len() > 0, "nothing was logged");
+
+    let (again, _) = run(&board, &elf, &options);
+    let grain = u64::from(board.emulator.clone().unwrap().instructions_per_tick);
+    for (a, b) in steps.iter().zip(&again) {
+        assert!(a.count.abs_diff(b.count) <= grain, "{} and {}", a.count, b.count);
+    }
+
+    let mut small = board;
+    small.sram[0].bytes = 8 * 1024;
+    let error = built(&small, &out).unwrap_err();
+    assert!(matches!(error, BuildError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
+fn cortex_m4_trains_as_this_process_does() {
+    emulated("qemu-mps2-an386");
+}
+
+#[test]
+#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
+fn cortex_m7_trains_as_this_process_does() {
+    emulated("qemu-mps2-an500");
+}
+
+#[test]
+fn host_image_trains_as_this_process_does() {
+    let board = find("host").unwrap();
+    let out = folder("host");
+    let built = built(&board, &out).unwrap();
+    let (steps, stack) = run(&board, &built.elf, &Options::default());
+    assert_eq!(without_counts(&steps), without_counts(&expected()));
+    assert_eq!(stack, None);
+    assert!(built.sizes.text > 0);
+}
+
+#[test]
+fn files_that_are_right_are_left_alone() {
+    let board = find("qemu-mps2-an386").unwrap();
+    let out = folder("untouched");
+    let make = || image::materialise(&board, &out.join("model"), root(), &out).unwrap();
+    let time = |path: &Path| fs::metadata(path.join("memory.x")).unwrap().modified().unwrap();
+    let before = time(&make());
+    assert_eq!(before, time(&make()));
+    let text = fs::read_to_string(make().join("memory.x")).unwrap();
+    assert!(text.contains("LENGTH = 262144") && !text.contains('@'), "{text}");
+    let missing = image::materialise(&board, &out.join("nowhere"), root(), &out);
+    assert!(missing.unwrap_err().to_string().contains("compile a model first"));
+}

@@ -1,0 +1,94 @@
+//! A network of one trained row a class, written by hand: what images are tested around.
+
+use offshoot_runtime::program::Header;
+use offshoot_runtime::{Fault, StepReport, Trainer};
+
+/// Values of a sample.
+pub const INPUT: usize = 600;
+const CLASSES: usize = 3;
+
+static HEADER: Header = {
+    let mut header = EMPTY;
+    header.model_hash = 0x0FF5_4007;
+    header.classes = CLASSES as u16;
+    header
+};
+const EMPTY: Header = Header {
+    model_hash: 0,
+    arena: 0,
+    state: 0,
+    scratch: 0,
+    forward: 0,
+    input: offshoot_runtime::Slot::new(offshoot_runtime::Memory::Arena, 0, INPUT as u32),
+    input_shape: offshoot_runtime::program::op::Shape { h: 1, w: 1, c: INPUT as u16 },
+    input_scale: 1.0,
+    input_zero: 0,
+    output: offshoot_runtime::Slot::new(offshoot_runtime::Memory::Arena, 0, 0),
+    output_kind: offshoot_runtime::program::Output::Logits,
+    classes: 0,
+};
+
+/// A perceptron of int8 rows; all zeros until it is reset.
+pub struct Model {
+    input: [i8; INPUT],
+    /// Rows, as int8.
+    state: [u8; INPUT * CLASSES],
+}
+
+impl Model {
+    /// All zeros.
+    pub const fn new() -> Model {
+        Model { input: [0; INPUT], state: [0; INPUT * CLASSES] }
+    }
+
+    fn logit(&self, class: usize) -> i32 {
+        let row = &self.state[class * INPUT..][..INPUT];
+        row.iter().zip(&self.input).map(|(&w, &x)| w as i8 as i32 * x as i32).sum()
+    }
+}
+
+impl Trainer for Model {
+    fn header(&self) -> &Header {
+        &HEADER
+    }
+
+    fn reset(&mut self) -> Result<(), Fault> {
+        self.state.fill(1);
+        Ok(())
+    }
+
+    fn input(&mut self) -> &mut [i8] {
+        &mut self.input
+    }
+
+    fn infer(&mut self) -> Result<u16, Fault> {
+        let best = (0..CLASSES).max_by_key(|&class| (self.logit(class), CLASSES - class));
+        Ok(best.unwrap_or(0) as u16)
+    }
+
+    fn train(&mut self, label: u16, rate: f32) -> Result<StepReport, Fault> {
+        if label as usize >= CLASSES {
+            return Err(Fault::Label);
+        }
+        let class = self.infer()?;
+        let loss = (self.logit(class as usize) - self.logit(label as usize)) as f32 / 16384.0;
+        if class != label {
+            for (row, sign) in [(label as usize, 1.0), (class as usize, -1.0)] {
+                let weights = &mut self.state[row * INPUT..][..INPUT];
+                for (w, &x) in weights.iter_mut().zip(&self.input) {
+                    let moved = (*w as i8) as f32 + sign * rate * x as f32;
+                    *w = moved as i8 as u8;
+                }
+            }
+        }
+        Ok(StepReport { loss, class })
+    }
+
+    fn state(&self) -> &[u8] {
+        &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut [u8] {
+        &mut self.state
+    }
+}

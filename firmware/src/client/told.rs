@@ -1,0 +1,71 @@
+//! What a client tells its caller.
+
+use crate::board::Counter;
+use crate::link::Refusal;
+use std::io;
+use std::time::Duration;
+
+/// What can go wrong between host and device.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The other end is gone.
+    #[error("the device closed the link: look into its log for a panic, then start it anew")]
+    Closed,
+    /// Nothing sound came back.
+    #[error(
+        "no answer for {0:?}: check that the device runs this project's image, or wait longer"
+    )]
+    Silent(Duration),
+    /// The device did nothing, and says why.
+    #[error("the device refused: {0}")]
+    Refused(Refusal),
+    /// The sample has another size than the model's input.
+    #[error("the sample has {given} bytes; the model on the device takes {wanted}")]
+    SampleSize {
+        /// Bytes that were given.
+        given: usize,
+        /// Bytes that a sample has.
+        wanted: usize,
+    },
+    /// A sound answer, but to another question.
+    #[error("the device answers something else than it was asked: rebuild its image")]
+    Unexpected,
+    /// The operating system's word.
+    #[error("the link to the device failed: {0}")]
+    Io(#[source] io::Error),
+}
+
+impl From<io::Error> for LinkError {
+    fn from(e: io::Error) -> Self {
+        match e.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => LinkError::Closed,
+            _ => LinkError::Io(e),
+        }
+    }
+}
+
+/// Who the device is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceInfo {
+    /// Hash of its model and update scheme.
+    pub model_hash: u64,
+    /// The board's name.
+    pub board: String,
+    /// What its counts count.
+    pub counter: Counter,
+    /// Bytes of a sample.
+    pub input_bytes: usize,
+    /// Number of classes.
+    pub classes: u16,
+    /// Bytes of trainable state.
+    pub state_bytes: usize,
+}
+
+/// What an inference gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Predicted {
+    /// The class.
+    pub class: u16,
+    /// What it took, in the board's [`Counter`].
+    pub count: u64,
+}

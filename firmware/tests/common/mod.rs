@@ -1,0 +1,156 @@
+//! A trainer small enough to check by eye, a board that counts, and a line that spoils things.
+
+use offshoot_firmware::client::Transport;
+use offshoot_firmware::{Board, Counter, Stack};
+use offshoot_runtime::program::Header;
+use offshoot_runtime::{Fault, StepReport, Trainer};
+use std::io;
+use std::time::Duration;
+
+/// Two sums of the sample, each with a trained offset: order and number of steps show in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Toy {
+    header: Header,
+    pub input: Vec<i8>,
+    pub state: Vec<u8>,
+    pub steps: u32,
+}
+
+impl Toy {
+    pub fn new(input: usize) -> Toy {
+        let header = Header { model_hash: 0xA11CE, classes: 2, ..Header::default() };
+        Toy { header, input: vec![0; input], state: vec![0; 1100], steps: 0 }
+    }
+}
+
+impl Trainer for Toy {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn reset(&mut self) -> Result<(), Fault> {
+        self.state.fill(7);
+        Ok(())
+    }
+
+    fn input(&mut self) -> &mut [i8] {
+        &mut self.input
+    }
+
+    fn infer(&mut self) -> Result<u16, Fault> {
+        let sum: i32 = self.input.iter().zip(&self.state).map(|(&x, &w)| x as i32 * w as i32).sum();
+        Ok(u16::from(sum > 0))
+    }
+
+    fn train(&mut self, label: u16, rate: f32) -> Result<StepReport, Fault> {
+        if label >= 2 {
+            return Err(Fault::Label);
+        }
+        let class = self.infer()?;
+        self.steps += 1;
+        for (i, (w, &x)) in self.state.iter_mut().zip(&self.input).enumerate() {
+            *w = w.wrapping_mul(31).wrapping_add(x as u8 ^ i as u8).wrapping_add(label as u8);
+        }
+        self.input.fill(0);
+        Ok(StepReport { loss: rate + label as f32, class })
+    }
+
+    fn state(&self) -> &[u8] {
+        &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut [u8] {
+        &mut self.state
+    }
+}
+
+/// Counts how often it was asked.
+pub struct Desk(pub u64);
+
+impl Board for Desk {
+    fn name(&self) -> &str {
+        "desk"
+    }
+
+    fn counter(&self) -> Counter {
+        Counter::Nanoseconds
+    }
+
+    fn count(&mut self) -> u64 {
+        self.0 += 5;
+        self.0
+    }
+
+    fn stack(&mut self) -> Option<Stack> {
+        Some(Stack { used: 10, size: 100 })
+    }
+}
+
+/// Seeded random numbers (xorshift).
+#[derive(Clone)]
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % n
+    }
+
+    pub fn byte(&mut self) -> u8 {
+        self.below(256) as u8
+    }
+
+    /// Flips, drops, doubles or adds bytes, every `odds`-th time.
+    pub fn spoil(&mut self, bytes: &mut Vec<u8>, odds: usize) {
+        if bytes.is_empty() || self.below(odds) != 0 {
+            return;
+        }
+        let at = self.below(bytes.len());
+        match self.below(6) {
+            0 => bytes[at] ^= 1 << self.below(8),
+            1 => bytes.truncate(at),
+            2 => drop(bytes.remove(at)),
+            3 => bytes.insert(at, self.byte()),
+            4 => bytes.extend(bytes.clone()),
+            _ => {
+                let garbage: Vec<u8> = (0..self.below(900)).map(|_| self.byte()).collect();
+                bytes.splice(0..0, garbage);
+            }
+        }
+    }
+}
+
+/// A transport that spoils what it carries, and now and then repeats an old frame.
+pub struct Noisy<T> {
+    pub inner: T,
+    pub random: Random,
+    pub old: Vec<Vec<u8>>,
+}
+
+impl<T: Transport> Transport for Noisy<T> {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !self.old.is_empty() && self.random.below(8) == 0 {
+            let old = self.old[self.random.below(self.old.len())].clone();
+            self.inner.send(&old)?;
+        }
+        // No ordered line repeats a greeting out of the past, the shortest frame: it would begin
+        // a session.
+        if bytes.len() > 13 {
+            self.old.push(bytes.to_vec());
+        }
+        let mut spoiled = bytes.to_vec();
+        self.random.spoil(&mut spoiled, 5);
+        self.inner.send(&spoiled)
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], timeout: Duration) -> io::Result<usize> {
+        let n = self.inner.receive(&mut buffer[..300], timeout)?;
+        let mut bytes = buffer[..n].to_vec();
+        self.random.spoil(&mut bytes, 5);
+        bytes.truncate(buffer.len());
+        buffer[..bytes.len()].copy_from_slice(&bytes);
+        Ok(bytes.len())
+    }
+}

@@ -1,0 +1,34 @@
+//! One command each for what a developer does: `cargo xtask setup`, `cargo xtask test`.
+
+mod setup;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  setup   installs what images and emulators need, where it is missing
+  test    setup, format check, lints, and every test there is; the last line counts them
+";
+
+fn main() -> ExitCode {
+    let command = std::env::args().nth(1);
+    let result = match command.as_deref() {
+        Some("setup") => setup::install_missing(),
+        Some("test") => test::all(),
+        None | Some("help" | "-h" | "--help") => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some(other) => Err(format!("there is no command \"{other}\"\n\n{HELP}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

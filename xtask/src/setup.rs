@@ -1,0 +1,89 @@
+//! Installs a compiler for Cortex-M and an emulator, where they are missing.
+
+use crate::shell::{has, output, run, Result};
+use std::path::Path;
+use std::process::Command;
+
+const TARGET: &str = "thumbv7em-none-eabihf";
+/// The compiler's packages: one name before Debian 13, the other since.
+const COMPILERS: [[&str; 3]; 2] =
+    [["rustc-web", "cargo-web", "rust-web-src"], ["rustc", "cargo", "rust-src"]];
+
+/// Installs what is missing and says what that is.
+pub fn install_missing() -> Result<()> {
+    let mut packages = Vec::new();
+    if !compiles() {
+        if has("rustup") && run(Command::new("rustup").args(["target", "add", TARGET])).is_ok() {
+            println!("setup: {TARGET} comes from rustup");
+        } else {
+            packages
+                .extend(COMPILERS.iter().find(|names| known(names[0])).unwrap_or(&COMPILERS[1]));
+        }
+    }
+    if !links() && !packages.is_empty() {
+        packages.push("lld");
+    }
+    if !has("qemu-system-arm") {
+        packages.push("qemu-system-arm");
+    }
+    if packages.is_empty() {
+        println!("setup: compiler and emulator are there");
+        return Ok(());
+    }
+    install(&packages)?;
+    let still =
+        [(!compiles(), "a compiler for Cortex-M"), (!has("qemu-system-arm"), "an emulator")];
+    match still.iter().find(|(missing, _)| *missing) {
+        Some((_, what)) => {
+            Err(format!("{} were installed, yet {what} is missing", packages.join(" ")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn compiles() -> bool {
+    let installed = |rustc: &str, part: &str| {
+        output(rustc, &["--print", "sysroot"]).is_some_and(|s| Path::new(&s).join(part).is_dir())
+    };
+    installed("rustc", &format!("lib/rustlib/{TARGET}/lib"))
+        || Path::new("/usr/bin/cargo").is_file()
+            && installed("/usr/bin/rustc", "lib/rustlib/src/rust/library/core")
+            && links()
+}
+
+fn links() -> bool {
+    let sysroot = output("rustc", &["--print", "sysroot"]);
+    let host = output("rustc", &["-vV"])
+        .and_then(|text| text.lines().find_map(|l| l.strip_prefix("host: ").map(str::to_string)));
+    let own = sysroot.zip(host).map(|(s, h)| format!("{s}/lib/rustlib/{h}/bin/rust-lld"));
+    own.is_some_and(|path| Path::new(&path).is_file()) || has("ld.lld") || has("rust-lld")
+}
+
+/// Whether the package index knows `package`.
+fn known(package: &str) -> bool {
+    output("apt-cache", &["show", package]).is_some_and(|text| !text.is_empty())
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let by_hand = format!(
+        "install a Rust toolchain with `rustup target add {TARGET}` and QEMU (qemu-system-arm) by \
+         hand, then try again"
+    );
+    if !has("apt-get") {
+        return Err(format!("no apt-get here to install {}: {by_hand}", packages.join(" ")));
+    }
+    let root = output("id", &["-u"]).as_deref() == Some("0");
+    if !root && !has("sudo") {
+        return Err(format!("installing {} takes root: {by_hand}", packages.join(" ")));
+    }
+    let apt = |args: &[&str]| {
+        let mut command = Command::new(if root { "env" } else { "sudo" });
+        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(args);
+        run(&mut command)
+    };
+    println!("setup: installing {}", packages.join(" "));
+    apt(&["update", "-qq"]).map_err(|e| format!("{e}; {by_hand}"))?;
+    let mut args = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    args.extend(packages);
+    apt(&args).map_err(|e| format!("{e}; {by_hand}"))
+}

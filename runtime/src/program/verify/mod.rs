@@ -1,6 +1,6 @@
 //! Accepts a program or names what is wrong.
-use super::{Init, Program};
-use crate::{Fault, Machine};
+use super::{ Program};
+use crate::{Fault};
 /// What is wrong with a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -12,9 +12,4 @@ pub struct Refusal {
 /// Checks a program.
 pub fn verify(_p: &Program<'_>) -> Result<(), Refusal> {
     Ok(())
-}
-impl Init {
-    pub(crate) fn run(&self, _m: &mut Machine<'_>) -> Result<(), Fault> {
-        Ok(())
-    }
 }

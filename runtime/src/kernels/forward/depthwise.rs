@@ -1,0 +1,89 @@
+//! Depthwise convolution: one kernel a channel, channels side by side.
+
+use super::output::{Output, Scales};
+use super::{ensure, LANES};
+use crate::kernels::weights::Rows;
+use crate::kernels::window::Reach;
+use crate::machine::{fixed, typed, typed_mut};
+use crate::program::op::{Depthwise, Geometry};
+use crate::{Fault, Machine};
+
+impl Depthwise {
+    /// Runs the kernel.
+    ///
+    /// # Errors
+    /// A [`Fault`] where a slot fits neither its memory nor the shapes.
+    pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
+        let Geometry { x: xs, y: ys, window } = self.geometry;
+        let channels = xs.c as usize;
+        let ([x], [y, mask]) = m.arena.split([self.input], [self.output, self.mask])?;
+        let (_, [scratch]) = m.scratch.split([], [self.scratch])?;
+        let x: &[i8] = typed(x)?;
+        let y: &mut [i8] = typed_mut(y)?;
+        let rows = Rows::new(&self.weights, m.constants, &m.state)?;
+        let bias: &[i32] = typed(fixed(m.constants, &m.state, self.bias)?)?;
+        let scales = Scales::new(&self.scale, m.constants, channels)?;
+        ensure(x.len() == xs.elements() && y.len() == ys.elements() && bias.len() == channels)?;
+        ensure(ys.c == xs.c && self.weights.channels == xs.c && self.weights.taps == 1)?;
+        ensure(self.weights.rows as usize == window.taps() && channels > 0)?;
+        // The accumulators stay in registers; what follows their place holds the weights.
+        let buffer = scratch.get_mut(4 * channels..).unwrap_or_default();
+        let w = rows.matrix(typed_mut(buffer)?).ok_or(Fault::Size)?;
+        let mut y = Output::new(y, mask, self.range)?;
+        let kernel = Kernel { geometry: self.geometry, x, w, zero: self.x_zero };
+        for oy in 0..ys.h as usize {
+            let v = self.geometry.rows(oy);
+            for ox in 0..ys.w as usize {
+                let h = self.geometry.columns(ox);
+                let pixel = (oy * ys.w as usize + ox) * channels;
+                let mut store = |c: usize, sums: &[i32]| {
+                    let parameters = bias.iter().skip(c).zip(scales.from(c));
+                    for ((n, &sum), (&bias, scale)) in sums.iter().enumerate().zip(parameters) {
+                        y.put(pixel + c + n, scale.scale(bias.saturating_add(sum)));
+                    }
+                };
+                let mut c = 0;
+                while c + LANES <= channels {
+                    store(c, &kernel.sums::<LANES>(v, h, c)?);
+                    c += LANES;
+                }
+                while c < channels {
+                    store(c, &kernel.sums::<1>(v, h, c)?);
+                    c += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the sums are computed from.
+struct Kernel<'m> {
+    geometry: Geometry,
+    x: &'m [i8],
+    w: &'m [i8],
+    zero: i16,
+}
+
+impl Kernel<'_> {
+    /// `sum w (x - zero)` over one window, for `N` channels from `c` on.
+    #[inline]
+    fn sums<const N: usize>(&self, v: Reach, h: Reach, c: usize) -> Result<[i32; N], Fault> {
+        let channels = self.geometry.x.c as usize;
+        let mut sums = [0i32; N];
+        for (line, ky) in (v.from..v.to).enumerate() {
+            let pixel = (v.first + line) * self.geometry.x.w as usize + h.first;
+            let tap = ky * self.geometry.window.kernel[1] as usize + h.from;
+            let x = self.x.get(pixel * channels + c..).ok_or(Fault::Size)?;
+            let w = self.w.get(tap * channels + c..).ok_or(Fault::Size)?;
+            for (x, w) in x.chunks(channels).zip(w.chunks(channels)).take(h.to - h.from) {
+                let (x, w) = (x.first_chunk::<N>(), w.first_chunk::<N>());
+                let (x, w) = (x.ok_or(Fault::Size)?, w.ok_or(Fault::Size)?);
+                for ((sum, &x), &w) in sums.iter_mut().zip(x).zip(w) {
+                    *sum += (x as i16 - self.zero) as i32 * w as i32;
+                }
+            }
+        }
+        Ok(sums)
+    }
+}

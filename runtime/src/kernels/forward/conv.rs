@@ -38,9 +38,7 @@ impl Conv {
         ensure(x.len() == xs.elements() && y.len() == ys.elements() && bias.len() == outputs)?;
         ensure(groups > 0 && channels * groups == xs.c as usize && outputs % groups == 0)?;
         ensure(self.weights.rows == ys.c && self.weights.taps as usize == window.taps())?;
-        ensure(
-            self.weights.latent.is_empty() || buffer.len() >= window.taps() * channels,
-        )?;
+        ensure(self.weights.latent.is_empty() || buffer.len() >= window.taps() * channels)?;
         let mut y = Output::new(y, mask, self.range)?;
         let windows = Windows::new(flattened(self.geometry), x, channels, groups, self.x_zero);
         for (o, (&bias, scale)) in bias.iter().zip(scales.from(0)).enumerate() {
@@ -59,7 +57,7 @@ fn flattened(geometry: Geometry) -> Geometry {
     let Geometry { x, y, window } = geometry;
     let plain = Window { kernel: [1, 1], stride: [1, 1], pad: [0, 0] };
     match u16::try_from(x.positions()) {
-        Ok(w) if window == plain => {
+        Ok(w) if window == plain && (x.h, x.w) == (y.h, y.w) => {
             Geometry { x: Shape { h: 1, w, c: x.c }, y: Shape { h: 1, w, c: y.c }, window }
         }
         _ => geometry,
@@ -92,12 +90,7 @@ impl<'m> Windows<'m> {
     /// Hands `sum w (x - zero)` of every output position to `put`; the row's group begins at
     /// input channel `first`.
     #[inline]
-    fn each(
-        &self,
-        row: &[i8],
-        first: usize,
-        mut put: impl FnMut(usize, i32),
-    ) -> Result<(), Fault> {
+    fn each(&self, row: &[i8], first: usize, mut put: impl FnMut(usize, i32)) -> Result<(), Fault> {
         let Geometry { y, window, .. } = self.geometry;
         let (height, width) = (window.kernel[0] as usize, window.kernel[1] as usize);
         let across = y.w as usize;
@@ -149,7 +142,8 @@ impl<'m> Windows<'m> {
         let width = self.geometry.window.kernel[1] as usize;
         let taps = h.to - h.from;
         // With one group the taps of a line follow each other without a gap.
-        let (runs, length) = if self.dense { (1, taps * self.channels) } else { (taps, self.channels) };
+        let (runs, length) =
+            if self.dense { (1, taps * self.channels) } else { (taps, self.channels) };
         for (line, ky) in (v.from..v.to).enumerate() {
             let pixel = (v.first + line) * self.geometry.x.w as usize + h.first;
             for run in 0..runs {
@@ -177,5 +171,73 @@ impl<'m> Windows<'m> {
             sum += total(w);
         }
         Ok(-self.zero * sum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{clamped, convolution, Bench, Random};
+    use crate::program::op::{Conv, Precision};
+    use crate::{Memory, Slot};
+
+    /// A random convolution, compared with its definition.
+    fn check(seed: u64) {
+        let r = &mut Random::new(seed);
+        let mut bench = Bench::default();
+        let groups = [1, 1, 2, 3][r.below(4)];
+        let channels = [1, 3, 8, 17, 40][r.below(5)];
+        let (inputs, outputs) = (channels * groups, groups * (1 + r.below(4)));
+        let mut geometry = r.geometry(inputs, outputs);
+        if r.below(3) == 0 {
+            geometry.window.kernel = [1, 1];
+            geometry.window.stride = [1, 1];
+            geometry.window.pad = [0, 0];
+            (geometry.y.h, geometry.y.w) = (geometry.x.h, geometry.x.w);
+        }
+        let x = r.int8(geometry.x.elements());
+        let precision = [None, Some(Precision::Residual), Some(Precision::Stochastic)][r.below(3)];
+        let taps = geometry.window.taps();
+        let (weights, w) = bench.weights(r, [outputs, taps, channels], precision);
+        let bias: Vec<i32> = (0..outputs).map(|_| r.within(-20000, 20000)).collect();
+        let scales: Vec<_> = (0..outputs).map(|_| r.multiplier(0.004)).collect();
+        let x_zero = r.within(-128, 127) as i16;
+        let range = r.range();
+        let bias_memory = [Memory::Constant, Memory::State][r.below(2)];
+        let masked = r.below(4) > 0;
+        let op = Conv {
+            input: bench.put(Memory::Arena, &x),
+            output: bench.room(geometry.y.elements()),
+            mask: if masked {
+                bench.room(geometry.y.elements().div_ceil(8))
+            } else {
+                Slot::default()
+            },
+            geometry,
+            groups: groups as u16,
+            weights,
+            bias: bench.put(bias_memory, &bias),
+            scale: bench.scales(&scales),
+            x_zero,
+            range,
+            scratch: bench.scratch(if precision.is_some() { taps * channels } else { 0 }),
+        };
+        bench.run(op);
+
+        let width = geometry.window.kernel[1] as usize;
+        let mut values = convolution(&geometry, groups, &x, x_zero, |o, ky, kx, i| {
+            w[(o * taps + ky * width + kx) * channels + i]
+        });
+        for (n, v) in values.iter_mut().enumerate() {
+            let o = n % outputs;
+            *v = scales[o].scale(*v as i32 + bias[o]) as i64;
+        }
+        let (y, mask) = clamped(&values, range);
+        assert_eq!(bench.read::<i8>(op.output), y, "seed {seed}: {op:?}");
+        assert!(!masked || bench.read::<u8>(op.mask) == mask, "seed {seed}: {op:?}");
+    }
+
+    #[test]
+    fn equals_the_definition() {
+        (0..400).for_each(check);
     }
 }

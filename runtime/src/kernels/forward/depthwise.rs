@@ -87,3 +87,61 @@ impl Kernel<'_> {
         Ok(sums)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{clamped, convolution, Bench, Random};
+    use crate::program::op::{Depthwise, Precision};
+    use crate::{Memory, Slot};
+
+    fn check(seed: u64) {
+        let r = &mut Random::new(seed);
+        let mut bench = Bench::default();
+        let channels = [1, 4, 16, 21, 48][r.below(5)];
+        let geometry = r.geometry(channels, channels);
+        let x = r.int8(geometry.x.elements());
+        let precision = [None, Some(Precision::Residual), Some(Precision::Stochastic)][r.below(3)];
+        let taps = geometry.window.taps();
+        let (weights, w) = bench.weights(r, [taps, 1, channels], precision);
+        let bias: Vec<i32> = (0..channels).map(|_| r.within(-20000, 20000)).collect();
+        let scales: Vec<_> = (0..channels).map(|_| r.multiplier(0.01)).collect();
+        let x_zero = r.within(-128, 127) as i16;
+        let range = r.range();
+        let masked = r.below(4) > 0;
+        let op = Depthwise {
+            input: bench.put(Memory::Arena, &x),
+            output: bench.room(geometry.y.elements()),
+            mask: if masked {
+                bench.room(geometry.y.elements().div_ceil(8))
+            } else {
+                Slot::default()
+            },
+            geometry,
+            weights,
+            bias: bench.put(Memory::State, &bias),
+            scale: bench.scales(&scales),
+            x_zero,
+            range,
+            scratch: bench
+                .scratch(4 * channels + if precision.is_some() { taps * channels } else { 0 }),
+        };
+        bench.run(op);
+
+        let width = geometry.window.kernel[1] as usize;
+        let mut values = convolution(&geometry, channels, &x, x_zero, |c, ky, kx, _| {
+            w[(ky * width + kx) * channels + c]
+        });
+        for (n, v) in values.iter_mut().enumerate() {
+            let c = n % channels;
+            *v = scales[c].scale(*v as i32 + bias[c]) as i64;
+        }
+        let (y, mask) = clamped(&values, range);
+        assert_eq!(bench.read::<i8>(op.output), y, "seed {seed}: {op:?}");
+        assert!(!masked || bench.read::<u8>(op.mask) == mask, "seed {seed}: {op:?}");
+    }
+
+    #[test]
+    fn equals_the_definition() {
+        (0..300).for_each(check);
+    }
+}

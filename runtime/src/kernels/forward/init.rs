@@ -50,3 +50,45 @@ fn latent(weights: &Weights, m: &mut Machine<'_>) -> Result<(), Fault> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Bench, Random};
+    use crate::kernels::weights::effective;
+    use crate::program::op::{Init, Precision};
+    use crate::Memory;
+
+    #[test]
+    fn latent_weights_start_as_the_frozen_ones() {
+        for precision in [Precision::Residual, Precision::Stochastic] {
+            let mut bench = Bench::default();
+            let (weights, _) = bench.weights(&mut Random::new(3), [4, 9, 6], Some(precision));
+            let to = weights.latent;
+            let (frozen, selected): (Vec<i8>, Vec<usize>) = bench.with(|m| {
+                Init::Latent(weights).run(m).unwrap();
+                let bytes = |s: crate::Slot| &m.constants[s.start()..s.end()];
+                (
+                    bytes(weights.frozen).iter().map(|&b| b as i8).collect(),
+                    bytes(weights.selected).chunks(2).map(|c| c[0] as usize).collect(),
+                )
+            });
+            let weights: Vec<i8> = match precision {
+                Precision::Residual => bench.read(to).into_iter().map(effective).collect(),
+                Precision::Stochastic => bench.read(to),
+            };
+            for (n, w) in weights.into_iter().enumerate() {
+                let (tap, c) = (n / selected.len(), selected[n % selected.len()]);
+                assert_eq!(w, frozen[tap * 6 + c]);
+            }
+        }
+    }
+
+    #[test]
+    fn constants_are_copied() {
+        let mut bench = Bench::default();
+        let from = bench.put(Memory::Constant, &[1i32, -2, 3]);
+        let to = bench.put(Memory::State, &[0i32; 3]);
+        bench.with(|m| Init::Copy { from, to }.run(m)).unwrap();
+        assert_eq!(bench.read::<i32>(to), [1, -2, 3]);
+    }
+}

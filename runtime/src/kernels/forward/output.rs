@@ -16,11 +16,7 @@ pub struct Scales<'m> {
 
 impl<'m> Scales<'m> {
     /// Resolves the tables of `channels` channels.
-    pub fn new(
-        scale: &ChannelScale,
-        constants: &'m [u8],
-        channels: usize,
-    ) -> Result<Self, Fault> {
+    pub fn new(scale: &ChannelScale, constants: &'m [u8], channels: usize) -> Result<Self, Fault> {
         let multiplier: &[i32] = typed(part(constants, scale.multiplier)?)?;
         let shift: &[i8] = typed(part(constants, scale.shift)?)?;
         ensure(multiplier.len() == channels && shift.len() == channels)?;

@@ -117,3 +117,135 @@ impl PoolMean {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Bench, Random};
+    use crate::fixed::Multiplier;
+    use crate::program::op::{AvgPool, Geometry, PoolMean, Shape};
+    use crate::Memory;
+
+    /// Raw values that each output element's window holds, by definition.
+    fn windows(geometry: &Geometry, x: &[i8]) -> Vec<Vec<f64>> {
+        let Geometry { x: xs, y: ys, window } = *geometry;
+        let inside = |y: usize, k: u16, axis: usize, size: u16| {
+            let at = (y * window.stride[axis] as usize + k as usize)
+                .checked_sub(window.pad[axis] as usize)?;
+            (at < size as usize).then_some(at)
+        };
+        let mut all = Vec::new();
+        for n in 0..ys.elements() {
+            let (pixel, c) = (n / ys.c as usize, n % ys.c as usize);
+            let (oy, ox) = (pixel / ys.w as usize, pixel % ys.w as usize);
+            let mut values = Vec::new();
+            for iy in (0..window.kernel[0]).filter_map(|k| inside(oy, k, 0, xs.h)) {
+                for ix in (0..window.kernel[1]).filter_map(|k| inside(ox, k, 1, xs.w)) {
+                    values.push(x[(iy * xs.w as usize + ix) * xs.c as usize + c] as f64);
+                }
+            }
+            all.push(values);
+        }
+        all
+    }
+
+    #[test]
+    fn raw_means_round_half_away_from_zero() {
+        for seed in 0..200 {
+            let r = &mut Random::new(seed);
+            let mut bench = Bench::default();
+            let channels = [1, 5, 16, 35][r.below(4)];
+            let geometry = r.geometry(channels, channels);
+            let x = r.int8(geometry.x.elements());
+            let range = r.range();
+            let op = AvgPool {
+                input: bench.put(Memory::Arena, &x),
+                output: bench.room(geometry.y.elements()),
+                geometry,
+                x_zero: range.zero,
+                scale: Multiplier::default(),
+                range,
+            };
+            bench.run(op);
+            let mean = |v: &Vec<f64>| (v.iter().sum::<f64>() / v.len() as f64).round();
+            let expected: Vec<i8> = windows(&geometry, &x)
+                .iter()
+                .map(|v| mean(v).clamp(range.min.into(), range.max.into()) as i8)
+                .collect();
+            assert_eq!(bench.read::<i8>(op.output), expected, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn rescaled_means_stay_within_one_step_of_the_real_ones() {
+        for seed in 0..200 {
+            let r = &mut Random::new(seed);
+            let mut bench = Bench::default();
+            let channels = [1, 5, 16, 35][r.below(4)];
+            let mut geometry = r.geometry(channels, channels);
+            geometry.window.pad = [0, 0];
+            geometry.window.kernel = [1 + r.below(3) as u16, 1 + r.below(3) as u16];
+            geometry.x.h =
+                (geometry.y.h - 1) * geometry.window.stride[0] + geometry.window.kernel[0];
+            geometry.x.w =
+                (geometry.y.w - 1) * geometry.window.stride[1] + geometry.window.kernel[1];
+            let x = r.int8(geometry.x.elements());
+            let range = r.range();
+            let (x_zero, ratio) = (r.within(-128, 127) as i16, 0.73);
+            let op = AvgPool {
+                input: bench.put(Memory::Arena, &x),
+                output: bench.room(geometry.y.elements()),
+                geometry,
+                x_zero,
+                scale: Multiplier::from_f64(ratio / geometry.window.taps() as f64),
+                range,
+            };
+            bench.run(op);
+            for (y, v) in bench.read::<i8>(op.output).iter().zip(windows(&geometry, &x)) {
+                let mean = v.iter().sum::<f64>() / v.len() as f64 - x_zero as f64;
+                let real =
+                    (mean * ratio + range.zero as f64).clamp(range.min.into(), range.max.into());
+                assert!((*y as f64 - real).abs() < 1.0, "seed {seed}: {y} for {real}");
+            }
+        }
+    }
+
+    #[test]
+    fn whole_map_means_keep_seven_fraction_bits() {
+        for seed in 0..200 {
+            let r = &mut Random::new(seed);
+            let mut bench = Bench::default();
+            let dimension = |r: &mut Random| 1 + r.below(20) as u16;
+            let shape = Shape { h: dimension(r), w: dimension(r), c: dimension(r) };
+            let x = r.int8(shape.elements());
+            let x_zero = r.within(-128, 127) as i16;
+            let op = PoolMean {
+                input: bench.put(Memory::Arena, &x),
+                output: bench.room(2 * shape.c as usize),
+                x: shape,
+                x_zero,
+                scratch: bench.scratch(4 * shape.c as usize),
+            };
+            bench.run(op);
+            let channels = shape.c as usize;
+            for (c, y) in bench.read::<i16>(op.output).into_iter().enumerate() {
+                let values = x.iter().skip(c).step_by(channels);
+                let sum: f64 = values.map(|&x| x as f64 - x_zero as f64).sum();
+                assert_eq!(y as f64, (128.0 * sum / shape.positions() as f64).round());
+            }
+        }
+    }
+
+    #[test]
+    fn extreme_means_fit() {
+        let mut bench = Bench::default();
+        let op = PoolMean {
+            input: bench.put(Memory::Arena, &[127i8; 6]),
+            output: bench.room(2),
+            x: Shape { h: 2, w: 3, c: 1 },
+            x_zero: -128,
+            scratch: bench.scratch(4),
+        };
+        bench.run(op);
+        assert_eq!(bench.read::<i16>(op.output), [255 * 128]);
+    }
+}

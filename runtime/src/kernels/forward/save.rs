@@ -36,3 +36,30 @@ impl SaveChannels {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Bench, Random};
+    use crate::program::op::SaveChannels;
+    use crate::Memory;
+
+    #[test]
+    fn gathers_scattered_and_contiguous_channels() {
+        for selected in [&[0u16, 1, 2, 3, 4][..], &[1, 2, 3], &[0, 3], &[4]] {
+            let mut bench = Bench::default();
+            let x = Random::new(7).int8(5 * 9);
+            let op = SaveChannels {
+                input: bench.put(Memory::Arena, &x),
+                output: bench.room(9 * selected.len()),
+                selected: bench.put(Memory::Constant, selected),
+                channels: 5,
+            };
+            bench.run(op);
+            let saved = bench.read::<i8>(op.output);
+            for (n, y) in saved.into_iter().enumerate() {
+                let (pixel, c) = (n / selected.len(), selected[n % selected.len()]);
+                assert_eq!(y, x[pixel * 5 + c as usize]);
+            }
+        }
+    }
+}

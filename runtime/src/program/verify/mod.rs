@@ -1,6 +1,6 @@
 //! Accepts a program or names what is wrong.
-use super::{ Program};
-use crate::{Fault};
+use super::Program;
+use crate::Fault;
 /// What is wrong with a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {

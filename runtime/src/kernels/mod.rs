@@ -6,6 +6,8 @@
 mod forward;
 mod gradient;
 mod mask;
+#[cfg(test)]
+pub(crate) mod testing;
 mod update;
 mod weights;
 mod window;

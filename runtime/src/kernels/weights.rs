@@ -95,21 +95,4 @@ impl<'m> Rows<'m> {
         }
         buffer
     }
-
-    /// All rows in one: the frozen matrix itself, or an assembled copy in `buffer`, which holds
-    /// `rows * taps * channels` bytes where weights are trained; nothing where it is too small.
-    pub fn matrix<'b>(&self, buffer: &'b mut [i8]) -> Option<&'b [i8]>
-    where
-        'm: 'b,
-    {
-        if matches!(self.latent, Latent::None) {
-            return Some(self.frozen);
-        }
-        let buffer = buffer.get_mut(..self.frozen.len())?;
-        let length = (self.taps * self.channels).max(1);
-        for (index, row) in buffer.chunks_exact_mut(length).enumerate() {
-            self.row(index, row);
-        }
-        Some(buffer)
-    }
 }

@@ -32,8 +32,8 @@ impl Add {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{clamped, Bench, Random};
     use crate::fixed::Multiplier;
+    use crate::kernels::testing::{clamped, Bench, Random};
     use crate::program::op::{Add, Range};
     use crate::Memory;
 

@@ -176,7 +176,7 @@ impl<'m> Windows<'m> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{clamped, convolution, Bench, Random};
+    use crate::kernels::testing::{clamped, convolution, Bench, Random};
     use crate::program::op::{Conv, Precision};
     use crate::{Memory, Slot};
 

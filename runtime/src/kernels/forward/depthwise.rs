@@ -4,7 +4,7 @@ use super::output::{Output, Scales};
 use super::{ensure, LANES};
 use crate::kernels::weights::Rows;
 use crate::kernels::window::Reach;
-use crate::machine::{fixed, typed, typed_mut};
+use crate::machine::{fixed, part, typed, typed_mut};
 use crate::program::op::{Depthwise, Geometry};
 use crate::{Fault, Machine};
 
@@ -26,9 +26,19 @@ impl Depthwise {
         ensure(x.len() == xs.elements() && y.len() == ys.elements() && bias.len() == channels)?;
         ensure(ys.c == xs.c && self.weights.channels == xs.c && self.weights.taps == 1)?;
         ensure(self.weights.rows as usize == window.taps() && channels > 0)?;
-        // The accumulators stay in registers; what follows their place holds the weights.
-        let buffer = scratch.get_mut(4 * channels..).unwrap_or_default();
-        let w = rows.matrix(typed_mut(buffer)?).ok_or(Fault::Size)?;
+        // Sums stay in registers; behind the place for them lie the weights, if any are trained.
+        let frozen = typed(part(m.constants, self.weights.frozen)?)?;
+        let w: &[i8] = if self.weights.latent.is_empty() {
+            frozen
+        } else {
+            let buffer = scratch.get_mut(4 * channels..).ok_or(Fault::Size)?;
+            let buffer = buffer.get_mut(..window.taps() * channels).ok_or(Fault::Size)?;
+            let buffer: &mut [i8] = typed_mut(buffer)?;
+            for (tap, row) in buffer.chunks_exact_mut(channels).enumerate() {
+                rows.row(tap, row);
+            }
+            buffer
+        };
         let mut y = Output::new(y, mask, self.range)?;
         let kernel = Kernel { geometry: self.geometry, x, w, zero: self.x_zero };
         for oy in 0..ys.h as usize {
@@ -90,7 +100,7 @@ impl Kernel<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{clamped, convolution, Bench, Random};
+    use crate::kernels::testing::{clamped, convolution, Bench, Random};
     use crate::program::op::{Depthwise, Precision};
     use crate::{Memory, Slot};
 

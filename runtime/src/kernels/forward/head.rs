@@ -45,7 +45,7 @@ fn dot(row: &[i16], features: &[i16]) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Bench, Random};
+    use crate::kernels::testing::{Bench, Random};
     use crate::program::op::Head;
     use crate::Memory;
 

@@ -53,7 +53,7 @@ fn latent(weights: &Weights, m: &mut Machine<'_>) -> Result<(), Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Bench, Random};
+    use crate::kernels::testing::{Bench, Random};
     use crate::kernels::weights::effective;
     use crate::program::op::{Init, Precision};
     use crate::Memory;

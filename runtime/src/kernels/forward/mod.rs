@@ -15,8 +15,6 @@ mod pool;
 mod requantize;
 mod save;
 mod softmax;
-#[cfg(test)]
-mod testing;
 
 use crate::Fault;
 

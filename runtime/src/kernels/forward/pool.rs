@@ -120,8 +120,8 @@ impl PoolMean {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Bench, Random};
     use crate::fixed::Multiplier;
+    use crate::kernels::testing::{Bench, Random};
     use crate::program::op::{AvgPool, Geometry, PoolMean, Shape};
     use crate::Memory;
 

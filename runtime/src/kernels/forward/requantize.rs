@@ -26,7 +26,7 @@ impl Requantize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{clamped, Bench, Random};
+    use crate::kernels::testing::{clamped, Bench, Random};
     use crate::program::op::Requantize;
     use crate::Memory;
 

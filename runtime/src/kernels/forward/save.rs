@@ -39,7 +39,7 @@ impl SaveChannels {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Bench, Random};
+    use crate::kernels::testing::{Bench, Random};
     use crate::program::op::SaveChannels;
     use crate::Memory;
 

@@ -191,14 +191,7 @@ impl Rules<'_> {
     }
 
     /// A slot of `count` elements of `size` bytes each.
-    fn slot(
-        &self,
-        what: &'static str,
-        slot: Slot,
-        memory: Memory,
-        size: u32,
-        count: u64,
-    ) -> Check {
+    fn slot(&self, what: &'static str, slot: Slot, memory: Memory, size: u32, count: u64) -> Check {
         self.inside(what, slot, memory)?;
         ensure(slot.bytes as u64 == count * size as u64, what)?;
         if !slot.is_empty() && slot.memory != memory {

@@ -99,7 +99,7 @@ impl Rules<'_> {
         self.error("error", &op.error, count)?;
         self.slot("bias", op.bias, Memory::State, 4, channels)?;
         self.slot("factors", op.factor, Memory::Constant, 4, channels)?;
-        self.sum_fits(count / channels)?;
+        ensure(count / channels * 127 <= i32::MAX as u64, "number of terms of a sum")?;
         self.scratch(op.scratch, 4 * channels)
     }
 

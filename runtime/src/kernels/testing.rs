@@ -179,17 +179,22 @@ impl Bench {
         result
     }
 
-    /// Runs `op`, which the verifier must accept.
-    pub fn run(&mut self, op: impl Into<Op>) {
-        let op = op.into();
-        let header = Header {
+    /// The memories' sizes, and an output of one class.
+    pub fn header(&self) -> Header {
+        Header {
             arena: self.arena.len() as u32,
             state: self.state.len() as u32,
             scratch: self.scratch as u32,
             output: Slot::new(Memory::Arena, 0, 4),
             classes: 1,
             ..Header::default()
-        };
+        }
+    }
+
+    /// Runs `op`, which the verifier must accept.
+    pub fn run(&mut self, op: impl Into<Op>) {
+        let op = op.into();
+        let header = self.header();
         self.with(|machine| {
             let program = Program { header, init: &[], ops: &[op], constants: machine.constants };
             verify(&program).unwrap();

@@ -110,3 +110,64 @@ fn reciprocal_of_one_plus(x: i32) -> i32 {
     // y / 2 from q2 to q0.
     shift_rounding(y, -1)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::fixed::Multiplier;
+    use crate::kernels::testing::{Bench, Random};
+    use crate::program::op::Softmax;
+    use crate::Memory;
+
+    fn softmax(x: &[i8], depth: usize, scale: f64) -> Vec<i8> {
+        let mut bench = Bench::default();
+        let scale = Multiplier::from_f64((scale * f64::from(1 << 26)).min(2_147_483_647.0));
+        let op = Softmax {
+            input: bench.put(Memory::Arena, x),
+            output: bench.room(x.len()),
+            depth: depth as u16,
+            scale,
+            diff_min: -(31.0 * f64::from(1 << 26) / 2f64.powi(scale.shift)).floor() as i32,
+        };
+        bench.run(op);
+        bench.read(op.output)
+    }
+
+    /// What TensorFlow Lite 2.15's reference kernel gives.
+    #[test]
+    fn equals_the_reference_kernel() {
+        let x = [13, 13, -10, -25, 0, -26, -4, 9, -21, 0];
+        let y = [-56, -56, -121, -126, -108, -127, -115, -80, -126, -108];
+        assert_eq!(softmax(&x, 10, 1_717_986_944.0 / 2f64.powi(34)), y);
+        let x = [24, -114, -52, -69, 106, 9, -24, -16, 15];
+        let y = [72, -115, -84, -121, 90, -97, -69, -59, 0];
+        assert_eq!(softmax(&x, 3, 1_374_389_632.0 / 2f64.powi(36)), y);
+        let x = [120, 126, -44, 29, -94, -34, 5, 4, -23, -8];
+        let y = [-42, -38, -105, -87, -113, -86, -70, -71, -82, -76];
+        assert_eq!(softmax(&x, 5, 1_099_511_552.0 / 2f64.powi(37)), y);
+    }
+
+    #[test]
+    fn stays_within_half_a_step_of_real_softmax() {
+        for seed in 0..50 {
+            let r = &mut Random::new(seed);
+            let (depth, scale) = (1 + r.below(60), [0.004, 0.05, 0.3, 2.0][r.below(4)]);
+            let x = r.int8(depth * 3);
+            let y = softmax(&x, depth, scale);
+            for (x, y) in x.chunks(depth).zip(y.chunks(depth)) {
+                let exponentials: Vec<f64> = x.iter().map(|&x| (x as f64 * scale).exp()).collect();
+                let sum: f64 = exponentials.iter().sum();
+                for (e, &y) in exponentials.iter().zip(y) {
+                    let real = (256.0 * e / sum).min(255.0);
+                    assert!((y as f64 + 128.0 - real).abs() < 0.52, "seed {seed}");
+                }
+            }
+        }
+    }
+
+    /// Many equal scores: shares below a step round to nothing.
+    #[test]
+    fn long_rows_do_not_wrap() {
+        assert!(softmax(&[7; 1000], 1000, 0.01).iter().all(|&y| y == -128));
+        assert!(softmax(&[7; 4000], 4000, 0.01).iter().all(|&y| y == -128));
+    }
+}

@@ -1,6 +1,6 @@
 //! What each forward op asks of its operands.
 
-use super::{elements, ensure, positions, Check, Rules};
+use super::rules::{elements, ensure, positions, Check, Problem, Rules};
 use crate::program::op::{
     Add, AvgPool, Conv, Depthwise, Head, PoolMean, Requantize, SaveChannels, Softmax,
 };
@@ -29,7 +29,7 @@ impl Rules<'_> {
     }
 
     /// Input channels of a group.
-    pub(super) fn grouped(&self, x: u16, y: u16, groups: u16) -> Result<u16, super::Problem> {
+    pub(super) fn grouped(&self, x: u16, y: u16, groups: u16) -> Result<u16, Problem> {
         let divides = |n: u16| groups > 0 && n % groups == 0;
         ensure(divides(x) && divides(y), "groups")?;
         Ok(x.checked_div(groups).unwrap_or_default())

@@ -1,8 +1,10 @@
 //! A sound program passes; each way to spoil it is noticed.
 
 use super::*;
+use crate::fixed::Multiplier;
 use crate::kernels::testing::{Bench, Random};
 use crate::program::op::*;
+use crate::program::{Header, Slot};
 
 /// A network that trains its head, and one convolution before it.
 struct Sample {

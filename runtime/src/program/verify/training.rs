@@ -1,6 +1,6 @@
 //! What the ops of the backward pass ask of their operands.
 
-use super::{elements, ensure, positions, Check, Rules};
+use super::rules::{elements, ensure, positions, Check, Rules};
 use crate::fixed::Multiplier;
 use crate::program::op::{
     BiasUpdate, ConvInputGrad, ConvUpdate, DepthwiseInputGrad, DepthwiseUpdate, HeadInputGrad,

@@ -110,19 +110,21 @@ impl<'m> Windows<'m> {
                 let h = self.geometry.columns(ox);
                 let at = oy * across + ox;
                 let last = ox + TILE - 1;
+                let mut sums = [base; TILE];
+                let mut count = TILE;
                 if inside(h) && last < across && inside(self.geometry.columns(last)) {
-                    let mut sums = [base; TILE];
                     self.window(row, first, v, h, step, &mut sums)?;
-                    for (n, sum) in sums.into_iter().enumerate() {
-                        put(at + n, sum);
-                    }
-                    ox += TILE;
                 } else {
                     let mut sum = [if inside(h) { base } else { self.correction(row, v, h)? }];
                     self.window(row, first, v, h, step, &mut sum)?;
-                    put(at, sum[0]);
-                    ox += 1;
+                    sums[0] = sum[0];
+                    count = 1;
                 }
+                // One call only, so that it is compiled into the loop.
+                for (n, &sum) in sums.iter().take(count).enumerate() {
+                    put(at + n, sum);
+                }
+                ox += count;
             }
         }
         Ok(())

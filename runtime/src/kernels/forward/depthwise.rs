@@ -1,7 +1,7 @@
 //! Depthwise convolution: one kernel a channel, channels side by side.
 
 use super::output::{Output, Scales};
-use super::{ensure, LANES};
+use super::{blocks, ensure, LANES};
 use crate::kernels::weights::Rows;
 use crate::kernels::window::Reach;
 use crate::machine::{fixed, part, typed, typed_mut};
@@ -41,6 +41,7 @@ impl Depthwise {
         };
         let mut y = Output::new(y, mask, self.range)?;
         let kernel = Kernel { geometry: self.geometry, x, w, zero: self.x_zero };
+        let single = if channels < LANES { channels } else { 0 };
         for oy in 0..ys.h as usize {
             let v = self.geometry.rows(oy);
             for ox in 0..ys.w as usize {
@@ -52,14 +53,11 @@ impl Depthwise {
                         y.put(pixel + c + n, scale.scale(bias.saturating_add(sum)));
                     }
                 };
-                let mut c = 0;
-                while c + LANES <= channels {
+                for c in blocks(channels) {
                     store(c, &kernel.sums::<LANES>(v, h, c)?);
-                    c += LANES;
                 }
-                while c < channels {
+                for c in 0..single {
                     store(c, &kernel.sums::<1>(v, h, c)?);
-                    c += 1;
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 /// Products that a host adds up in vector registers before they join a sum. Blocks of known
 /// length are what makes the compiler multiply and add pairs of 16-bit numbers.
-const BLOCK: usize = 16;
+const BLOCK: usize = 32;
 
 /// Blocks of this length take what [`BLOCK`] leaves.
 const SHORT: usize = 8;

@@ -21,6 +21,14 @@ use crate::Fault;
 /// Channels that a channel-wise kernel accumulates side by side: what fits the registers.
 const LANES: usize = if cfg!(target_pointer_width = "32") { 4 } else { 16 };
 
+/// Where blocks of [`LANES`] channels begin, the last one moved back so that it ends with the
+/// channels (what two blocks share is computed twice, to the same result); none where there are
+/// fewer channels than lanes.
+fn blocks(channels: usize) -> impl Iterator<Item = usize> {
+    let last = channels.checked_sub(LANES);
+    last.into_iter().flat_map(move |last| (0..channels).step_by(LANES).map(move |c| c.min(last)))
+}
+
 /// [`Fault::Size`] unless `holds`.
 fn ensure(holds: bool) -> Result<(), Fault> {
     if holds {

@@ -1,7 +1,7 @@
 //! Averages: over sliding windows in int8, and over the whole map in 8.7 fixed point.
 
 use super::output::Output;
-use super::{ensure, LANES};
+use super::{blocks, ensure, LANES};
 use crate::kernels::window::Reach;
 use crate::machine::{typed, typed_mut};
 use crate::program::op::{AvgPool, Geometry, PoolMean, FEATURE_BITS};
@@ -24,6 +24,7 @@ impl AvgPool {
         // An unscaled mean is one of raw values: it holds the zero point already.
         let own_scale = self.scale.value == 0;
         let zero = i32::from(if own_scale { self.range.zero } else { self.x_zero });
+        let single = if channels < LANES { channels } else { 0 };
         for oy in 0..ys.h as usize {
             let v = self.geometry.rows(oy);
             for ox in 0..ys.w as usize {
@@ -41,14 +42,11 @@ impl AvgPool {
                         y.put(pixel + c + n, scaled);
                     }
                 };
-                let mut c = 0;
-                while c + LANES <= channels {
+                for c in blocks(channels) {
                     store(c, &sums::<LANES>(x, &self.geometry, v, h, c)?);
-                    c += LANES;
                 }
-                while c < channels {
+                for c in 0..single {
                     store(c, &sums::<1>(x, &self.geometry, v, h, c)?);
-                    c += 1;
                 }
             }
         }

@@ -15,7 +15,9 @@ pub fn dot<const N: usize>(w: &[i8], x: [&[i8]; N], sums: &mut [i32; N]) {
             *sum += vectorised(w, x);
         }
     } else {
-        // One weight is loaded for all windows, and every sum stays in a register.
+        // One weight is loaded for all windows, and every sum stays in a register. Cut to one
+        // length, the windows need no bounds check.
+        let x = x.map(|x| x.get(..w.len()).unwrap_or(w));
         for (i, &w) in w.iter().enumerate() {
             for (sum, x) in sums.iter_mut().zip(x) {
                 *sum += w as i32 * x.get(i).copied().unwrap_or_default() as i32;

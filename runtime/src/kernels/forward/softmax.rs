@@ -1,4 +1,6 @@
-//! int8 softmax in fixed point, to the bit what TensorFlow Lite's reference kernel gives.
+//! int8 softmax in fixed point, to the bit what TensorFlow Lite's reference kernel gives: but for
+//! rows whose exponentials sum to 512 or more, where that kernel shifts by more than 31 bits and
+//! this one rounds to nothing.
 //!
 //! Numbers are named by their integer bits: `q0` is a fraction with 31 bits behind the point,
 //! `q5` has 26, `q12` (the sum of exponentials) 19. A product of `qa` and `qb` is `q(a+b)`.

@@ -8,6 +8,9 @@
 use crate::{Fault, Slot};
 use core::marker::PhantomData;
 
+/// Views that are read and views that are written.
+pub type Views<'v, const R: usize, const W: usize> = ([&'v [u8]; R], [&'v mut [u8]; W]);
+
 /// A block of memory whose parts are borrowed by offset.
 ///
 /// Invariant: `base` is valid for reads and writes of `len` bytes for `'a`, and nobody else
@@ -60,7 +63,7 @@ impl<'a> Arena<'a> {
         &mut self,
         reads: [Slot; R],
         writes: [Slot; W],
-    ) -> Result<([&[u8]; R], [&mut [u8]; W]), Fault> {
+    ) -> Result<Views<'_, R, W>, Fault> {
         for slot in reads.iter().chain(writes.iter()) {
             if slot.end() > self.len {
                 return Err(Fault::OutOfBounds);

@@ -82,9 +82,7 @@ pub fn doubling_high_mul(a: i32, b: i32) -> i32 {
     if a == i32::MIN && b == i32::MIN {
         return i32::MAX;
     }
-    let product = a as i64 * b as i64;
-    let nudge = if product >= 0 { 1i64 << 30 } else { 1 - (1i64 << 30) };
-    ((product + nudge) / (1i64 << 31)) as i32
+    ((a as i64 * b as i64 + (1i64 << 30)) >> 31) as i32
 }
 
 /// `round(x / 2^bits)`, half away from zero: gemmlowp's `RoundingDivideByPOT`. `bits <= 31`.

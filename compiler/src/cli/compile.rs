@@ -61,8 +61,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         Some(classes) => HeadStart::Zero { classes },
         None => HeadStart::Classifier,
     };
-    let compiled =
-        pipeline::compile(&graph, start, &scheme).with_context(|| args.model.display().to_string())?;
+    let compiled = pipeline::compile(&graph, start, &scheme)
+        .with_context(|| args.model.display().to_string())?;
     let budget = args.sram.unwrap_or_else(|| budget(&board));
     place::check_budget(&compiled.placed, budget)?;
     let report = write(&compiled, &board.name, budget, &Folder(args.output.clone()))?;
@@ -103,8 +103,16 @@ pub fn print_report(report: &Report) {
     let wide = |v: u32| bytes(u64::from(v));
     let limit = if report.budget == u32::MAX { "no limit".into() } else { wide(report.budget) };
     table(&[
-        row(["SRAM  arena", &wide(sram.arena), &format!("lower bound {}, gap {gap:.2} %", wide(plan.lower_bound))]),
-        row(["      trainable state", &wide(sram.trainable), &format!("of it weights and biases {}", wide(report.trainable_bytes))]),
+        row([
+            "SRAM  arena",
+            &wide(sram.arena),
+            &format!("lower bound {}, gap {gap:.2} %", wide(plan.lower_bound)),
+        ]),
+        row([
+            "      trainable state",
+            &wide(sram.trainable),
+            &format!("of it weights and biases {}", wide(report.trainable_bytes)),
+        ]),
         row(["      scratch", &wide(sram.scratch)]),
         row(["      total", &wide(sram.total), &format!("of {limit}; stack comes on top")]),
         row(["flash constants", &bytes(report.flash.constants as u64)]),
@@ -114,7 +122,11 @@ pub fn print_report(report: &Report) {
     ]);
     println!("\n  trained:");
     let rows = report.trained.iter().map(|t| {
-        row([&format!("  {}", t.name), &grouped(t.elements as u64), &format!("of {}", grouped(t.of as u64))])
+        row([
+            &format!("  {}", t.name),
+            &grouped(t.elements as u64),
+            &format!("of {}", grouped(t.of as u64)),
+        ])
     });
     table(&rows.collect::<Vec<_>>());
 }

@@ -68,7 +68,9 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let round = Round { samples, steps: EPOCHS * samples, rate: DEFAULT_RATE, seed: args.seed };
     if !json {
         println!("A network that reads handwritten digits from an 8x8 sensor was trained with the");
-        println!("sensor upright. On this device it is mounted a quarter turn off. The device sees");
+        println!(
+            "sensor upright. On this device it is mounted a quarter turn off. The device sees"
+        );
         println!("{samples} labelled samples, {EPOCHS} times, and trains itself in int8.\n");
         print_report(&report);
     }

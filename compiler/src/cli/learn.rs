@@ -113,7 +113,12 @@ fn learn(
 }
 
 /// Trains `program` for a round.
-pub fn simulate(program: &ProgramFile, data: &Dataset, round: Round, curve: bool) -> Result<Outcome> {
+pub fn simulate(
+    program: &ProgramFile,
+    data: &Dataset,
+    round: Round,
+    curve: bool,
+) -> Result<Outcome> {
     let program = program.program();
     let mut memories = Memories::of(&program);
     let mut simulation = Simulation::new(program, &mut memories)?;

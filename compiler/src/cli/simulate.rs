@@ -50,9 +50,9 @@ pub struct RoundArgs {
 }
 
 fn normalization(text: &str) -> Result<(f32, f32), String> {
-    let numbers = text.split_once(',').and_then(|(mean, std)| {
-        Some((mean.trim().parse().ok()?, std.trim().parse().ok()?))
-    });
+    let numbers = text
+        .split_once(',')
+        .and_then(|(mean, std)| Some((mean.trim().parse().ok()?, std.trim().parse().ok()?)));
     match numbers {
         Some((mean, std)) if f32::is_finite(mean) && std > 0.0 && f32::is_finite(std) => {
             Ok((mean, std))
@@ -78,7 +78,11 @@ impl RoundArgs {
 pub fn program(folder: &Folder) -> Result<ProgramFile> {
     let path = folder.program();
     let bytes = fs::read(&path).with_context(|| {
-        format!("cannot read {}; make it with `offshoot compile … -o {}`", path.display(), folder.0.display())
+        format!(
+            "cannot read {}; make it with `offshoot compile … -o {}`",
+            path.display(),
+            folder.0.display()
+        )
     })?;
     ProgramFile::decode(&bytes).with_context(|| path.display().to_string())
 }
@@ -93,7 +97,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let mut outcome = learn::simulate(&program, &data, round, args.curve)?;
     if args.float {
         let path = folder.graph();
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let graph = ir::parse(&text).with_context(|| path.display().to_string())?;
         ir::verify(&graph).with_context(|| path.display().to_string())?;
         outcome.float = Some(learn::float(&graph, &data, round)?);

@@ -121,7 +121,7 @@ impl Operator for Conv2dInputGrad {
         let (output, skip, mask) = (epilogue.output, epilogue.skip, epilogue.mask);
         let (weights, scale) = (cx.weights(w, depthwise), cx.channel_scale(&scaled));
         if depthwise {
-            let scratch = cx.scratch(scratch::depthwise(geometry, trained));
+            let scratch = cx.scratch(scratch::depthwise_input_grad(geometry, trained));
             cx.push(
                 id,
                 rt::DepthwiseInputGrad {

@@ -7,6 +7,8 @@ mod forward;
 mod gradient;
 mod mask;
 pub mod scratch;
+#[cfg(test)]
+pub(crate) mod testing;
 mod update;
 mod weights;
 mod window;

@@ -11,11 +11,18 @@ pub const fn conv(weights: &Weights, trained: bool) -> usize {
     }
 }
 
-/// [`crate::program::op::Depthwise`] and its input gradient: i32 accumulators, then all weights
-/// assembled where they are trained.
+/// [`crate::program::op::Depthwise`]: all weights assembled where they are trained.
 pub const fn depthwise(geometry: Geometry, trained: bool) -> usize {
-    let channels = geometry.x.c as usize;
-    channels * 4 + if trained { channels * geometry.window.taps() } else { 0 }
+    if trained {
+        geometry.x.c as usize * geometry.window.taps()
+    } else {
+        0
+    }
+}
+
+/// [`crate::program::op::DepthwiseInputGrad`]: i32 accumulators, then the weights as above.
+pub const fn depthwise_input_grad(geometry: Geometry, trained: bool) -> usize {
+    geometry.x.c as usize * 4 + depthwise(geometry, trained)
 }
 
 /// [`crate::program::op::ConvInputGrad`]: i32 accumulators of a pixel; where weights are trained,

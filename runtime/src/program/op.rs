@@ -303,7 +303,7 @@ descriptors! {
         x_zero: i16,
         /// Zero point and clamp of y.
         range: Range,
-        /// i32 `[C]` accumulators, then int8 `[kh * kw][C]` where weights are trained.
+        /// int8 `[kh * kw][C]` where weights are trained.
         scratch: Slot = Scratch,
     }
 

@@ -195,10 +195,7 @@ pub fn read(
         return Err(DataError::Shape { path, found: file.shape, expected });
     }
     let split = |raw: &RawSplit, name| quantize(path, raw, name, header, normalize);
-    Ok(Dataset {
-        train: split(&file.train, "train")?,
-        test: split(&file.test, "test")?,
-    })
+    Ok(Dataset { train: split(&file.train, "train")?, test: split(&file.test, "test")? })
 }
 
 /// Whether two shapes are equal but for dimensions of 1.

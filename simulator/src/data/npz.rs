@@ -136,8 +136,7 @@ impl<R: Read + Seek> Archive<'_, R> {
             return Err(self.error("offsets", reason));
         }
         let empty = || RawSplit { values: Raw::Pixels(Vec::new()), labels: Vec::new() };
-        let mut file =
-            SampleFile { shape: Vec::new(), train: empty(), test: empty() };
+        let mut file = SampleFile { shape: Vec::new(), train: empty(), test: empty() };
         for (index, &label) in labels.iter().enumerate() {
             let range =
                 usize::try_from(offsets[index]).ok().zip(usize::try_from(offsets[index + 1]).ok());

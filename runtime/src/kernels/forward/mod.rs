@@ -1,47 +1,39 @@
-use crate::program::op::*;
-use crate::{Fault, Machine};
-impl Conv {
-    pub fn run(&self, _m: &mut Machine<'_>) -> Result<(), Fault> {
-        Err(Fault::NotTrainable)
-    }
+//! Forward kernels: activations from activations, bit for bit as TensorFlow Lite's int8 kernels
+//! where those exist.
+//!
+//! A `run` method resolves and checks its slots once; what follows cannot go out of bounds.
+//! Padding stands for the input's zero point, so it contributes nothing to any sum.
+
+mod add;
+mod conv;
+mod depthwise;
+mod dot;
+mod head;
+mod init;
+mod output;
+mod pool;
+mod requantize;
+mod save;
+mod softmax;
+
+use crate::Fault;
+
+/// Channels that a channel-wise kernel accumulates side by side: what fits the registers.
+const LANES: usize = if cfg!(target_pointer_width = "32") { 4 } else { 16 };
+
+/// Where blocks of [`LANES`] channels begin, the last one moved back so that it ends with the
+/// channels (what two blocks share is computed twice, to the same result); none where there are
+/// fewer channels than lanes.
+fn blocks(channels: usize) -> impl Iterator<Item = usize> {
+    let last = channels.checked_sub(LANES);
+    last.into_iter().flat_map(move |last| (0..channels).step_by(LANES).map(move |c| c.min(last)))
 }
-impl Depthwise {
-    pub fn run(&self, _m: &mut Machine<'_>) -> Result<(), Fault> {
-        Err(Fault::NotTrainable)
-    }
-}
-impl Add {
-    pub fn run(&self, _m: &mut Machine<'_>) -> Result<(), Fault> {
-        Err(Fault::NotTrainable)
-    }
-}
-impl AvgPool {
-    pub fn run(&self, _m: &mut Machine<'_>) -> Result<(), Fault> {
-        Err(Fault::NotTrainable)
-    }
-}
-impl PoolMean {
-    pub fn run(&self, _m: &mut Machine<'_>) -> Result<(), Fault> {
-        Err(Fault::NotTrainable)
-    }
-}
-impl Requantize {
-    pub fn run(&self, _m: &mut Machine<'_>) -> Result<(), Fault> {
-        Err(Fault::NotTrainable)
-    }
-}
-impl Softmax {
-    pub fn run(&self, _m: &mut Machine<'_>) -> Result<(), Fault> {
-        Err(Fault::NotTrainable)
-    }
-}
-impl Head {
-    pub fn run(&self, _m: &mut Machine<'_>) -> Result<(), Fault> {
-        Err(Fault::NotTrainable)
-    }
-}
-impl SaveChannels {
-    pub fn run(&self, _m: &mut Machine<'_>) -> Result<(), Fault> {
-        Err(Fault::NotTrainable)
+
+/// [`Fault::Size`] unless `holds`.
+fn ensure(holds: bool) -> Result<(), Fault> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Fault::Size)
     }
 }

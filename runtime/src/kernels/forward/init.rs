@@ -1,0 +1,94 @@
+//! The first content of trainable state.
+
+use super::ensure;
+use crate::machine::{part, typed, typed_mut};
+use crate::program::op::{Init, Precision, Weights};
+use crate::{Fault, Machine};
+
+impl Init {
+    /// Fills the state it names.
+    ///
+    /// # Errors
+    /// A [`Fault`] where a slot fits neither its memory nor the shapes.
+    pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
+        match self {
+            Init::Copy { from, to } => {
+                let from = part(m.constants, *from)?;
+                let (_, [to]) = m.state.split([], [*to])?;
+                ensure(from.len() == to.len())?;
+                to.copy_from_slice(from);
+                Ok(())
+            }
+            Init::Latent(weights) => latent(weights, m),
+        }
+    }
+}
+
+/// Lays the selected channels of the frozen rows into state, where training goes on from them.
+fn latent(weights: &Weights, m: &mut Machine<'_>) -> Result<(), Fault> {
+    let frozen: &[i8] = typed(part(m.constants, weights.frozen)?)?;
+    let selected: &[u16] = typed(part(m.constants, weights.selected)?)?;
+    let (_, [to]) = m.state.split([], [weights.latent])?;
+    let channels = weights.channels as usize;
+    let rows = weights.rows as usize * weights.taps as usize;
+    ensure(channels > 0 && frozen.len() == rows * channels)?;
+    ensure(to.len() == rows * selected.len() * weights.precision.bytes())?;
+    ensure(selected.iter().all(|&c| (c as usize) < channels))?;
+    let taps = frozen.chunks_exact(channels);
+    let kept = taps.flat_map(|w| selected.iter().filter_map(|&c| w.get(c as usize)));
+    match weights.precision {
+        Precision::Residual => {
+            for (m, &w) in typed_mut::<i16>(to)?.iter_mut().zip(kept) {
+                *m = (w as i16) << 8;
+            }
+        }
+        Precision::Stochastic => {
+            for (m, &w) in typed_mut::<i8>(to)?.iter_mut().zip(kept) {
+                *m = w;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::kernels::testing::{Bench, Random};
+    use crate::kernels::weights::effective;
+    use crate::program::op::{Init, Precision};
+    use crate::Memory;
+
+    #[test]
+    fn latent_weights_start_as_the_frozen_ones() {
+        for precision in [Precision::Residual, Precision::Stochastic] {
+            let mut bench = Bench::default();
+            let (weights, _) = bench.weights(&mut Random::new(3), [4, 9, 6], Some(precision));
+            let to = weights.latent;
+            let (frozen, selected): (Vec<i8>, Vec<usize>) = bench.with(|m| {
+                Init::Latent(weights).run(m).unwrap();
+                let bytes = |s: crate::Slot| &m.constants[s.start()..s.end()];
+                (
+                    bytes(weights.frozen).iter().map(|&b| b as i8).collect(),
+                    bytes(weights.selected).chunks(2).map(|c| c[0] as usize).collect(),
+                )
+            });
+            let weights: Vec<i8> = match precision {
+                Precision::Residual => bench.read(to).into_iter().map(effective).collect(),
+                Precision::Stochastic => bench.read(to),
+            };
+            for (n, w) in weights.into_iter().enumerate() {
+                let (tap, c) = (n / selected.len(), selected[n % selected.len()]);
+                assert_eq!(w, frozen[tap * 6 + c]);
+            }
+        }
+    }
+
+    #[test]
+    fn constants_are_copied() {
+        let mut bench = Bench::default();
+        let from = bench.put(Memory::Constant, &[1i32, -2, 3]);
+        let to = bench.put(Memory::State, &[0i32; 3]);
+        bench.with(|m| Init::Copy { from, to }.run(m)).unwrap();
+        assert_eq!(bench.read::<i32>(to), [1, -2, 3]);
+    }
+}

@@ -1,0 +1,73 @@
+//! What every requantising kernel does last: scale, clamp, note the mask bit, store.
+
+use super::ensure;
+use crate::fixed::Multiplier;
+use crate::kernels::mask;
+use crate::machine::{part, typed};
+use crate::program::op::{ChannelScale, Range};
+use crate::Fault;
+
+/// Multipliers of the output channels.
+#[derive(Clone, Copy, Debug)]
+pub struct Scales<'m> {
+    multiplier: &'m [i32],
+    shift: &'m [i8],
+}
+
+impl<'m> Scales<'m> {
+    /// Resolves the tables of `channels` channels.
+    pub fn new(scale: &ChannelScale, constants: &'m [u8], channels: usize) -> Result<Self, Fault> {
+        let multiplier: &[i32] = typed(part(constants, scale.multiplier)?)?;
+        let shift: &[i8] = typed(part(constants, scale.shift)?)?;
+        ensure(multiplier.len() == channels && shift.len() == channels)?;
+        Ok(Scales { multiplier, shift })
+    }
+
+    /// The channels' multipliers, from channel `first` on.
+    #[inline]
+    pub fn from(&self, first: usize) -> impl Iterator<Item = Multiplier> + 'm {
+        let multiplier = self.multiplier.get(first..).unwrap_or(&[]);
+        let shift = self.shift.get(first..).unwrap_or(&[]);
+        multiplier.iter().zip(shift).map(|(&value, &s)| Multiplier { value, shift: s.into() })
+    }
+}
+
+/// An int8 tensor under construction, with its clamp mask.
+#[derive(Debug)]
+pub struct Output<'m> {
+    y: &'m mut [i8],
+    mask: &'m mut [u8],
+    zero: i32,
+    min: i32,
+    max: i32,
+}
+
+impl<'m> Output<'m> {
+    /// `mask` is empty where it is not kept. It starts as zero, so that bits beyond the last
+    /// element are the same on every core.
+    pub fn new(y: &'m mut [i8], mask: &'m mut [u8], range: Range) -> Result<Self, Fault> {
+        ensure(mask.is_empty() || mask.len() == mask::bytes(y.len()))?;
+        ensure(range.min <= range.max)?;
+        mask.fill(0);
+        Ok(Output {
+            y,
+            mask,
+            zero: range.zero.into(),
+            min: range.min.into(),
+            max: range.max.into(),
+        })
+    }
+
+    /// Stores element `index`, which lies `scaled` steps from the zero point.
+    #[inline]
+    pub fn put(&mut self, index: usize, scaled: i32) {
+        let value = scaled.saturating_add(self.zero);
+        let kept = value.clamp(self.min, self.max);
+        if let Some(y) = self.y.get_mut(index) {
+            *y = kept as i8;
+        }
+        if kept == value && !self.mask.is_empty() {
+            mask::set(self.mask, index, true);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What each forward op asks of its operands.
+
+use super::rules::{elements, ensure, positions, Check, Problem, Rules};
+use crate::program::op::{
+    Add, AvgPool, Conv, Depthwise, Head, PoolMean, Requantize, SaveChannels, Softmax,
+};
+use crate::program::Memory;
+
+/// Row length from which a softmax's sum of exponentials would leave its 31 bits.
+const SOFTMAX_LIMIT: u16 = 4096;
+
+impl Rules<'_> {
+    pub(super) fn conv(&self, op: &Conv) -> Check {
+        let (x, y) = (op.geometry.x, op.geometry.y);
+        let taps = op.geometry.window.taps() as u64;
+        self.geometry(&op.geometry)?;
+        self.tensor("input", op.input, elements(x))?;
+        self.tensor("output", op.output, elements(y))?;
+        self.mask(op.mask, elements(y))?;
+        let channels = self.grouped(x.c, y.c, op.groups)?;
+        self.weights(&op.weights, y.c, taps, channels)?;
+        self.bias(op.bias, y.c.into())?;
+        self.channel_scale(&op.scale, y.c)?;
+        self.zero(op.x_zero)?;
+        self.range(&op.range)?;
+        let row = taps * channels as u64;
+        self.sum_fits(row)?;
+        self.scratch(op.scratch, self.assembled(&op.weights, row))
+    }
+
+    /// Input channels of a group.
+    pub(super) fn grouped(&self, x: u16, y: u16, groups: u16) -> Result<u16, Problem> {
+        let divides = |n: u16| groups > 0 && n % groups == 0;
+        ensure(divides(x) && divides(y), "groups")?;
+        Ok(x.checked_div(groups).unwrap_or_default())
+    }
+
+    pub(super) fn depthwise(&self, op: &Depthwise) -> Check {
+        let (x, y) = (op.geometry.x, op.geometry.y);
+        let taps = op.geometry.window.taps() as u64;
+        self.geometry(&op.geometry)?;
+        ensure(x.c == y.c && taps <= u16::MAX as u64, "shapes")?;
+        self.tensor("input", op.input, elements(x))?;
+        self.tensor("output", op.output, elements(y))?;
+        self.mask(op.mask, elements(y))?;
+        self.weights(&op.weights, taps as u16, 1, x.c)?;
+        self.bias(op.bias, y.c.into())?;
+        self.channel_scale(&op.scale, y.c)?;
+        self.zero(op.x_zero)?;
+        self.range(&op.range)?;
+        self.sum_fits(taps)?;
+        let matrix = self.assembled(&op.weights, taps * x.c as u64);
+        self.scratch(op.scratch, matrix)
+    }
+
+    pub(super) fn add(&self, op: &Add) -> Check {
+        let count = op.output.bytes.into();
+        self.tensor("first term", op.a, count)?;
+        self.tensor("second term", op.b, count)?;
+        self.tensor("sum", op.output, count)?;
+        self.mask(op.mask, count)?;
+        op.zeros.iter().try_for_each(|&zero| self.zero(zero))?;
+        op.scales.iter().try_for_each(|&m| self.multiplier("scale of a term", m))?;
+        self.multiplier("scale of the sum", op.y_scale)?;
+        self.range(&op.range)
+    }
+
+    pub(super) fn avg_pool(&self, op: &AvgPool) -> Check {
+        let (x, y, window) = (op.geometry.x, op.geometry.y, op.geometry.window);
+        self.geometry(&op.geometry)?;
+        ensure(x.c == y.c, "shapes")?;
+        self.tensor("input", op.input, elements(x))?;
+        self.tensor("output", op.output, elements(y))?;
+        self.zero(op.x_zero)?;
+        self.range(&op.range)?;
+        self.multiplier("scale", op.scale)?;
+        self.sum_fits(window.taps() as u64)?;
+        if op.scale.value == 0 {
+            return Ok(());
+        }
+        // The scale holds the number of taps, so that all windows must be whole.
+        let whole = |axis: usize, size: u16, outputs: u16| {
+            let last = (outputs as u64 - 1) * window.stride[axis] as u64;
+            window.pad[axis] == 0 && last + window.kernel[axis] as u64 <= size as u64
+        };
+        ensure(whole(0, x.h, y.h) && whole(1, x.w, y.w), "window")
+    }
+
+    pub(super) fn pool_mean(&self, op: &PoolMean) -> Check {
+        let channels = op.x.c.into();
+        ensure(elements(op.x) > 0, "shapes")?;
+        self.tensor("input", op.input, elements(op.x))?;
+        self.slot("output", op.output, Memory::Arena, 2, channels)?;
+        self.zero(op.x_zero)?;
+        ensure(positions(op.x) * 255 <= i32::MAX as u64, "number of terms of a sum")?;
+        self.scratch(op.scratch, 4 * channels)
+    }
+
+    pub(super) fn requantize(&self, op: &Requantize) -> Check {
+        let count = op.output.bytes.into();
+        self.tensor("input", op.input, count)?;
+        self.tensor("output", op.output, count)?;
+        self.mask(op.mask, count)?;
+        self.zero(op.x_zero)?;
+        self.multiplier("scale", op.scale)?;
+        self.range(&op.range)
+    }
+
+    pub(super) fn softmax(&self, op: &Softmax) -> Check {
+        let count = op.output.bytes;
+        self.tensor("input", op.input, count.into())?;
+        self.tensor("output", op.output, count.into())?;
+        ensure(op.depth > 0 && op.depth < SOFTMAX_LIMIT, "depth")?;
+        ensure(count % op.depth as u32 == 0, "depth")?;
+        self.multiplier("scale", op.scale)?;
+        ensure(op.diff_min <= 0, "least difference")
+    }
+
+    pub(super) fn head(&self, op: &Head) -> Check {
+        let (features, classes) = (op.input.bytes as u64 / 2, op.output.bytes as u64 / 4);
+        ensure(features > 0 && classes > 0, "shapes")?;
+        self.slot("features", op.input, Memory::Arena, 2, features)?;
+        self.slot("weights", op.latent, Memory::State, 2, features * classes)?;
+        self.slot("bias", op.bias, Memory::State, 4, classes)?;
+        self.slot("logits", op.output, Memory::Arena, 4, classes)
+    }
+
+    pub(super) fn save_channels(&self, op: &SaveChannels) -> Check {
+        ensure(op.channels > 0, "channels")?;
+        let selected = self.selected(op.selected, op.channels)?;
+        ensure(selected > 0, "selected channels")?;
+        let pixels = op.input.bytes as u64 / op.channels as u64;
+        self.tensor("input", op.input, pixels * op.channels as u64)?;
+        self.tensor("output", op.output, pixels * selected)
+    }
+}

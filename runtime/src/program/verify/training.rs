@@ -1,0 +1,142 @@
+//! What the ops of the backward pass ask of their operands.
+
+use super::rules::{elements, ensure, positions, Check, Rules};
+use crate::fixed::Multiplier;
+use crate::program::op::{
+    BiasUpdate, ConvInputGrad, ConvUpdate, DepthwiseInputGrad, DepthwiseUpdate, HeadInputGrad,
+    HeadUpdate, PoolInputGrad, SoftmaxCrossEntropy, SumGrad,
+};
+use crate::program::Memory;
+
+/// Fraction bits that leave an int8 error and its sign in 32 bits.
+const MAX_FRACTION: i8 = 24;
+
+impl Rules<'_> {
+    pub(super) fn loss(&self, op: &SoftmaxCrossEntropy) -> Check {
+        let classes = self.header.classes.into();
+        self.slot("logits", op.logits, Memory::Arena, 4, classes)?;
+        self.tensor("error", op.error, classes)?;
+        self.multiplier("logit unit", op.sixteenths)
+    }
+
+    pub(super) fn head_input_grad(&self, op: &HeadInputGrad) -> Check {
+        let (classes, features) = (op.error.data.bytes as u64, op.output.data.bytes as u64);
+        ensure(classes > 0 && features > 0, "shapes")?;
+        self.error("error", &op.error, classes)?;
+        self.slot("weights", op.latent, Memory::State, 2, classes * features)?;
+        self.error_out(&op.output, features)
+    }
+
+    pub(super) fn head_update(&self, op: &HeadUpdate) -> Check {
+        let (classes, features) = (op.error.data.bytes as u64, op.input.bytes as u64 / 2);
+        ensure(classes > 0 && features > 0, "shapes")?;
+        self.error("error", &op.error, classes)?;
+        self.slot("features", op.input, Memory::Arena, 2, features)?;
+        self.slot("weights", op.latent, Memory::State, 2, classes * features)
+    }
+
+    pub(super) fn conv_input_grad(&self, op: &ConvInputGrad) -> Check {
+        let (x, y) = (op.geometry.x, op.geometry.y);
+        let taps = op.geometry.window.taps() as u64;
+        self.geometry(&op.geometry)?;
+        self.error("error", &op.error, elements(y))?;
+        self.error_out(&op.output, elements(x))?;
+        self.skip(&op.skip, elements(x))?;
+        self.mask(op.mask, elements(x))?;
+        let channels = self.grouped(x.c, y.c, op.groups)?;
+        self.weights(&op.weights, y.c, taps, channels)?;
+        self.channel_scale(&op.scale, y.c)?;
+        // Scaled errors are kept in 16 bits.
+        let values: &[i32] = self.table("multipliers", op.scale.multiplier)?;
+        let shifts: &[i8] = self.table("shifts", op.scale.shift)?;
+        let fits = |(&value, &shift): (&i32, &i8)| {
+            Multiplier { value, shift: shift.into() }.scale(127) <= i16::MAX.into()
+        };
+        ensure(values.iter().zip(shifts).all(fits), "multipliers and shifts")?;
+        let row = self.assembled(&op.weights, channels as u64);
+        self.scratch(op.scratch, 4 * channels as u64 + row)
+    }
+
+    pub(super) fn depthwise_input_grad(&self, op: &DepthwiseInputGrad) -> Check {
+        let (x, y) = (op.geometry.x, op.geometry.y);
+        let taps = op.geometry.window.taps() as u64;
+        self.geometry(&op.geometry)?;
+        ensure(x.c == y.c && taps <= u16::MAX as u64, "shapes")?;
+        self.error("error", &op.error, elements(y))?;
+        self.error_out(&op.output, elements(x))?;
+        self.skip(&op.skip, elements(x))?;
+        self.mask(op.mask, elements(x))?;
+        self.weights(&op.weights, taps as u16, 1, x.c)?;
+        self.channel_scale(&op.scale, x.c)?;
+        self.sum_fits(taps)?;
+        let matrix = self.assembled(&op.weights, taps * x.c as u64);
+        self.scratch(op.scratch, 4 * x.c as u64 + matrix)
+    }
+
+    pub(super) fn pool_input_grad(&self, op: &PoolInputGrad) -> Check {
+        let (x, y) = (op.geometry.x, op.geometry.y);
+        self.geometry(&op.geometry)?;
+        ensure(x.c == y.c, "shapes")?;
+        self.error("error", &op.error, elements(y))?;
+        self.error_out(&op.output, elements(x))?;
+        self.skip(&op.skip, elements(x))?;
+        self.mask(op.mask, elements(x))?;
+        ensure((0..=MAX_FRACTION).contains(&op.fraction), "fraction bits")
+    }
+
+    pub(super) fn sum_grad(&self, op: &SumGrad) -> Check {
+        let count = op.output.data.bytes.into();
+        self.error("error", &op.error, count)?;
+        self.skip(&op.skip, count)?;
+        self.mask(op.mask, count)?;
+        self.error_out(&op.output, count)
+    }
+
+    pub(super) fn bias_update(&self, op: &BiasUpdate) -> Check {
+        let (count, channels) = (op.error.data.bytes as u64, op.bias.bytes as u64 / 4);
+        ensure(channels > 0 && count % channels == 0, "shapes")?;
+        self.error("error", &op.error, count)?;
+        self.slot("bias", op.bias, Memory::State, 4, channels)?;
+        self.slot("factors", op.factor, Memory::Constant, 4, channels)?;
+        ensure(count / channels * 127 <= i32::MAX as u64, "number of terms of a sum")?;
+        self.scratch(op.scratch, 4 * channels)
+    }
+
+    pub(super) fn conv_update(&self, op: &ConvUpdate) -> Check {
+        let (x, y) = (op.geometry.x, op.geometry.y);
+        let taps = op.geometry.window.taps() as u64;
+        self.geometry(&op.geometry)?;
+        self.error("error", &op.error, elements(y))?;
+        let channels = self.grouped(x.c, y.c, op.groups)?;
+        let selected = self.trained(&op.weights, y.c, taps, channels)?;
+        ensure(selected > 0, "selected channels")?;
+        let kept = if op.groups > 1 {
+            ensure(selected == channels as u64, "selected channels")?;
+            x.c.into()
+        } else {
+            selected
+        };
+        self.tensor("saved input", op.saved, positions(x) * kept)?;
+        self.slot("factors", op.factor, Memory::Constant, 4, y.c.into())?;
+        self.random(op.random, op.weights.precision)?;
+        self.zero(op.x_zero)?;
+        self.sum_fits(positions(y))?;
+        self.scratch(op.scratch, 4 * taps * selected)
+    }
+
+    pub(super) fn depthwise_update(&self, op: &DepthwiseUpdate) -> Check {
+        let (x, y) = (op.geometry.x, op.geometry.y);
+        let taps = op.geometry.window.taps() as u64;
+        self.geometry(&op.geometry)?;
+        ensure(x.c == y.c && taps <= u16::MAX as u64, "shapes")?;
+        self.error("error", &op.error, elements(y))?;
+        let selected = self.trained(&op.weights, taps as u16, 1, x.c)?;
+        ensure(selected > 0, "selected channels")?;
+        self.tensor("saved input", op.saved, positions(x) * selected)?;
+        self.slot("factors", op.factor, Memory::Constant, 4, x.c.into())?;
+        self.random(op.random, op.weights.precision)?;
+        self.zero(op.x_zero)?;
+        self.sum_fits(positions(y))?;
+        self.scratch(op.scratch, 4 * selected)
+    }
+}

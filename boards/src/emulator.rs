@@ -86,6 +86,14 @@ impl Emulator {
         self.child.stdout.take().zip(self.child.stdin.take())
     }
 
+    /// Waits for its end and says why it came: after its link was closed from the other side.
+    pub fn wait(&mut self) -> String {
+        match self.child.wait() {
+            Ok(_) => self.ended().unwrap_or_default(),
+            Err(error) => error.to_string(),
+        }
+    }
+
     /// Why it ended, or `None` while it runs.
     pub fn ended(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok().flatten()?;

@@ -12,6 +12,7 @@ use offshoot_firmware::link::Stepped;
 use offshoot_firmware::{App, Counter, Stack};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 const STEPS: u16 = 30;
 
@@ -19,26 +20,30 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// A folder of this test's own, with the model as a crate in it.
-fn folder(name: &str) -> PathBuf {
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let model = out.join("model");
-    fs::create_dir_all(model.join("src")).unwrap();
-    let manifest = format!(
-        "[package]\nname = \"offshoot-model\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n\
-         [dependencies]\noffshoot-runtime = {{ path = {:?} }}\n\n[workspace]\n",
-        root().join("runtime"),
-    );
-    fs::write(model.join("Cargo.toml"), manifest).unwrap();
-    let lib = "#![no_std]\nmod model;\npub use model::Model;\n";
-    fs::write(model.join("src/lib.rs"), lib).unwrap();
-    fs::write(model.join("src/model.rs"), include_str!("model/model.rs")).unwrap();
-    out
+/// A folder with the model as a crate in it, shared so that `core` is built once.
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
+        let model = out.join("model");
+        let manifest = format!(
+            "[package]\nname = \"offshoot-model\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n\
+             [dependencies]\noffshoot-runtime = {{ path = {:?} }}\n\n[workspace]\n",
+            root().join("runtime"),
+        );
+        fs::create_dir_all(model.join("src")).unwrap();
+        fs::write(model.join("Cargo.toml"), manifest).unwrap();
+        let lib = "#![no_std]\nmod model;\npub use model::Model;\n";
+        fs::write(model.join("src/lib.rs"), lib).unwrap();
+        fs::write(model.join("src/model.rs"), include_str!("model/model.rs")).unwrap();
+        out
+    })
 }
 
-fn built(board: &Board, out: &Path) -> Result<Built, BuildError> {
+fn built(board: &Board) -> Result<Built, BuildError> {
+    let out = folder();
     let image = image::materialise(board, &out.join("model"), root(), out).unwrap();
-    build(board, &image, None)
+    build(board, &image, Some(&out.join("target")))
 }
 
 fn sample(i: u16) -> Vec<i8> {
@@ -82,7 +87,7 @@ fn without_counts(steps: &[Stepped]) -> Vec<Stepped> {
 fn run(board: &Board, elf: &Path, options: &Options) -> (Vec<Stepped>, Option<Stack>) {
     let mut emulator = emulator::start(board, elf, options).unwrap();
     let (reader, writer) = emulator.link().unwrap();
-    let mut session = || {
+    let session = || {
         let mut client = Client::connect(Piped::new(reader, writer), Patience::default())?;
         assert_eq!(client.device().board, board.name);
         let steps = train(&mut client)?;
@@ -97,8 +102,7 @@ fn run(board: &Board, elf: &Path, options: &Options) -> (Vec<Stepped>, Option<St
 
 fn emulated(name: &str) {
     let board = find(name).unwrap();
-    let out = folder(name);
-    let Built { elf, sizes } = built(&board, &out).unwrap();
+    let Built { elf, sizes } = built(&board).unwrap();
     println!("{name}: {sizes:?}, flash {}, sram {}", sizes.flash(), sizes.sram());
     assert!(sizes.flash() < 40_000, "{sizes:?}");
     // The model lies in .bss, and nothing much beside it.
@@ -106,7 +110,7 @@ fn emulated(name: &str) {
     assert!((model..model + 3_000).contains(&sizes.bss), "{sizes:?}");
     assert!(sizes.data < 64, "{sizes:?}");
 
-    let log = out.join("log");
+    let log = folder().join(name).with_extension("log");
     let options = Options { log: Some(log.clone()), count_instructions: true };
     let (steps, stack) = run(&board, &elf, &options);
     assert_eq!(without_counts(&steps), without_counts(&expected()));
@@ -115,7 +119,7 @@ fn emulated(name: &str) {
     assert!(stack.used > 100 && stack.used < stack.size, "{stack:?}");
     assert_eq!(stack.size as u64 + sizes.sram(), board.sram_bytes().unwrap() / 4 * 4);
     assert!(steps.iter().all(|step| step.count > INPUT as u64));
-    assert!(fs::metadata(log).unwrap().len() > 0, "nothing was logged");
+    assert!(fs::metadata(&log).unwrap().len() > 0, "nothing was logged");
 
     let (again, _) = run(&board, &elf, &options);
     let grain = u64::from(board.emulator.clone().unwrap().instructions_per_tick);
@@ -123,9 +127,18 @@ fn emulated(name: &str) {
         assert!(a.count.abs_diff(b.count) <= grain, "{} and {}", a.count, b.count);
     }
 
+    let mut emulator = emulator::start(&board, &elf, &options).unwrap();
+    let (reader, writer) = emulator.link().unwrap();
+    let mut client = Client::connect(Piped::new(reader, writer), Patience::default()).unwrap();
+    let logged = fs::metadata(&log).unwrap().len();
+    let error = client.train(&sample(0), 0, model::TOO_FAST).unwrap_err();
+    assert!(matches!(error, LinkError::Closed), "{error}");
+    assert!(fs::metadata(&log).unwrap().len() > logged, "the panic was not logged");
+    assert!(emulator.wait().contains("status: 1"));
+
     let mut small = board;
     small.sram[0].bytes = 8 * 1024;
-    let error = built(&small, &out).unwrap_err();
+    let error = built(&small).unwrap_err();
     assert!(matches!(error, BuildError::TooLarge { .. }), "{error}");
 }
 
@@ -144,8 +157,7 @@ fn cortex_m7_trains_as_this_process_does() {
 #[test]
 fn host_image_trains_as_this_process_does() {
     let board = find("host").unwrap();
-    let out = folder("host");
-    let built = built(&board, &out).unwrap();
+    let built = built(&board).unwrap();
     let (steps, stack) = run(&board, &built.elf, &Options::default());
     assert_eq!(without_counts(&steps), without_counts(&expected()));
     assert_eq!(stack, None);
@@ -155,8 +167,8 @@ fn host_image_trains_as_this_process_does() {
 #[test]
 fn files_that_are_right_are_left_alone() {
     let board = find("qemu-mps2-an386").unwrap();
-    let out = folder("untouched");
-    let make = || image::materialise(&board, &out.join("model"), root(), &out).unwrap();
+    let (out, model) = (folder().join("untouched"), folder().join("model"));
+    let make = || image::materialise(&board, &model, root(), &out).unwrap();
     let time = |path: &Path| fs::metadata(path.join("memory.x")).unwrap().modified().unwrap();
     let before = time(&make());
     assert_eq!(before, time(&make()));

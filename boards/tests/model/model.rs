@@ -5,6 +5,8 @@ use offshoot_runtime::{Fault, StepReport, Trainer};
 
 /// Values of a sample.
 pub const INPUT: usize = 600;
+/// A learning rate that makes it panic.
+pub const TOO_FAST: f32 = 1e6;
 const CLASSES: usize = 3;
 
 static HEADER: Header = {
@@ -70,6 +72,7 @@ impl Trainer for Model {
         if label as usize >= CLASSES {
             return Err(Fault::Label);
         }
+        assert!(rate < TOO_FAST, "the learning rate is beyond reason");
         let class = self.infer()?;
         let loss = (self.logit(class as usize) - self.logit(label as usize)) as f32 / 16384.0;
         if class != label {

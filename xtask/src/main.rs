@@ -27,7 +27,9 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("xtask: {why}");
+            if !why.is_empty() {
+                eprintln!("xtask: {why}");
+            }
             ExitCode::FAILURE
         }
     }

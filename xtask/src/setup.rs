@@ -9,34 +9,36 @@ const TARGET: &str = "thumbv7em-none-eabihf";
 const COMPILERS: [[&str; 3]; 2] =
     [["rustc-web", "cargo-web", "rust-web-src"], ["rustc", "cargo", "rust-src"]];
 
-/// Installs what is missing and says what that is.
+/// Installs what is missing and says what that is. Leaves the user's Rust toolchain alone.
 pub fn install_missing() -> Result<()> {
-    let mut packages = Vec::new();
-    if !compiles() {
-        if has("rustup") && run(Command::new("rustup").args(["target", "add", TARGET])).is_ok() {
-            println!("setup: {TARGET} comes from rustup");
-        } else {
-            packages
-                .extend(COMPILERS.iter().find(|names| known(names[0])).unwrap_or(&COMPILERS[1]));
-        }
-    }
-    if !links() && !packages.is_empty() {
-        packages.push("lld");
-    }
-    if !has("qemu-system-arm") {
-        packages.push("qemu-system-arm");
-    }
-    if packages.is_empty() {
+    let emulates = has("qemu-system-arm");
+    if compiles() && emulates {
         println!("setup: compiler and emulator are there");
         return Ok(());
     }
-    install(&packages)?;
+    let apt = Apt::ready()?;
+    let mut packages = Vec::new();
+    if !compiles() {
+        packages.extend(COMPILERS.iter().find(|names| known(names[0])).unwrap_or(&COMPILERS[1]));
+        if !links() {
+            packages.push("lld");
+        }
+    }
+    if !emulates {
+        packages.push("qemu-system-arm");
+    }
+    println!("setup: installing {}", packages.join(" "));
+    let mut args = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    args.extend(&packages);
+    apt.get(&args)?;
     let still =
         [(!compiles(), "a compiler for Cortex-M"), (!has("qemu-system-arm"), "an emulator")];
     match still.iter().find(|(missing, _)| *missing) {
-        Some((_, what)) => {
-            Err(format!("{} were installed, yet {what} is missing", packages.join(" ")))
-        }
+        Some((_, what)) => Err(format!(
+            "{} were installed, yet {what} is missing; {}",
+            packages.join(" "),
+            by_hand()
+        )),
         None => Ok(()),
     }
 }
@@ -64,26 +66,35 @@ fn known(package: &str) -> bool {
     output("apt-cache", &["show", package]).is_some_and(|text| !text.is_empty())
 }
 
-fn install(packages: &[&str]) -> Result<()> {
-    let by_hand = format!(
-        "install a Rust toolchain with `rustup target add {TARGET}` and QEMU (qemu-system-arm) by \
-         hand, then try again"
-    );
-    if !has("apt-get") {
-        return Err(format!("no apt-get here to install {}: {by_hand}", packages.join(" ")));
+fn by_hand() -> String {
+    format!(
+        "by hand: `rustup target add {TARGET}`, and QEMU for Arm (qemu-system-arm); then try again"
+    )
+}
+
+/// Debian's package manager, with the right to use it.
+struct Apt {
+    root: bool,
+}
+
+impl Apt {
+    /// With a fresh package index.
+    fn ready() -> Result<Apt> {
+        if !has("apt-get") {
+            return Err(format!("a compiler or emulator for Cortex-M is missing; {}", by_hand()));
+        }
+        let root = output("id", &["-u"]).as_deref() == Some("0");
+        if !root && !has("sudo") {
+            return Err(format!("installing packages takes root; {}", by_hand()));
+        }
+        let apt = Apt { root };
+        apt.get(&["update", "-qq"])?;
+        Ok(apt)
     }
-    let root = output("id", &["-u"]).as_deref() == Some("0");
-    if !root && !has("sudo") {
-        return Err(format!("installing {} takes root: {by_hand}", packages.join(" ")));
-    }
-    let apt = |args: &[&str]| {
-        let mut command = Command::new(if root { "env" } else { "sudo" });
+
+    fn get(&self, args: &[&str]) -> Result<()> {
+        let mut command = Command::new(if self.root { "env" } else { "sudo" });
         command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(args);
-        run(&mut command)
-    };
-    println!("setup: installing {}", packages.join(" "));
-    apt(&["update", "-qq"]).map_err(|e| format!("{e}; {by_hand}"))?;
-    let mut args = vec!["install", "-y", "-qq", "--no-install-recommends"];
-    args.extend(packages);
-    apt(&args).map_err(|e| format!("{e}; {by_hand}"))
+        run(&mut command).map_err(|e| format!("{e}; {}", by_hand()))
+    }
 }

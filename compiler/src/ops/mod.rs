@@ -32,6 +32,7 @@ pub use save_channels::SaveChannels;
 pub use sgd::Sgd;
 pub use softmax::Softmax;
 pub use sum::{MaskGrad, SumGrad};
+pub use window::Window;
 
 use num_traits::Float;
 

@@ -30,6 +30,7 @@ pub const PASSES: &[(&str, Pass)] = &[
     ("adapt", |text, options| adapted(text, options).map(|g| shown(&g))),
     ("differentiate", |text, options| differentiated(text, options).map(|g| shown(&g))),
     ("prune", |text, options| pruned(text, options).map(|g| shown(&g))),
+    ("lower_forward", |text, _| inference(text).map(|l| lower::print(&l))),
     ("lower", |text, options| lowered(text, options).map(|l| lower::print(&l))),
 ];
 
@@ -79,6 +80,11 @@ fn differentiated(text: &str, options: &Options) -> Result<Graph, String> {
 
 fn pruned(text: &str, options: &Options) -> Result<Graph, String> {
     verified(prune(&differentiated(text, options)?))
+}
+
+/// The forward graph alone, as a program that only infers.
+fn inference(text: &str) -> Result<Lowered, String> {
+    lower(&checked(text)?).map_err(message)
 }
 
 fn lowered(text: &str, options: &Options) -> Result<Lowered, String> {

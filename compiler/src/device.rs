@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout};
 
 use offshoot_boards::emulator::{self, Emulator, Options, StartError};
-use offshoot_boards::{build, image, Board, BuildError, Built, ImageError, Sizes};
+use offshoot_boards::build::{build, BuildError, Built};
+use offshoot_boards::elf::Sizes;
+use offshoot_boards::image::{self, ImageError};
+use offshoot_boards::Board;
 use offshoot_firmware::client::{Client, LinkError, Patience, Piped};
 
 /// A program cannot be brought to work on a board.
@@ -48,7 +51,7 @@ pub fn build_image(
     target: Option<&Path>,
 ) -> Result<Built, DeviceError> {
     let folder = image::materialise(board, model, root, out)?;
-    Ok(build::build(board, &folder, target)?)
+    Ok(build(board, &folder, target)?)
 }
 
 /// A running board.

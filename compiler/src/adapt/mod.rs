@@ -93,14 +93,14 @@ pub fn adapt(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Graph, 
 /// Marks input `operand` of a node as trained. A constant that other nodes read too is copied
 /// first: training one layer must not change another.
 fn mark(graph: &mut Graph, node: &Node, operand: usize, trained: Trained) {
-    let mut constant = node.inputs[operand];
     let found = graph.nodes().find(|(_, n)| n.outputs == node.outputs).map(|(id, _)| id);
+    let Some(id) = found else { return };
+    // Not `node.inputs`: an earlier mark may have copied the constant.
+    let mut constant = graph.node(id).inputs[operand];
     if graph.consumers()[constant.index()].len() > 1 {
         let copy = graph.tensor(constant).clone();
         constant = graph.add_tensor(copy);
-        if let Some(id) = found {
-            graph.node_mut(id).inputs[operand] = constant;
-        }
+        graph.node_mut(id).inputs[operand] = constant;
     }
     graph.tensor_mut(constant).trained = Some(trained);
 }

@@ -21,6 +21,26 @@ pub enum DifferentiateError {
         /// Name of the output tensor.
         output: String,
     },
+    /// The graph has a training step already.
+    #[error(
+        "node {node:?} ({op}) belongs to a training step: differentiate the forward graph alone"
+    )]
+    Twice {
+        /// Name of the node.
+        node: String,
+        /// Its op.
+        op: &'static str,
+    },
+    /// A gradient would have to pass an op that has no gradient rule.
+    #[error("{parameter:?} is to be trained, but its gradient would have to pass node {node:?} ({op}), which has no gradient rule; train layers after it")]
+    NoRule {
+        /// Name of the trained constant.
+        parameter: String,
+        /// Name of the node.
+        node: String,
+        /// Its op.
+        op: &'static str,
+    },
     /// Something is trained that no gradient reaches.
     #[error("{parameter:?} is to be trained, but no gradient reaches it; train layers that lead to the head through ops with gradients")]
     NoGradient {
@@ -32,12 +52,18 @@ pub enum DifferentiateError {
 /// `graph` with softmax cross-entropy, backward pass and updates.
 ///
 /// # Errors
-/// Where there are no logits, or no gradient reaches something that is to be trained.
+/// Where there are no logits, where the gradient of something that is to be trained would have
+/// to pass an op without a rule, on whatever path, or where no gradient reaches it at all.
 pub fn differentiate(graph: &Graph) -> Result<Graph, DifferentiateError> {
     let logits = graph.output.filter(|&t| graph.tensor(t).dtype == DType::I32);
     let logits = logits.ok_or_else(|| DifferentiateError::NoLogits {
         output: graph.output.map_or(String::new(), |t| graph.tensor(t).name.clone()),
     })?;
+    let is_gradient = |&t: &TensorId| matches!(graph.tensor(t).dtype, DType::Error | DType::Stream);
+    let is_backward = |n: &&Node| n.outputs.first().is_none_or(is_gradient);
+    if let Some(node) = graph.nodes().map(|(_, n)| n).find(is_backward) {
+        return Err(DifferentiateError::Twice { node: node.name.clone(), op: node.op.name() });
+    }
     let mut cx = Backward::new(graph);
     let shape = graph.tensor(logits).shape.clone();
     let start = cx.error("loss", SoftmaxCrossEntropy.into(), vec![logits], &shape);
@@ -48,6 +74,7 @@ pub fn differentiate(graph: &Graph) -> Result<Graph, DifferentiateError> {
         let Some(dy) = cx.gradient_of(index, &node) else { continue };
         node.op.gradient(&mut cx, &node, dy);
     }
+    cx.check_stops()?;
     let graph = cx.finish();
     let consumers = graph.consumers();
     let updated =
@@ -68,6 +95,8 @@ pub struct Backward {
     backward: Vec<Node>,
     /// Gradients that tensors have got from their readers so far.
     pending: Vec<(TensorId, TensorId)>,
+    /// Forward nodes whose op has no gradient rule, but whose output has a gradient.
+    stopped: Vec<usize>,
     current: usize,
 }
 
@@ -80,6 +109,7 @@ impl Backward {
             graph: graph.clone(),
             backward: Vec::new(),
             pending: Vec::new(),
+            stopped: Vec::new(),
             current: 0,
         }
     }
@@ -170,6 +200,33 @@ impl Backward {
             let db = self.stream(&format!("{}.db", node.name), BiasGrad.into(), vec![dy], shape);
             self.update(bias, db);
         }
+    }
+
+    /// Notes that the current node passes no gradient on.
+    pub fn stop(&mut self) {
+        self.stopped.push(self.current);
+    }
+
+    /// Nothing that is trained may lie before a node that passes no gradient on: the part of its
+    /// gradient that takes this path would be missing.
+    fn check_stops(&self) -> Result<(), DifferentiateError> {
+        for &stop in &self.stopped {
+            let mut before = self.forward[stop].inputs.clone();
+            for node in self.forward[..stop].iter().rev() {
+                if before.contains(&node.outputs[0]) {
+                    before.extend(&node.inputs);
+                }
+            }
+            let mut before = before.iter().map(|&t| self.graph.tensor(t));
+            if let Some(parameter) = before.find(|t| t.trained.is_some()) {
+                return Err(DifferentiateError::NoRule {
+                    parameter: parameter.name.clone(),
+                    node: self.forward[stop].name.clone(),
+                    op: self.forward[stop].op.name(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The whole gradient of the output of forward node `index`: summed over its readers, and

@@ -6,9 +6,12 @@
 mod attributes;
 mod entity;
 mod graph;
+mod lex;
 mod parse;
 mod print;
 mod tensor;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use attributes::Attributes;

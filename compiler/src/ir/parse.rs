@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use offshoot_runtime::program::op::Precision;
 
+use super::lex::{tokens, Token};
 use super::{Attributes, DType, Data, Graph, Node, Quant, Tensor, TensorId, Trained};
 use crate::ops::Op;
 
@@ -25,11 +26,10 @@ pub fn parse(text: &str) -> Result<Graph, ParseError> {
     let mut graph = Graph::default();
     for (index, line) in text.lines().enumerate() {
         let error = |message| ParseError { line: index + 1, message };
-        let line = line.split_once(" //").map_or(line, |(code, _)| code).trim();
-        if line.is_empty() || line.starts_with("//") {
+        let mut cursor = Cursor { tokens: tokens(line).map_err(error)?, at: 0 };
+        if cursor.tokens.is_empty() {
             continue;
         }
-        let mut cursor = Cursor { tokens: tokens(line).map_err(error)?, at: 0 };
         parse_line(&mut graph, &mut cursor).map_err(error)?;
         if let Some(token) = cursor.tokens.get(cursor.at) {
             return Err(error(format!("unexpected `{}` at the end", token.text())));
@@ -137,81 +137,6 @@ fn parse_node(graph: &Graph, cursor: &mut Cursor, name: String) -> Result<Node, 
     let op =
         Op::from_attributes(&op, &attributes).map_err(|why| format!("node {name:?}: {why}"))?;
     Ok(Node { name, op, inputs, outputs })
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Token {
-    Word(String),
-    Text(String),
-    Tensor(usize),
-    Mark(char),
-}
-
-impl Token {
-    fn text(&self) -> String {
-        match self {
-            Token::Word(word) => word.clone(),
-            Token::Text(text) => format!("{text:?}"),
-            Token::Tensor(index) => format!("%{index}"),
-            Token::Mark('>') => "->".into(),
-            Token::Mark(mark) => mark.to_string(),
-        }
-    }
-}
-
-fn tokens(line: &str) -> Result<Vec<Token>, String> {
-    let mut tokens = Vec::new();
-    let mut rest = line.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let length = match first {
-            '"' => {
-                let (text, length) = quoted(rest)?;
-                tokens.push(Token::Text(text));
-                length
-            }
-            '[' | ']' | '{' | '}' | ',' => {
-                tokens.push(Token::Mark(first));
-                1
-            }
-            _ if rest.starts_with("->") => {
-                tokens.push(Token::Mark('>'));
-                2
-            }
-            _ => {
-                let ends = |c: char| c.is_whitespace() || "[]{},\"".contains(c);
-                let length = rest.find(ends).unwrap_or(rest.len());
-                let word = &rest[..length];
-                tokens.push(match word.strip_prefix('%') {
-                    Some(index) => {
-                        Token::Tensor(index.parse().map_err(|_| format!("`{word}` is no tensor"))?)
-                    }
-                    None => Token::Word(word.to_string()),
-                });
-                length
-            }
-        };
-        rest = rest[length..].trim_start();
-    }
-    Ok(tokens)
-}
-
-/// The string literal at the start of `text` (as `{:?}` prints it) and how long it is there.
-fn quoted(text: &str) -> Result<(String, usize), String> {
-    let mut value = String::new();
-    let mut chars = text.char_indices().skip(1);
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '"' => return Ok((value, at + 1)),
-            '\\' => match chars.next() {
-                Some((_, 'n')) => value.push('\n'),
-                Some((_, 't')) => value.push('\t'),
-                Some((_, c @ ('"' | '\\' | '\''))) => value.push(c),
-                _ => return Err("unknown escape in a name".into()),
-            },
-            _ => value.push(c),
-        }
-    }
-    Err("a name has no closing quote".into())
 }
 
 struct Cursor {

@@ -62,7 +62,7 @@ fn describe(tensor: &Tensor, constants: Constants) -> String {
     let mut text = format!("{:?} {}{}", tensor.name, tensor.dtype.name(), list(&tensor.shape));
     if let Some(quant) = &tensor.quant {
         let _ = match quant.scale.as_slice() {
-            [scale] => write!(text, " scale {scale:?}"),
+            [scale] if quant.axis == 0 => write!(text, " scale {scale:?}"),
             scales => {
                 let scales: Vec<String> = scales.iter().map(|s| format!("{s:?}")).collect();
                 write!(text, " scale [{}] axis {}", scales.join(","), quant.axis)

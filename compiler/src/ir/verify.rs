@@ -1,6 +1,6 @@
 //! What must hold of every graph, checked after every pass.
 //!
-//! 1. Names of input and output are set and name tensors of the graph.
+//! 1. Input and output are set; they and all operands of nodes name tensors of the graph.
 //! 2. A tensor has at most one producer; constants and the input have none; every other tensor
 //!    that is read has one, and it comes earlier in execution order.
 //! 3. A constant's data have its type and as many elements as its shape.
@@ -36,6 +36,7 @@ pub fn verify(graph: &Graph) -> Result<(), VerifyError> {
     }
     let input = graph.input.ok_or_else(|| whole("the graph has no input"))?;
     let output = graph.output.ok_or_else(|| whole("the graph has no output"))?;
+    verify_ids(graph)?;
     let mut defined: Vec<bool> = graph.tensors().map(|(_, t)| t.data.is_some()).collect();
     if defined[input.index()] {
         return Err(at_tensor(input, graph.tensor(input), "the input is a constant".into()));
@@ -43,10 +44,7 @@ pub fn verify(graph: &Graph) -> Result<(), VerifyError> {
     defined[input.index()] = true;
     let mut updated = vec![false; defined.len()];
     for (_, node) in graph.nodes() {
-        let at = |message| VerifyError {
-            place: format!("node {:?} ({})", node.name, node.op.name()),
-            message,
-        };
+        let at = |message| at_node(node, message);
         for &t in &node.inputs {
             if !defined[t.index()] {
                 return Err(at(format!("reads {t} before it is computed")));
@@ -69,6 +67,20 @@ pub fn verify(graph: &Graph) -> Result<(), VerifyError> {
         return Err(at_tensor(output, graph.tensor(output), "the output is never computed".into()));
     }
     verify_streams(graph)
+}
+
+fn verify_ids(graph: &Graph) -> Result<(), VerifyError> {
+    let count = graph.tensors().count();
+    let missing = |t: &&TensorId| t.index() >= count;
+    if let Some(t) = graph.input.iter().chain(&graph.output).find(missing) {
+        return Err(whole(&format!("its input or output is {t}, which is no tensor of it")));
+    }
+    for (_, node) in graph.nodes() {
+        if let Some(t) = node.inputs.iter().chain(&node.outputs).find(missing) {
+            return Err(at_node(node, format!("names {t}, which is no tensor of the graph")));
+        }
+    }
+    Ok(())
 }
 
 fn verify_tensor(tensor: &Tensor) -> Result<(), String> {
@@ -154,6 +166,10 @@ fn verify_streams(graph: &Graph) -> Result<(), VerifyError> {
 
 fn whole(message: &str) -> VerifyError {
     VerifyError { place: "graph".into(), message: message.into() }
+}
+
+fn at_node(node: &Node, message: String) -> VerifyError {
+    VerifyError { place: format!("node {:?} ({})", node.name, node.op.name()), message }
 }
 
 fn at_tensor(id: TensorId, tensor: &Tensor, message: String) -> VerifyError {

@@ -51,6 +51,19 @@ pub(crate) fn weight_shape(
     Ok(shape)
 }
 
+/// Checks that weights or biases have zero point 0, and one scale or one an output channel.
+fn expect_symmetric(constant: &Tensor) -> Result<(), String> {
+    match &constant.quant {
+        Some(q) if q.zero != 0 => {
+            Err(format!("`{}` has zero point {}, expected 0", constant.name, q.zero))
+        }
+        Some(q) if q.scale.len() > 1 && q.axis != 0 => {
+            Err(format!("`{}` has scales along axis {}, expected 0", constant.name, q.axis))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Operator for Conv2d {
     const NAME: &'static str = "conv2d";
 
@@ -76,6 +89,9 @@ impl Operator for Conv2d {
         let [o, ..] = weight_shape(w, &self.window, self.groups, c)?;
         if b.shape != [o] {
             return Err(format!("bias `{}` has shape {:?}, expected [{o}]", b.name, b.shape));
+        }
+        for constant in [w, b] {
+            expect_symmetric(constant)?;
         }
         let [oh, ow] = self.window.output(h, width)?;
         let mut types = vec![(DType::I8, vec![1, oh, ow, o])];

@@ -3,7 +3,7 @@
 use num_traits::Float;
 use offshoot_runtime::program::op as rt;
 
-use super::{expect_dtype, expect_inputs, nhwc, Operator, OutputType};
+use super::{expect_dtype, expect_inputs, expect_per_tensor, nhwc, Operator, OutputType};
 use crate::differentiate::Backward;
 use crate::ir::{Attributes, DType, Node, NodeId, Tensor, TensorId};
 use crate::lower::{LowerError, Lowering};
@@ -24,6 +24,7 @@ pub struct HeadWeightGrad;
 /// Weights of a head: `[K, F]` with one scale that is a power of two; gives K, F and the power.
 fn weight_shape(w: &Tensor) -> Result<([usize; 2], i8), String> {
     expect_dtype(w, DType::I16)?;
+    expect_per_tensor(w)?;
     let shape = w.shape.as_slice().try_into().map_err(|_| {
         format!("`{}` has shape {:?}, expected [classes, features]", w.name, w.shape)
     })?;

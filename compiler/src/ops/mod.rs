@@ -32,6 +32,7 @@ pub use save_channels::SaveChannels;
 pub use sgd::Sgd;
 pub use softmax::Softmax;
 pub use sum::{MaskGrad, SumGrad};
+pub use window::Window;
 
 use num_traits::Float;
 
@@ -67,8 +68,10 @@ pub trait Operator: Sized {
     fn evaluate<T: Float + Send + Sync>(&self, node: &Node, values: &mut Values<'_, T>);
 
     /// Adds the nodes of its gradient for the output gradient `dy`, and says which gradients its
-    /// inputs get. Ops without a gradient rule pass nothing on.
-    fn gradient(&self, _cx: &mut Backward, _node: &Node, _dy: TensorId) {}
+    /// inputs get. Ops without a gradient rule stop it: nothing before them can be trained.
+    fn gradient(&self, cx: &mut Backward, _node: &Node, _dy: TensorId) {
+        cx.stop();
+    }
 
     /// The range that an activation clamps to, in steps of the output; where it is set, the
     /// op gives a mask as its second output on request.

@@ -8,7 +8,7 @@ use crate::lower::{LowerError, Lowering};
 use crate::reference::Values;
 
 /// `p -= clamp(rate * g)`; inputs the parameter and its streamed gradient. A weight moves at
-/// most 4 steps of its int8 scale at once; biases and heads of other types are not limited.
+/// most 4 steps of its scale at once; biases are not limited.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sgd;
 

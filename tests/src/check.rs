@@ -1,0 +1,197 @@
+//! Gradients against central differences of the loss.
+//!
+//! For a parameter p the difference is `(L(p + h) - L(p - h)) / 2h` in `f64`, with h = 1e-5 of
+//! the largest value of p's tensor (at least of 0.1). Three things separate it from the
+//! gradient:
+//!
+//! * curvature: `h^2 L''' / 6`, relative to the gradient about 1e-10;
+//! * rounding: the loss is about 1 and carries about 1e-15, so the difference carries about
+//!   1e-15 / 2h, which is 1e-9 at most;
+//! * kinks: where a value before a clamp crosses a bound between p - h and p + h, the loss has no
+//!   derivative there and the difference means nothing. Such a parameter is found by comparing
+//!   the clamp masks of both runs, and is left out. At most [`EXCLUDED`] of the parameters may be.
+//!
+//! So an agreement of [`RELATIVE`] and [`ABSOLUTE`] leaves two orders to spare, and any wrong
+//! factor, index or missing term shows. Gradients too small to be told from rounding prove
+//! nothing, so at least [`TELLING`] of them must be larger.
+
+use std::collections::BTreeMap;
+
+use offshoot::adapt::{adapt, HeadStart};
+use offshoot::differentiate::differentiate;
+use offshoot::ir::{verify, DType, Graph};
+use offshoot::ops::Op;
+use offshoot::prune::prune;
+use offshoot::reference::Values;
+use offshoot::scheme::Scheme;
+
+use crate::gradients::{analytic, loss_node, parameters, start, Parameter, Sample};
+use crate::random::Random;
+
+/// Disagreement that is allowed, as a share of the gradient.
+pub const RELATIVE: f64 = 1e-5;
+/// Disagreement that is allowed in any case.
+pub const ABSOLUTE: f64 = 1e-8;
+/// Share of the parameters that kinks may exclude.
+pub const EXCLUDED: f64 = 0.05;
+/// Share of the parameters whose gradient must be well above rounding.
+pub const TELLING: f64 = 0.25;
+
+/// What a check found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Parameters that were compared, by kind.
+    pub checked: BTreeMap<&'static str, usize>,
+    /// Parameters left out at kinks.
+    pub excluded: usize,
+    /// Parameters with a gradient well above rounding.
+    pub telling: usize,
+    /// Parameters that disagree.
+    pub failures: Vec<String>,
+}
+
+impl Report {
+    /// Number of parameters that were compared.
+    pub fn total(&self) -> usize {
+        self.checked.values().sum()
+    }
+
+    /// Whether the gradients are right, and the check was worth something.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn verdict(&self) -> Result<(), String> {
+        let (total, failed) = (self.total(), self.failures.len());
+        if failed > 0 {
+            let some: Vec<&str> = self.failures.iter().take(5).map(String::as_str).collect();
+            return Err(format!("{failed} of {total} gradients are wrong:\n{}", some.join("\n")));
+        }
+        if self.excluded as f64 > EXCLUDED * (total + self.excluded) as f64 {
+            return Err(format!("{} of {total} lie at kinks: too many", self.excluded));
+        }
+        if (self.telling as f64) < TELLING * total as f64 || total == 0 {
+            return Err(format!("only {} of {total} gradients tell anything", self.telling));
+        }
+        Ok(())
+    }
+
+    /// Fails the test where the gradients are not right.
+    ///
+    /// # Panics
+    /// With the [`Report::verdict`].
+    pub fn pass(&self) {
+        println!("{:?} checked, {} at kinks", self.checked, self.excluded);
+        if let Err(why) = self.verdict() {
+            panic!("{why}");
+        }
+    }
+}
+
+/// The pruned training graph of `graph`, with a head of its classifier, verified.
+pub fn training(graph: &Graph, scheme: &str) -> Graph {
+    let scheme = Scheme::from_short(scheme).expect("a scheme");
+    let passed = |graph: Graph| match verify(&graph) {
+        Ok(()) => graph,
+        Err(error) => panic!("{}: {error}", graph.name),
+    };
+    let forward = passed(graph.clone());
+    let adapted = passed(adapt(&forward, HeadStart::Classifier, &scheme).expect("a classifier"));
+    let whole = passed(differentiate(&adapted).expect("gradients"));
+    passed(prune(&whole))
+}
+
+/// The scheme that trains everything in `graph`.
+pub fn everything(graph: &Graph) -> String {
+    let layers = graph.nodes().filter(|(_, n)| matches!(n.op, Op::Conv2d(_))).count();
+    let weights: Vec<String> = (0..layers - 1).map(|layer| format!("{layer}:1")).collect();
+    format!("biases=all,{}", weights.join(","))
+}
+
+/// Checks a whole network under `scheme`: all trained parameters, or a seeded sample of `most` of
+/// each kind.
+pub fn check_network(graph: &Graph, scheme: &str, most: Option<usize>) -> Report {
+    let training = training(graph, scheme);
+    let sample = Sample::random(&training, graph.source_hash + 1);
+    compare(&training, &sample, &analytic(&training, &sample), most)
+}
+
+/// Compares `gradients`, one for each of the graph's parameters, with differences of its loss.
+pub fn compare(
+    graph: &Graph,
+    sample: &Sample,
+    gradients: &[Vec<f64>],
+    most: Option<usize>,
+) -> Report {
+    let parameters = parameters(graph);
+    let mut report = Report::default();
+    let mut values = start(graph, sample);
+    let loss = loss_node(graph);
+    values.run(0, loss + 1);
+    for (which, chosen) in chosen(&parameters, most).into_iter().enumerate() {
+        let parameter = &parameters[which];
+        let largest = values.get(parameter.id).iter().fold(0.1f64, |m, v| m.max(v.abs()));
+        let h = 1e-5 * largest;
+        for index in chosen {
+            let analytic = gradients[which][index];
+            let at = parameter.elements[index];
+            let [high, low] = [h, -h].map(|h| nudged(&mut values, parameter, at, h, loss));
+            if high.masks != low.masks {
+                report.excluded += 1;
+                continue;
+            }
+            let numeric = (high.loss - low.loss) / (2.0 * h);
+            *report.checked.entry(parameter.kind).or_default() += 1;
+            report.telling += usize::from(numeric.abs() > 100.0 * ABSOLUTE);
+            let allowed = RELATIVE * analytic.abs().max(numeric.abs()) + ABSOLUTE;
+            // Written so that a NaN fails.
+            if (analytic - numeric).abs() <= allowed {
+                continue;
+            }
+            let name = &graph.tensor(parameter.id).name;
+            let failure = format!("{name}[{at}]: gradient {analytic:e}, difference {numeric:e}");
+            report.failures.push(failure);
+        }
+        values.run(parameter.reader, loss + 1);
+    }
+    report
+}
+
+/// For each parameter, the elements of its gradient that are checked.
+fn chosen(parameters: &[Parameter], most: Option<usize>) -> Vec<Vec<usize>> {
+    let mut by_kind: BTreeMap<&str, Vec<(usize, usize)>> = BTreeMap::new();
+    for (which, parameter) in parameters.iter().enumerate() {
+        let of_kind = by_kind.entry(parameter.kind).or_default();
+        of_kind.extend((0..parameter.elements.len()).map(|index| (which, index)));
+    }
+    let mut chosen = vec![Vec::new(); parameters.len()];
+    let mut random = Random::new(1);
+    for all in by_kind.values() {
+        for at in random.sample(all.len(), most.unwrap_or(all.len())) {
+            chosen[all[at].0].push(all[at].1);
+        }
+    }
+    chosen
+}
+
+/// What a run with one parameter moved gives.
+struct Nudged {
+    loss: f64,
+    /// Bits of all clamp masks.
+    masks: Vec<bool>,
+}
+
+fn nudged(
+    values: &mut Values<'_, f64>,
+    parameter: &Parameter,
+    at: usize,
+    h: f64,
+    loss: usize,
+) -> Nudged {
+    let before = values.get(parameter.id)[at];
+    values.change(parameter.id, |p| p[at] = before + h);
+    values.run(parameter.reader, loss + 1);
+    values.change(parameter.id, |p| p[at] = before);
+    let bits = values.graph().tensors().filter(|(_, t)| t.dtype == DType::Bit);
+    let masks = bits.flat_map(|(id, _)| values.get(id).iter().map(|&bit| bit != 0.0)).collect();
+    Nudged { loss: values.step.loss, masks }
+}

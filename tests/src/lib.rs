@@ -1,0 +1,31 @@
+//! What the tests that cross crates share: where data lie, the IR file format, networks built
+//! in code, the gradient check, and the inputs of the recorded vectors.
+//!
+//! A test that needs data which are not there prints why and passes: see [`skip!`].
+
+pub mod check;
+pub mod gradients;
+pub mod importance;
+pub mod ir_file;
+pub mod nets;
+pub mod passes;
+pub mod random;
+pub mod vectors;
+
+use std::path::PathBuf;
+
+/// The folder of models and data sets: `OFFSHOOT_DATA`, or `shared/data` beside the repository.
+pub fn data_dir() -> Option<PathBuf> {
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let folder = std::env::var_os("OFFSHOOT_DATA").map_or(beside, PathBuf::from);
+    folder.is_dir().then_some(folder)
+}
+
+/// Leaves a test that cannot run here, and says why: `skip!("no {file}")`.
+#[macro_export]
+macro_rules! skip {
+    ($($why:tt)*) => {{
+        println!("skipped: {}", format!($($why)*));
+        return;
+    }};
+}

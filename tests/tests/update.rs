@@ -1,0 +1,79 @@
+//! What a training step changes: the trained elements, by rate times gradient, and nothing else.
+
+use offshoot::ir::DType;
+use offshoot::ops::Op;
+use offshoot_tests::check::training;
+use offshoot_tests::gradients::{analytic, parameters, start, Sample};
+use offshoot_tests::nets;
+
+/// Most steps of its scale that a weight moves at once.
+const LIMIT: f64 = 4.0;
+
+#[test]
+fn trained_elements_move_against_their_gradient_and_others_stay() {
+    let scheme = "biases=2,0:1/3,1:1/2,2:1/2,4:1";
+    let graph = training(&nets::residual(50), scheme);
+    let sample = Sample::random(&graph, 3);
+    let gradients = analytic(&graph, &sample);
+    for rate in [0.01, 10.0] {
+        let mut values = start(&graph, &sample);
+        values.step.rate = rate;
+        let before = values.clone();
+        values.run(0, graph.nodes().len());
+        let mut limited = 0;
+        for (parameter, gradient) in parameters(&graph).iter().zip(&gradients) {
+            let tensor = graph.tensor(parameter.id);
+            let per_row = tensor.elements() / tensor.shape[0];
+            let mut expected = before.get(parameter.id).to_vec();
+            for (&at, g) in parameter.elements.iter().zip(gradient) {
+                let most = match tensor.dtype {
+                    DType::I32 => f64::INFINITY,
+                    _ => LIMIT * f64::from(tensor.scale_of(at / per_row)),
+                };
+                limited += usize::from((rate * g).abs() > most);
+                expected[at] -= (rate * g).clamp(-most, most);
+            }
+            let after = values.get(parameter.id);
+            assert!(after.iter().zip(&expected).all(|(a, e)| (a - e).abs() < 1e-12));
+        }
+        assert_eq!(limited > 0, rate == 10.0, "the limit is met at the high rate alone");
+        for (id, tensor) in graph.tensors().filter(|(_, t)| t.data.is_some()) {
+            let trained = tensor.trained.is_some();
+            assert!(trained || values.get(id) == before.get(id), "{:?} moved", tensor.name);
+        }
+    }
+}
+
+#[test]
+fn steps_reduce_the_loss() {
+    for (graph, scheme) in [
+        (nets::residual(51), "biases=all,1:1/2,5:1"),
+        (nets::resnet(52, 6, 3), "4:2/3"),
+        (nets::ds_cnn(53), "head"),
+    ] {
+        let graph = training(&graph, scheme);
+        let mut values = start(&graph, &Sample::random(&graph, 4));
+        values.step.rate = 0.005;
+        let mut losses = Vec::new();
+        for _ in 0..30 {
+            values.run(0, graph.nodes().len());
+            losses.push(values.step.loss);
+        }
+        assert!(losses[29] < losses[0] * 0.9, "{}: {losses:?}", graph.name);
+    }
+}
+
+/// The input gradient of a layer uses its weights before their update: in execution order, every
+/// reader of a parameter comes before its `sgd`.
+#[test]
+fn updates_come_last() {
+    for seed in 60..80 {
+        let net = nets::any(seed);
+        let graph = training(&net, &offshoot_tests::check::everything(&net));
+        for (id, node) in graph.nodes().filter(|(_, n)| matches!(n.op, Op::Sgd(_))) {
+            let readers = &graph.consumers()[node.inputs[0].index()];
+            assert!(readers.iter().all(|&reader| reader <= id), "seed {seed}");
+            assert!(readers.len() >= 2, "a parameter that only its update reads");
+        }
+    }
+}

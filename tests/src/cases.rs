@@ -1,0 +1,107 @@
+//! The networks, data and schemes that tests of whole programs share.
+
+use std::path::{Path, PathBuf};
+
+use offshoot::adapt::HeadStart;
+use offshoot::import::import;
+use offshoot::pipeline::{compile, Compiled};
+use offshoot::scheme::Scheme;
+use offshoot_simulator::data::{self, Dataset};
+
+use crate::data_dir;
+
+/// MCUNet with 49 KB of saved activations and trained parameters: the scheme that rivals report.
+pub const MCUNET_49KB: &str = "biases=20,24:1/4,27:1/2,30:1/2";
+
+/// A network to train.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// Its name in tests.
+    pub name: &'static str,
+    /// Model, below the data folder, or below the repository where it begins with `demo`.
+    pub model: &'static str,
+    /// Samples, likewise.
+    pub data: &'static str,
+    /// Classes of a new head, or `None` to train the model's own classifier.
+    pub classes: Option<usize>,
+    /// Update scheme, short form.
+    pub scheme: &'static str,
+}
+
+/// The network of the demo: its files are part of the repository.
+pub const DEMO: Case = Case {
+    name: "demo",
+    model: "demo/digits_int8qdq.onnx",
+    data: "demo/digits_rotated.npz",
+    classes: None,
+    scheme: "biases=all,stem:1,block1_dw:1/2,block2_expand:1/2,block2_project:1,last:1,stochastic",
+};
+
+/// MCUNet on flowers.
+pub const MCUNET: Case = Case {
+    name: "mcunet-49kb",
+    model: "models/mcunetv3/mcunet-5fps_int8qdq.onnx",
+    data: "images/flowers5_128_jpeg.npz",
+    classes: Some(5),
+    scheme: MCUNET_49KB,
+};
+
+/// ResNet8 on small pictures: 3x3 convolutions, a convolution on the shortcut, ReLU after sums.
+pub const RESNET8: Case = Case {
+    name: "resnet8",
+    model: "models/mlperf_tiny/pretrainedResnet_quant.onnx",
+    data: "images/cifar10_s.npz",
+    classes: Some(10),
+    scheme: "biases=6,3:1,4:1/2,5:1,7:1/4",
+};
+
+/// DS-CNN on spoken digits: a 10x4 kernel with asymmetric padding, depthwise weights trained.
+pub const DSCNN: Case = Case {
+    name: "ds-cnn",
+    model: "models/mlperf_tiny/kws_ref_model.onnx",
+    data: "signals/fsdd_mfcc.npz",
+    classes: Some(10),
+    scheme: "biases=9,0:1,5:1/2,6:1/4,7:1,8:1",
+};
+
+/// Folder of the repository.
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+impl Case {
+    fn path(file: &str) -> Option<PathBuf> {
+        let folder = if file.starts_with("demo/") { Some(root().to_path_buf()) } else { data_dir() };
+        folder.map(|f| f.join(file)).filter(|p| p.is_file())
+    }
+
+    /// Whether its files are there; prints why not.
+    pub fn is_there(&self) -> bool {
+        let missing = [self.model, self.data].into_iter().find(|f| Case::path(f).is_none());
+        if let Some(file) = missing {
+            println!("skipped: {} needs {file}, which is not here", self.name);
+        }
+        missing.is_none()
+    }
+
+    /// The compiled program, with another scheme if one is given.
+    ///
+    /// # Panics
+    /// Where it does not compile.
+    pub fn compile(&self, scheme: Option<&str>) -> Compiled {
+        let path = Case::path(self.model).expect("is_there");
+        let graph = import(&path).unwrap_or_else(|e| panic!("{e}"));
+        let start = self.classes.map_or(HeadStart::Classifier, |classes| HeadStart::Zero { classes });
+        let scheme = Scheme::from_short(scheme.unwrap_or(self.scheme)).expect("a valid scheme");
+        compile(&graph, start, &scheme).unwrap_or_else(|e| panic!("{}: {e}", self.name))
+    }
+
+    /// Its samples, as `compiled` reads them.
+    ///
+    /// # Panics
+    /// Where they do not load.
+    pub fn samples(&self, compiled: &Compiled) -> Dataset {
+        let path = Case::path(self.data).expect("is_there");
+        data::load(&path, &compiled.program.header, None).unwrap_or_else(|e| panic!("{e}"))
+    }
+}

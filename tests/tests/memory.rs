@@ -1,0 +1,64 @@
+//! MCUNet under the 49KB scheme as a linked image: SRAM by part, and that it is what the report
+//! says.
+
+use std::path::Path;
+
+use offshoot::device::{build_image, Device};
+use offshoot::emit;
+use offshoot::report::Report;
+use offshoot_tests::cases::{root, Case, MCUNET};
+
+/// data + bss + painted stack of the published engine's firmware for this network and scheme with
+/// 10 classes, in bytes.
+const RIVAL: u64 = 253_340;
+
+#[test]
+fn mcunet_49kb_fits_and_the_report_says_so() {
+    let case = Case { name: "mcunet-49kb-10", classes: Some(10), ..MCUNET };
+    if !case.is_there() {
+        return;
+    }
+    let compiled = case.compile(None);
+    let data = MCUNET.samples(&compiled);
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("memory");
+    let runtime = root().canonicalize().unwrap().join("runtime");
+    let model = out.join("model");
+    emit::emit(&compiled.program, case.name, &compiled.placed.names, &runtime, &model).unwrap();
+    let board = offshoot_boards::find("qemu-mps2-an386").unwrap();
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images-target-memory");
+    let built =
+        build_image(&board, &model, root(), &out, Some(&target)).unwrap_or_else(|e| panic!("{e}"));
+    let mut device = Device::start(&board, &built, None, true).unwrap_or_else(|e| panic!("{e}"));
+    device.client.reset().unwrap();
+    let mut instructions = 0;
+    for index in 0..3 {
+        instructions = device
+            .client
+            .train(data.train.input(index), data.train.label(index), 5e-3)
+            .unwrap()
+            .count;
+    }
+    let stack = u64::from(device.client.stats().unwrap().stack.unwrap().used);
+    let sizes = device.sizes;
+    let total = sizes.data + sizes.bss + stack;
+    let report = Report::new(&compiled, &board.name, 0).unwrap();
+    let sram = report.sram;
+    println!(
+        "arena {} + trainable {} + scratch {} = {}",
+        sram.arena, sram.trainable, sram.scratch, sram.total
+    );
+    println!(
+        "linked: data {} + bss {} + painted stack {stack} = {total} B; published engine {RIVAL} B",
+        sizes.data, sizes.bss
+    );
+    println!(
+        "flash: text {} + rodata {} + data = {} B; {instructions} instructions a step",
+        sizes.text,
+        sizes.rodata,
+        sizes.flash()
+    );
+    assert!(total <= RIVAL);
+    // What the image adds to the program's own memories: the link's buffers and the log's.
+    let rest = sizes.data + sizes.bss - u64::from(sram.total);
+    assert!(rest < 4096, "the image has {rest} B of SRAM that the report does not know");
+}

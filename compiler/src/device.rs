@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout};
 
-use offshoot_boards::emulator::{self, Emulator, Options, StartError};
 use offshoot_boards::build::{build, BuildError, Built};
 use offshoot_boards::elf::Sizes;
+use offshoot_boards::emulator::{self, Emulator, Options, StartError};
 use offshoot_boards::image::{self, ImageError};
 use offshoot_boards::Board;
 use offshoot_firmware::client::{Client, LinkError, Patience, Piped};

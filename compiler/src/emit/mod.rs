@@ -72,7 +72,10 @@ fn source(program: &ProgramFile, model: &str, names: &[String]) -> String {
     let forward = header.forward as usize;
     let mut text = PREAMBLE.replace("@MODEL@", &model.escape_default().to_string());
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "/// What the program is and needs.\npub const HEADER: Header = {header:?};\n");
+    let _ = writeln!(
+        text,
+        "/// What the program is and needs.\npub const HEADER: Header = {header:?};\n"
+    );
     let (front, back) = program.ops.split_at(forward);
     let (front_names, back_names) = names.split_at(forward.min(names.len()));
     text.push_str("fn reset(m: &mut Machine<'_>) -> Result<(), Fault> {\n");
@@ -94,7 +97,8 @@ fn function(text: &mut String, name: &str, ops: &[Op], names: &[String]) {
         }
         let op = format!("{op:?}");
         // `Conv(Conv { .. })`: the variant and its descriptor share a name.
-        let descriptor = op.split_once('(').map_or(op.as_str(), |(_, rest)| &rest[..rest.len() - 1]);
+        let descriptor =
+            op.split_once('(').map_or(op.as_str(), |(_, rest)| &rest[..rest.len() - 1]);
         let _ = writeln!(text, "    {descriptor}.run(m)?;");
     }
     text.push_str("    Ok(())\n}\n");

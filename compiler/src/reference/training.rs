@@ -25,9 +25,8 @@ impl<'g> FloatTraining<'g> {
     /// `graph` must be verified and end in logits.
     pub fn new(graph: &'g Graph) -> Option<Self> {
         let (input, logits) = graph.input.zip(graph.output)?;
-        let trains = |id: &NodeId| {
-            graph.node(*id).inputs.iter().any(|t| graph.tensor(*t).trained.is_some())
-        };
+        let trains =
+            |id: &NodeId| graph.node(*id).inputs.iter().any(|t| graph.tensor(*t).trained.is_some());
         let ids: Vec<NodeId> = graph.nodes().map(|(id, _)| id).collect();
         let is_loss = |id: &NodeId| matches!(graph.node(*id).op, Op::SoftmaxCrossEntropy(_));
         let forward = ids.iter().position(is_loss)?;
@@ -43,7 +42,15 @@ impl<'g> FloatTraining<'g> {
         carried.sort_unstable();
         carried.dedup();
         let values = Values::new(graph);
-        Some(FloatTraining { values, input, logits, prefix, forward, carried, cache: HashMap::new() })
+        Some(FloatTraining {
+            values,
+            input,
+            logits,
+            prefix,
+            forward,
+            carried,
+            cache: HashMap::new(),
+        })
     }
 
     fn front(&mut self, key: usize, sample: &[i8]) {

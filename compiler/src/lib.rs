@@ -7,6 +7,7 @@
 
 pub mod adapt;
 pub mod differentiate;
+pub mod import;
 pub mod ir;
 pub mod lower;
 pub mod ops;

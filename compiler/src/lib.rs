@@ -9,7 +9,7 @@ pub mod adapt;
 pub mod device;
 pub mod differentiate;
 pub mod emit;
-
+pub mod import;
 pub mod ir;
 pub mod lower;
 pub mod ops;

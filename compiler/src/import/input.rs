@@ -1,0 +1,206 @@
+//! Which axis of the sample each dimension of the file's input is.
+//!
+//! The file says so only where an operator first needs it: the input is followed through
+//! reshapes, transposes and activations to there. A reshape may split a dimension on the way (a
+//! row of 1960 values that is a map of 49 by 40), which no later tensor allows.
+
+use tract_onnx::pb;
+use tract_onnx::pb::tensor_proto::DataType;
+
+use super::constant::IntType;
+use super::error::{ImportError, Problem};
+use super::layout::{Axis, View, AXES};
+use super::nodes::layout::Change;
+use super::proto;
+use super::value::{Activation, Form, Value};
+use super::Importer;
+use crate::ir::{DType, Tensor};
+
+/// Operators that leave every element where it is.
+const ELEMENTWISE: [&str; 7] =
+    ["QuantizeLinear", "DequantizeLinear", "Relu", "Clip", "Add", "Identity", "Dropout"];
+
+impl<'m> Importer<'m> {
+    /// Adds the network's input to the graph.
+    ///
+    /// # Errors
+    /// A shape or type that does not serve.
+    pub fn add_input(&mut self, file: &str) -> Result<(), ImportError> {
+        let Some(input) = self.model.input() else { return Ok(()) };
+        let fail =
+            |problem| ImportError::Input { file: file.into(), tensor: input.name.clone(), problem };
+        let (kind, shape, batch) = proto::input_type(input).map_err(fail)?;
+        self.batch = batch;
+        let view = self.input_view(&input.name, &shape).map_err(fail)?;
+        let [h, w, c] = view.size;
+        let tensor = Tensor::computed(&input.name, DType::I8, vec![1, h, w, c]);
+        let tensor = self.graph.add_tensor(tensor);
+        self.graph.input = Some(tensor);
+        let form = match kind {
+            DataType::Int8 => Form::Quantized(IntType::I8),
+            DataType::Uint8 => Form::Quantized(IntType::U8),
+            _ => Form::Float,
+        };
+        let value = Value::Activation(Activation { tensor, view, form });
+        self.values.insert(input.name.clone(), value);
+        Ok(())
+    }
+
+    /// The layout of an input of `shape`.
+    fn input_view(&mut self, input: &str, shape: &[usize]) -> Result<View, Problem> {
+        let mut pieces = Pieces::new(shape);
+        let mut map = (shape.len() == 4).then(|| pieces.dims.clone());
+        let mut name = input;
+        let model = self.model;
+        // Every step goes to a later node, so this ends.
+        while let Some(node) = self.first_reader(name) {
+            let from = pieces.shape();
+            // What is wrong with the node is said when it is read.
+            match self.change(node, &from) {
+                Ok(Some(Change::Transpose(perm))) => pieces.transpose(&perm),
+                Ok(Some(Change::Shape(target))) => {
+                    if !pieces.reshape(&target) {
+                        break;
+                    }
+                }
+                Ok(None) if ELEMENTWISE.contains(&node.op_type.as_str()) => {}
+                _ => break,
+            }
+            if pieces.dims.len() == 4 {
+                map = Some(pieces.dims.clone());
+            }
+            let Some(output) = node.output.first() else { break };
+            if output == model.output() {
+                break;
+            }
+            name = output;
+        }
+        // Nothing but its sizes tells how a map is laid out that is flattened at once.
+        let flat = pieces.dims.len() != 4 && map.as_ref() == Some(&pieces.original);
+        match map {
+            Some(dims) if !(flat && looks_nhwc(shape)) => pieces.bind(&dims),
+            _ => pieces.bind_in_order(),
+        }
+    }
+
+    /// The first node in execution order that reads `tensor`.
+    fn first_reader(&self, tensor: &str) -> Option<&'m pb::NodeProto> {
+        let model = self.model;
+        let reads = |node: &&pb::NodeProto| node.input.iter().any(|i| i == tensor);
+        model.order.iter().map(|&i| &model.graph.node[i]).find(reads)
+    }
+}
+
+/// Whether `[1, a, b, c]` is more likely a map with channels last than first.
+fn looks_nhwc(shape: &[usize]) -> bool {
+    let few = |size: usize| size == 1 || size == 3;
+    shape.len() == 4 && few(shape[3]) && !few(shape[1])
+}
+
+/// The input's dimensions in pieces that no operator on the way to the first layer splits.
+struct Pieces {
+    /// Sizes of the pieces.
+    sizes: Vec<usize>,
+    /// The pieces of each of the input's own dimensions.
+    original: Vec<Vec<usize>>,
+    /// The pieces of each dimension where the walk is now.
+    dims: Vec<Vec<usize>>,
+}
+
+impl Pieces {
+    fn new(shape: &[usize]) -> Pieces {
+        let mut pieces = Pieces { sizes: vec![], original: vec![], dims: vec![] };
+        for &size in shape {
+            let run = if size == 1 { vec![] } else { vec![pieces.sizes.len()] };
+            pieces.sizes.extend((size != 1).then_some(size));
+            pieces.original.push(run);
+        }
+        pieces.dims = pieces.original.clone();
+        pieces
+    }
+
+    fn shape(&self) -> Vec<usize> {
+        self.dims.iter().map(|d| d.iter().map(|&p| self.sizes[p]).product()).collect()
+    }
+
+    fn transpose(&mut self, perm: &[usize]) {
+        self.dims = perm.iter().map(|&p| self.dims[p].clone()).collect();
+    }
+
+    /// Regroups the pieces, and splits those that have to be; says whether it can be done.
+    fn reshape(&mut self, shape: &[usize]) -> bool {
+        let mut rest: Vec<usize> = self.dims.iter().flatten().copied().rev().collect();
+        let mut dims = Vec::new();
+        for &size in shape {
+            let (mut run, mut product) = (Vec::new(), 1usize);
+            while product < size {
+                let Some(piece) = rest.pop() else { return false };
+                let whole = self.sizes[piece];
+                if product.saturating_mul(whole) > size {
+                    let part = size / product;
+                    if size % product != 0 || whole % part != 0 {
+                        return false;
+                    }
+                    rest.push(self.split(piece, part));
+                }
+                product *= self.sizes[piece];
+                run.push(piece);
+            }
+            dims.push(run);
+        }
+        self.dims = dims;
+        rest.is_empty()
+    }
+
+    /// Splits a piece into one of `part`, which keeps its number, and the rest.
+    fn split(&mut self, piece: usize, part: usize) -> usize {
+        let rest = self.sizes.len();
+        self.sizes.push(self.sizes[piece] / part);
+        self.sizes[piece] = part;
+        for run in self.original.iter_mut().chain(&mut self.dims) {
+            if let Some(at) = run.iter().position(|&p| p == piece) {
+                run.insert(at + 1, rest);
+            }
+        }
+        rest
+    }
+
+    /// The layout in which `dims` are batch, channels, height and width.
+    fn bind(&self, dims: &[Vec<usize>]) -> Result<View, Problem> {
+        let mut axes = vec![None; self.sizes.len()];
+        for (run, axis) in dims.iter().skip(1).zip([Axis::C, Axis::H, Axis::W]) {
+            match run.as_slice() {
+                [] => {}
+                &[piece] => axes[piece] = Some(axis),
+                _ => return self.bind_in_order(),
+            }
+        }
+        self.view(&axes)
+    }
+
+    /// The layout in which the input's own order is that of memory.
+    fn bind_in_order(&self) -> Result<View, Problem> {
+        let order: Vec<usize> = self.original.iter().flatten().copied().collect();
+        let mut axes = vec![None; self.sizes.len()];
+        for (&piece, axis) in order.iter().rev().zip(AXES.into_iter().rev()) {
+            axes[piece] = Some(axis);
+        }
+        self.view(&axes)
+    }
+
+    fn view(&self, axes: &[Option<Axis>]) -> Result<View, Problem> {
+        let mut view = View { size: [1; 3], dims: Vec::new() };
+        for (&axis, &size) in axes.iter().zip(&self.sizes) {
+            let Some(axis) = axis else {
+                return Err(Problem::Layout {
+                    layout: format!("{:?}", self.shape()),
+                    expected: "a map of one height, one width and one number of channels",
+                });
+            };
+            view.size[axis as usize] = size;
+        }
+        let named = |run: &Vec<usize>| run.iter().filter_map(|&p| axes[p]).collect();
+        view.dims = self.original.iter().map(named).collect();
+        Ok(view)
+    }
+}

@@ -1,0 +1,196 @@
+//! Reads a quantised ONNX network into the IR.
+//!
+//! The file is taken as it is: weights, scales and names come straight from its own nodes, and
+//! each operator between a `DequantizeLinear` and a `QuantizeLinear` becomes one node of the IR,
+//! named after the operator (or after its result, where it has no name of its own), with its
+//! activation as a clamp.
+//!
+//! 1. The input and every result of an operator are quantised; a float tensor between two
+//!    operators is refused.
+//! 2. Activations are NHWC in the IR whatever the file's layout: a sample for a file whose input is
+//!    `[1, 3, 32, 32]` is given as `[32, 32, 3]`. Fully connected layers become convolutions
+//!    that cover their whole input, with their weights in the order of NHWC.
+//! 3. uint8 is shifted to int8; weights are symmetric; the batch is 1.
+//! 4. A `Softmax` at the end is kept where its result is quantised to steps of 1/256 from -128;
+//!    otherwise the network ends in what the `Softmax` reads.
+//! 5. All nodes that cannot be read are reported together, each by name, and nothing that the
+//!    output depends on is skipped; nodes that the output does not depend on are ignored.
+//! 6. No bytes make it panic, and what it returns passes [`crate::ir::verify`].
+
+mod constant;
+mod error;
+mod input;
+mod layout;
+mod model;
+mod nodes;
+mod pending;
+mod proto;
+mod quantization;
+mod value;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::rc::Rc;
+
+use offshoot_runtime::hash;
+use tract_onnx::pb;
+
+use crate::ir::{verify, Graph, TensorId};
+use constant::Constant;
+use model::Model;
+use pending::Kind;
+use value::{Activation, Form, Value};
+
+pub use error::{ImportError, Problem, Refusal, OPSETS_FIRST, OPSETS_LAST, SUPPORTED};
+
+/// Reads the ONNX file at `path`.
+///
+/// # Errors
+/// Why it cannot be read, with the nodes at fault.
+pub fn import(path: &Path) -> Result<Graph, ImportError> {
+    let bytes = std::fs::read(path)
+        .map_err(|source| ImportError::Io { file: path.to_path_buf(), source })?;
+    let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    import_named(&path.display().to_string(), &name, &bytes)
+}
+
+/// Reads the bytes of an ONNX file; the network is called `name`, and errors call the file so.
+///
+/// # Errors
+/// Why they cannot be read, with the nodes at fault.
+pub fn import_bytes(name: &str, bytes: &[u8]) -> Result<Graph, ImportError> {
+    import_named(name, name, bytes)
+}
+
+fn import_named(file: &str, name: &str, bytes: &[u8]) -> Result<Graph, ImportError> {
+    let model = Model::decode(file, bytes)?;
+    let graph = Graph::new(name, hash::fnv1a(hash::EMPTY, bytes));
+    let mut importer = Importer { model: &model, graph, values: HashMap::new(), batch: 1 };
+    let mut refusals = importer.run_nodes(|node| node.op_type == "Constant");
+    importer.add_input(file)?;
+    refusals.extend(importer.run_nodes(|node| node.op_type != "Constant"));
+    if !refusals.is_empty() {
+        return Err(ImportError::Refused { file: file.into(), nodes: refusals });
+    }
+    importer.graph.output = Some(importer.output(file)?);
+    let graph = importer.graph;
+    match verify(&graph) {
+        Ok(()) => Ok(graph),
+        Err(source) => Err(ImportError::Invalid { file: file.into(), source }),
+    }
+}
+
+/// The state of an import: what each tensor of the file stands for, and the graph so far.
+struct Importer<'m> {
+    model: &'m Model,
+    graph: Graph,
+    values: HashMap<String, Value>,
+    /// Batch size of the file's input.
+    batch: i64,
+}
+
+impl<'m> Importer<'m> {
+    /// Reads the nodes that `which` selects, and gives those that are refused.
+    fn run_nodes(&mut self, which: impl Fn(&pb::NodeProto) -> bool) -> Vec<Refusal> {
+        let model = self.model;
+        let mut refusals = Vec::new();
+        for &index in &model.order {
+            let node = &model.graph.node[index];
+            if !which(node) {
+                continue;
+            }
+            let value = self.run_node(node, &model.names[index]).unwrap_or_else(|problem| {
+                let name = model.names[index].clone();
+                refusals.push(Refusal { node: name, op: nodes::qualified(node), problem });
+                Value::Refused
+            });
+            if let Some(output) = node.output.first() {
+                self.values.insert(output.clone(), value);
+            }
+        }
+        refusals
+    }
+
+    /// What a node gives; [`Value::Refused`] where one of its inputs was refused already.
+    fn run_node(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
+        nodes::check(node, &self.model.readers)?;
+        let refused = |i: &String| matches!(self.values.get(i), Some(Value::Refused));
+        if node.input.iter().any(refused) {
+            return Ok(Value::Refused);
+        }
+        let value = nodes::run(self, node, name)?;
+        let output = node.output.first().map_or("", String::as_str);
+        if matches!(value, Value::Pending(_)) && self.readers(output) > 1 {
+            return Err(Problem::SharedFloat(output.into()));
+        }
+        Ok(value)
+    }
+
+    /// How many nodes read a tensor.
+    fn readers(&self, tensor: &str) -> usize {
+        self.model.readers.get(tensor).copied().unwrap_or(0)
+    }
+
+    /// Name of a node's input, where it is there.
+    fn input_name<'n>(node: &'n pb::NodeProto, index: usize) -> Option<&'n str> {
+        node.input.get(index).map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// What a node's input stands for.
+    fn optional(&mut self, node: &pb::NodeProto, index: usize) -> Result<Option<Value>, Problem> {
+        let Some(name) = Self::input_name(node, index) else { return Ok(None) };
+        if let Some(value) = self.values.get(name) {
+            return Ok(Some(value.clone()));
+        }
+        let Some(&at) = self.model.initializers.get(name) else {
+            return Err(Problem::UnknownTensor(name.into()));
+        };
+        let constant = proto::constant(&self.model.graph.initializer[at], name)?;
+        let value = Value::Constant(Rc::new(constant));
+        self.values.insert(name.into(), value.clone());
+        Ok(Some(value))
+    }
+
+    /// What a node's input, which must be there, stands for.
+    fn value(&mut self, node: &pb::NodeProto, index: usize) -> Result<Value, Problem> {
+        self.optional(node, index)?.ok_or_else(|| Problem::Missing(format!("input {index}")))
+    }
+
+    /// A node's input, where it is there; it must be constant.
+    fn constant(
+        &mut self,
+        node: &pb::NodeProto,
+        index: usize,
+    ) -> Result<Option<Rc<Constant>>, Problem> {
+        match self.optional(node, index)? {
+            None => Ok(None),
+            Some(Value::Constant(constant)) => Ok(Some(constant)),
+            Some(_) => {
+                let name = Self::input_name(node, index).unwrap_or_default();
+                Err(Problem::NotConstant(name.into()))
+            }
+        }
+    }
+
+    /// A node's input, which must be a dequantised activation.
+    fn activation(&mut self, node: &pb::NodeProto, index: usize) -> Result<Activation, Problem> {
+        let value = self.value(node, index)?;
+        value.dequantized(Self::input_name(node, index).unwrap_or_default())
+    }
+
+    /// The tensor that the network ends in.
+    fn output(&mut self, file: &str) -> Result<TensorId, ImportError> {
+        let name = self.model.output().to_string();
+        let (node, reason) = match self.values.get(&name) {
+            Some(Value::Activation(a)) if a.form != Form::Float => return Ok(a.tensor),
+            Some(Value::Pending(pending)) => match pending.kind {
+                Kind::Softmax { x } => return Ok(x),
+                _ => (format!("node {:?} ({})", pending.name, pending.op), "is not quantised"),
+            },
+            Some(Value::Activation(_)) => ("the input".into(), "is not quantised"),
+            Some(_) => ("no operator".into(), "is a constant"),
+            None => ("nothing".into(), "does not exist"),
+        };
+        Err(ImportError::Output { file: file.into(), tensor: name, node, reason: reason.into() })
+    }
+}

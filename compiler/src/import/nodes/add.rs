@@ -1,0 +1,52 @@
+//! `Add`: of two activations, or of a bias to a layer.
+
+use tract_onnx::pb;
+
+use super::conv::add_bias;
+use crate::import::error::Problem;
+use crate::import::pending::{Kind, Pending};
+use crate::import::value::Value;
+use crate::import::Importer;
+
+impl Importer<'_> {
+    /// `Add`.
+    pub fn add(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
+        let values = [self.value(node, 0)?, self.value(node, 1)?];
+        let constant = |v: &Value| matches!(v, Value::Constant(_) | Value::Parameter(_));
+        if let Some(index) = values.iter().position(constant) {
+            let [first, second] = values;
+            let (bias, layer) = if index == 0 { (first, second) } else { (second, first) };
+            let bias_name = Self::input_name(node, index).unwrap_or_default();
+            let free = |p: &Pending| p.range == [f32::NEG_INFINITY, f32::INFINITY];
+            return match layer {
+                Value::Pending(mut pending) if free(&pending) => {
+                    let Kind::Conv(conv) = &mut pending.kind else {
+                        return Err(constant_operand(bias_name));
+                    };
+                    add_bias(conv, &pending.view, &bias, bias_name)?;
+                    Ok(Value::Pending(pending))
+                }
+                _ => Err(constant_operand(bias_name)),
+            };
+        }
+        let [a, b] = [self.activation(node, 0)?, self.activation(node, 1)?];
+        if a.view != b.view {
+            return Err(Problem::Shape {
+                tensor: Self::input_name(node, 1).unwrap_or_default().into(),
+                shape: b.view.shape(),
+                expected: format!(
+                    "the shape and layout of the other term, {}, without broadcasting; this one is {}",
+                    a.view, b.view
+                ),
+            });
+        }
+        let kind = Kind::Add { a: a.tensor, b: b.tensor };
+        Ok(Value::Pending(Pending::new(name, "Add", kind, a.view)))
+    }
+}
+
+fn constant_operand(bias: &str) -> Problem {
+    Problem::Other(format!(
+        "adds constant {bias:?}; a constant can only be added right behind Conv, Gemm or MatMul, as their bias"
+    ))
+}

@@ -1,0 +1,122 @@
+//! One file for each family of ONNX operators, and the list of them.
+
+mod activation;
+mod add;
+mod conv;
+mod dense;
+pub mod layout;
+mod pool;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use tract_onnx::pb;
+
+use super::error::Problem;
+use super::proto;
+use super::value::Value;
+use super::Importer;
+
+/// Name of a node's operator, with its domain where that is not ONNX's own.
+pub fn qualified(node: &pb::NodeProto) -> String {
+    if node.domain.is_empty() || node.domain == "ai.onnx" {
+        node.op_type.clone()
+    } else {
+        format!("{}.{}", node.domain, node.op_type)
+    }
+}
+
+/// What a node gives; its operator is named here, and nowhere else.
+///
+/// # Errors
+/// Why it is not read.
+pub fn run(cx: &mut Importer<'_>, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
+    match node.op_type.as_str() {
+        "Conv" => cx.conv(node, name),
+        "Gemm" => cx.gemm(node, name),
+        "MatMul" => cx.matmul(node, name),
+        "Add" => cx.add(node, name),
+        "Relu" => cx.relu(node, name),
+        "Clip" => cx.clip(node, name),
+        "AveragePool" => cx.average_pool(node, name),
+        "GlobalAveragePool" => cx.global_average_pool(node, name),
+        "Softmax" => cx.softmax(node, name),
+        "QuantizeLinear" => cx.quantize(node, name),
+        "DequantizeLinear" => cx.dequantize(node),
+        "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" => cx.rearrange(node),
+        "Constant" => constant(node),
+        "Identity" => cx.value(node, 0),
+        "Dropout" => cx.dropout(node),
+        _ => Err(Problem::Operator),
+    }
+}
+
+/// Checks what a node says by itself, so that it is reported even behind a node that is refused.
+///
+/// # Errors
+/// What is not read.
+pub fn check(node: &pb::NodeProto, readers: &HashMap<String, usize>) -> Result<(), Problem> {
+    let known = super::SUPPORTED.split(", ").any(|op| op == node.op_type);
+    if !known || qualified(node) != node.op_type {
+        return Err(Problem::Operator);
+    }
+    if let Some(read) = node.output.iter().skip(1).find(|o| readers.contains_key(*o)) {
+        return Err(Problem::Other(format!(
+            "its further result {read:?} is read; only the first is supported"
+        )));
+    }
+    if node.output.first().is_none_or(String::is_empty) {
+        return Err(Problem::Missing("its output".into()));
+    }
+    let refuse =
+        |name, value: String, supported| Err(Problem::Attribute { name, value, supported });
+    if let Some(dilations) = proto::ints(node, "dilations") {
+        if dilations.iter().any(|&d| d != 1) {
+            let value = format!("{dilations:?}");
+            return refuse("dilations", value, "only a dilation of 1 is supported");
+        }
+    }
+    if proto::int(node, "block_size", 0) != 0 {
+        let value = proto::int(node, "block_size", 0).to_string();
+        return refuse("block_size", value, "one scale, or one for each channel, is supported");
+    }
+    for (name, one) in [("alpha", 1.0), ("beta", 1.0)] {
+        let value = proto::float(node, name).unwrap_or(one);
+        if node.op_type == "Gemm" && value != one {
+            return refuse(
+                name,
+                value.to_string(),
+                "only 1 is supported; fold it into the weights",
+            );
+        }
+    }
+    if node.op_type == "Gemm" && proto::int(node, "transA", 0) != 0 {
+        return refuse("transA", "1".into(), "only 0 is supported: rows of features");
+    }
+    Ok(())
+}
+
+fn constant(node: &pb::NodeProto) -> Result<Value, Problem> {
+    let tensor = proto::attribute(node, "value").and_then(|a| a.t.as_ref());
+    let tensor = tensor.ok_or_else(|| Problem::Missing("attribute `value`, a tensor,".into()))?;
+    let name = node.output.first().map_or("", String::as_str);
+    Ok(Value::Constant(Rc::new(proto::constant(tensor, name)?)))
+}
+
+impl Importer<'_> {
+    fn dropout(&mut self, node: &pb::NodeProto) -> Result<Value, Problem> {
+        if let Some(mode) = Self::input_name(node, 2) {
+            let found =
+                self.model.initializers.get(mode).map(|&i| &self.model.graph.initializer[i]);
+            let inference = |t: &pb::TensorProto| {
+                t.raw_data.iter().all(|&b| b == 0) && t.int32_data.iter().all(|&v| v == 0)
+            };
+            if !found.is_some_and(inference) {
+                return Err(Problem::Other(
+                    "is exported for training; export the network for inference".into(),
+                ));
+            }
+        }
+        self.value(node, 0)
+    }
+}

@@ -129,6 +129,13 @@ fn networks_of_random_ops() {
 }
 
 #[test]
+fn tensors_with_readers_of_every_kind() {
+    let graph = nets::tangled(19);
+    all(&graph);
+    check_network(&graph, "1:2/3", None).pass();
+}
+
+#[test]
 fn residual_network() {
     all(&nets::residual(20));
 }

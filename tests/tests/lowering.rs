@@ -14,6 +14,7 @@ use offshoot_tests::nets;
 /// Training graphs of many kinds, with everything trained or only some of it.
 fn graphs() -> Vec<Graph> {
     let mut graphs: Vec<Graph> = (300..360).map(nets::any).collect();
+    graphs.extend((360..370).map(nets::tangled));
     graphs.extend([nets::residual(1), nets::resnet(2, 6, 3), nets::ds_cnn(3)]);
     let trained = |graph: &Graph, scheme: &str| named_by_id(training(graph, scheme));
     let all = graphs.iter().map(|graph| trained(graph, &everything(graph)));

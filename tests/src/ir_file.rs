@@ -95,12 +95,17 @@ fn head(value: &str) -> Result<HeadStart, String> {
     }
 }
 
-/// Lines that are expected (`-`) and that came out (`+`), from the first that differs on.
+/// Lines that are expected (`-`) and that came out (`+`), without those that both begin or end
+/// with.
 fn difference(expected: &str, actual: &str) -> String {
-    let same = expected.lines().zip(actual.lines()).take_while(|(a, b)| a == b).count();
+    let [mut old, mut new] = [expected, actual].map(|text| text.lines().collect::<Vec<_>>());
+    while !old.is_empty() && old.last() == new.last() {
+        (old.pop(), new.pop());
+    }
+    let same = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let mut text = format!("differs from line {} of the result on:\n", same + 1);
-    expected.lines().skip(same).for_each(|l| text.push_str(&format!("- {l}\n")));
-    actual.lines().skip(same).for_each(|l| text.push_str(&format!("+ {l}\n")));
+    old.iter().skip(same).for_each(|line| text.push_str(&format!("- {line}\n")));
+    new.iter().skip(same).for_each(|line| text.push_str(&format!("+ {line}\n")));
     text
 }
 

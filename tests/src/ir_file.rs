@@ -100,7 +100,8 @@ fn head(value: &str) -> Result<HeadStart, String> {
 fn difference(expected: &str, actual: &str) -> String {
     let [mut old, mut new] = [expected, actual].map(|text| text.lines().collect::<Vec<_>>());
     while !old.is_empty() && old.last() == new.last() {
-        (old.pop(), new.pop());
+        old.pop();
+        new.pop();
     }
     let same = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let mut text = format!("differs from line {} of the result on:\n", same + 1);

@@ -95,11 +95,65 @@ fn head(value: &str) -> Result<HeadStart, String> {
     }
 }
 
-/// Lines that are expected (`-`) and that came out (`+`), from the first that differs on.
+/// Lines that are expected (`-`) and that came out (`+`), without those that both begin or end
+/// with.
 fn difference(expected: &str, actual: &str) -> String {
-    let same = expected.lines().zip(actual.lines()).take_while(|(a, b)| a == b).count();
+    let [mut old, mut new] = [expected, actual].map(|text| text.lines().collect::<Vec<_>>());
+    while !old.is_empty() && old.last() == new.last() {
+        old.pop();
+        new.pop();
+    }
+    let same = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let mut text = format!("differs from line {} of the result on:\n", same + 1);
-    expected.lines().skip(same).for_each(|l| text.push_str(&format!("- {l}\n")));
-    actual.lines().skip(same).for_each(|l| text.push_str(&format!("+ {l}\n")));
+    old.iter().skip(same).for_each(|line| text.push_str(&format!("- {line}\n")));
+    new.iter().skip(same).for_each(|line| text.push_str(&format!("+ {line}\n")));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRAPH: &str = "graph \"t\" source 0x0\n%0 \"x\" i8[1] scale 1.0 zero 0\n";
+
+    fn outcome(name: &str, text: &str, bless: bool) -> (Result<(), String>, String) {
+        let path = std::env::temp_dir().join(format!("offshoot-{}-{name}.ir", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        let result = run(&path, bless);
+        let after = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        (result, after)
+    }
+
+    #[test]
+    fn what_differs_is_shown_and_blessed() {
+        let right = format!("// pass: print\n{GRAPH}---\n{GRAPH}");
+        let wrong = right.replace("1.0 zero 0\n---", "1.0 zero 1\n---");
+        assert_eq!(outcome("right", &right, false), (Ok(()), right.clone()));
+        let (result, after) = outcome("wrong", &wrong, false);
+        let shown = result.unwrap_err();
+        assert!(shown.contains("line 2") && shown.contains("- %0") && shown.contains("+ %0"));
+        assert_eq!(after, wrong);
+        let (result, blessed) = outcome("blessed", &wrong, true);
+        assert!(result.is_ok());
+        assert_eq!(outcome("again", &blessed, false).0, Ok(()));
+    }
+
+    #[test]
+    fn errors_are_met_by_part_of_their_message() {
+        let file = |expected| format!("// pass: verify\n{GRAPH}---\n{expected}\n");
+        assert!(outcome("part", &file("error: has no input"), false).0.is_ok());
+        assert!(outcome("other", &file("error: has no output"), false).0.is_err());
+        assert!(outcome("empty", &file("error: "), false).0.is_err());
+        assert!(outcome("none", &file("ok"), false).0.is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said() {
+        let said = |text: &str| outcome("file", text, false).0.unwrap_err();
+        assert!(said("// pass: print\n").contains("no line"));
+        assert!(said("// about\n---\n").contains("no `// pass:`"));
+        assert!(said("// pass: fold\n---\n").contains("no pass `fold`"));
+        assert!(said("// pass: adapt\n// head: one\n---\n").contains("neither"));
+    }
 }

@@ -23,7 +23,17 @@ pub fn data_dir() -> Option<PathBuf> {
     folder.is_dir().then_some(folder)
 }
 
-/// Leaves a test that cannot run here, and says why: `skip!("no {file}")`.
+/// Leaves a test that cannot run here, and says why.
+///
+/// ```
+/// use offshoot_tests::{data_dir, skip};
+///
+/// fn needs_data() {
+///     let Some(data) = data_dir() else { skip!("there is no folder of data") };
+///     println!("{}", data.display());
+/// }
+/// needs_data();
+/// ```
 #[macro_export]
 macro_rules! skip {
     ($($why:tt)*) => {{

@@ -252,3 +252,23 @@ pub fn ds_cnn(seed: u64) -> Graph {
     }
     net.classifier(x, 4)
 }
+
+/// One tensor with readers of every kind: a convolution, an activation, a sum with a tensor that
+/// gets no gradient and one with a tensor that does; and a sum of two tensors that both clamp.
+pub fn tangled(seed: u64) -> Graph {
+    let (mut net, input) = Net::new("tangled", seed, [4, 4, 3]);
+    let scaled = net.requantize(input, false);
+    let x = net.conv(input, Conv::same(3, 3).linear());
+    let other = net.conv(input, Conv::same(3, 1).linear());
+    let activated = net.requantize(x, true);
+    let a = net.conv(activated, Conv::same(4, 1));
+    let y = net.add(x, scaled, false);
+    let [b, c] = [1, 3].map(|kernel| net.conv(y, Conv::same(4, kernel).linear()));
+    let z = net.add(x, other, false);
+    let d = net.conv(z, Conv::same(4, 1));
+    let e = net.conv(x, Conv::same(4, 3));
+    let [bc, de] = [(b, c), (d, e)].map(|(p, q)| net.add(p, q, false));
+    let abc = net.add(a, bc, true);
+    let sum = net.add(abc, de, false);
+    net.classifier(sum, 4)
+}

@@ -30,8 +30,8 @@ pub const PASSES: &[(&str, Pass)] = &[
     ("adapt", |text, options| adapted(text, options).map(|g| shown(&g))),
     ("differentiate", |text, options| differentiated(text, options).map(|g| shown(&g))),
     ("prune", |text, options| pruned(text, options).map(|g| shown(&g))),
-    ("lower_forward", |text, _| inference(text).map(|l| lower::print(&l))),
-    ("lower", |text, options| lowered(text, options).map(|l| lower::print(&l))),
+    ("lower_forward", |text, _| inference(text).map(|l| program(&l))),
+    ("lower", |text, options| lowered(text, options).map(|l| program(&l))),
 ];
 
 fn message(error: impl std::fmt::Display) -> String {
@@ -40,6 +40,12 @@ fn message(error: impl std::fmt::Display) -> String {
 
 fn shown(graph: &Graph) -> String {
     print(graph, Constants::Elided)
+}
+
+/// A lowered program, but for the size of its scratch memory, which is the kernels' own affair.
+fn program(lowered: &Lowered) -> String {
+    let scratch = format!(" scratch {}", lowered.header.scratch);
+    lower::print(lowered).replacen(&scratch, "", 1)
 }
 
 fn round_trip(text: &str) -> Result<String, String> {

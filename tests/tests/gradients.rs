@@ -2,7 +2,7 @@
 //!
 //! See [`offshoot_tests::check`] for how they are compared and how closely.
 
-use offshoot::ir::{DType, Graph};
+use offshoot::ir::{Graph, TensorId};
 use offshoot::ops::Window;
 use offshoot_tests::check::{check_network, everything, training};
 use offshoot_tests::gradients::{start, Sample};
@@ -12,10 +12,7 @@ use offshoot_tests::nets::{self, Conv, Net};
 const SAMPLE: usize = 200;
 
 /// A convolution, what `build` adds, and a classifier: all trained, all checked.
-fn after_a_convolution(
-    seed: u64,
-    build: impl FnOnce(&mut Net, offshoot::ir::TensorId) -> offshoot::ir::TensorId,
-) {
+fn after_a_convolution(seed: u64, build: impl FnOnce(&mut Net, TensorId) -> TensorId) {
     let (mut net, x) = Net::new("op", seed, [6, 5, 3]);
     let x = net.conv(x, Conv::same(4, 3));
     let x = build(&mut net, x);
@@ -27,7 +24,8 @@ fn all(graph: &Graph) {
     check_network(graph, &everything(graph), None).pass();
 }
 
-/// Checks a sample of the parameters of a network that is too large to check them all.
+/// Checks a sample of the parameters of a network that is too large to check them all. A network
+/// of the data folder is checked in the same way once it is read: one call for each.
 fn sampled(graph: &Graph, scheme: &str) {
     let report = check_network(graph, scheme, Some(SAMPLE));
     report.pass();
@@ -128,6 +126,13 @@ fn networks_of_random_ops() {
             panic!("seed {seed}: {why}");
         }
     }
+}
+
+#[test]
+fn tensors_with_readers_of_every_kind() {
+    let graph = nets::tangled(19);
+    all(&graph);
+    check_network(&graph, "1:2/3", None).pass();
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! What a training step changes: the trained elements, by rate times gradient, and nothing else.
 
 use offshoot::ir::DType;
+use offshoot::lower::lower;
 use offshoot::ops::Op;
+use offshoot_runtime::program::op as rt;
 use offshoot_tests::check::training;
 use offshoot_tests::gradients::{analytic, parameters, start, Sample};
-use offshoot_tests::nets;
+use offshoot_tests::nets::{self, Conv, Net};
 
 /// Most steps of its scale that a weight moves at once.
 const LIMIT: f64 = 4.0;
@@ -76,4 +78,34 @@ fn updates_come_last() {
             assert!(readers.len() >= 2, "a parameter that only its update reads");
         }
     }
+}
+
+/// A channel whose scale says that it holds nothing is not updated, in real numbers or integers:
+/// in steps of its weights, the update would be without bound.
+#[test]
+fn degenerate_channels_stay() {
+    let (mut net, x) = Net::new("degenerate", 70, [3, 3, 2]);
+    let y = net.conv(x, Conv::same(3, 3));
+    let weights = net.graph.nodes().next().expect("the convolution").1.inputs[1];
+    let quant = net.graph.tensor_mut(weights).quant.as_mut().expect("quantised weights");
+    quant.scale[1] = 1e-7;
+    let graph = training(&net.classifier(y, 3), "0:1");
+
+    let weights = graph.nodes().next().expect("the convolution").1.inputs[1];
+    let mut values = start(&graph, &Sample::random(&graph, 5));
+    values.step.rate = 0.1;
+    let before = values.get(weights).to_vec();
+    values.run(0, graph.nodes().len());
+    let moved = |row: usize| values.get(weights)[row * 18..][..18] != before[row * 18..][..18];
+    assert_eq!([0, 1, 2].map(moved), [true, false, true]);
+
+    let lowered = lower(&graph).expect("integer ops");
+    let factor = lowered.ops.iter().find_map(|op| match op {
+        rt::Op::ConvUpdate(update) => Some(update.factor),
+        _ => None,
+    });
+    let factor = factor.expect("an update of the weights");
+    let bytes = lowered.constants[factor.start()..factor.end()].chunks_exact(4);
+    let factors: Vec<f32> = bytes.map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+    assert_eq!([0, 1, 2].map(|row: usize| factors[row] > 0.0), [true, false, true]);
 }

@@ -50,7 +50,8 @@ impl Fusion {
                     // The other term must be there when the host runs: the later one hosts.
                     let choice = usize::from(hosts[1] > hosts[0]);
                     let other = node.inputs[1 - choice];
-                    let ready = |h: NodeId| producers[other.index()].is_none_or(|p| p < h);
+                    let computed = host_of.get(&other).copied().or(producers[other.index()]);
+                    let ready = |h: NodeId| computed.is_none_or(|c| c < h);
                     match hosts[choice] {
                         Some(h) if fusion.free_to_add(h) && ready(h) => {
                             fusion.extend(h, output, Some(other), None);

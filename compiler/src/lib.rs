@@ -10,6 +10,8 @@ pub mod differentiate;
 pub mod ir;
 pub mod lower;
 pub mod ops;
+pub mod place;
 pub mod prune;
 pub mod reference;
+pub mod schedule;
 pub mod scheme;

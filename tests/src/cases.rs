@@ -71,7 +71,8 @@ pub fn root() -> &'static Path {
 
 impl Case {
     fn path(file: &str) -> Option<PathBuf> {
-        let folder = if file.starts_with("demo/") { Some(root().to_path_buf()) } else { data_dir() };
+        let folder =
+            if file.starts_with("demo/") { Some(root().to_path_buf()) } else { data_dir() };
         folder.map(|f| f.join(file)).filter(|p| p.is_file())
     }
 
@@ -91,7 +92,8 @@ impl Case {
     pub fn compile(&self, scheme: Option<&str>) -> Compiled {
         let path = Case::path(self.model).expect("is_there");
         let graph = import(&path).unwrap_or_else(|e| panic!("{e}"));
-        let start = self.classes.map_or(HeadStart::Classifier, |classes| HeadStart::Zero { classes });
+        let start =
+            self.classes.map_or(HeadStart::Classifier, |classes| HeadStart::Zero { classes });
         let scheme = Scheme::from_short(scheme.unwrap_or(self.scheme)).expect("a valid scheme");
         compile(&graph, start, &scheme).unwrap_or_else(|e| panic!("{}: {e}", self.name))
     }

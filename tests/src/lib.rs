@@ -3,8 +3,8 @@
 //!
 //! A test that needs data which are not there prints why and passes: see [`skip!`].
 
-pub mod cases;
 pub mod calibrate;
+pub mod cases;
 pub mod check;
 pub mod gradients;
 pub mod importance;

@@ -31,7 +31,7 @@ pub struct Args {
     board: String,
     /// Bytes of SRAM that it may use, in place of the board's.
     #[arg(long)]
-    sram: Option<u32>,
+    sram: Option<u64>,
     /// Folder for the program.
     #[arg(short, long)]
     output: PathBuf,
@@ -76,12 +76,12 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
 }
 
 /// Bytes of SRAM that a program may use on a board; the desktop has no limit.
-pub fn budget(board: &offshoot_boards::Board) -> u32 {
-    board.sram_bytes().and_then(|b| u32::try_from(b).ok()).unwrap_or(u32::MAX)
+pub fn budget(board: &offshoot_boards::Board) -> u64 {
+    board.sram_bytes().unwrap_or(u64::MAX)
 }
 
 /// Writes program, crate, graph and report.
-pub fn write(compiled: &Compiled, board: &str, budget: u32, folder: &Folder) -> Result<Report> {
+pub fn write(compiled: &Compiled, board: &str, budget: u64, folder: &Folder) -> Result<Report> {
     let report = Report::new(compiled, board, budget)?;
     let name = &compiled.graph.name;
     let names = &compiled.placed.names;
@@ -101,7 +101,7 @@ pub fn print_report(report: &Report) {
     println!("{} for {}: {} classes\n", report.model, report.board, report.classes);
     let gap = 100.0 * (f64::from(plan.peak) / f64::from(plan.lower_bound.max(1)) - 1.0);
     let wide = |v: u32| bytes(u64::from(v));
-    let limit = if report.budget == u32::MAX { "no limit".into() } else { wide(report.budget) };
+    let limit = if report.budget == u64::MAX { "no limit".into() } else { bytes(report.budget) };
     table(&[
         row([
             "SRAM  arena",

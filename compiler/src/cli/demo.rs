@@ -104,15 +104,15 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
 
 /// The board's SRAM, and what fills it.
 fn print_memory(report: &Report) {
-    println!("\nSRAM of the board, {}:\n", bytes(u64::from(report.budget)));
+    println!("\nSRAM of the board, {}:\n", bytes(report.budget));
     let parts = [
-        ("arena", report.sram.arena),
-        ("trainable", report.sram.trainable),
-        ("scratch", report.sram.scratch),
-        ("free", report.budget - report.sram.total),
+        ("arena", u64::from(report.sram.arena)),
+        ("trainable", u64::from(report.sram.trainable)),
+        ("scratch", u64::from(report.sram.scratch)),
+        ("free", report.budget - u64::from(report.sram.total)),
     ];
     for (name, part) in parts {
-        let share = f64::from(part) / f64::from(report.budget);
-        println!("  {name:>9}  {}  {:>10}", bar(share, 40), bytes(u64::from(part)));
+        let share = part as f64 / report.budget as f64;
+        println!("  {name:>9}  {}  {:>10}", bar(share, 40), bytes(part));
     }
 }

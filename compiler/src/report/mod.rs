@@ -52,7 +52,7 @@ pub struct Report {
     /// Name of the board it was compiled for.
     pub board: String,
     /// Bytes of SRAM that the board gives.
-    pub budget: u32,
+    pub budget: u64,
     /// Number of classes.
     pub classes: u16,
     /// Bytes of SRAM.
@@ -90,7 +90,7 @@ impl Report {
     pub fn new(
         compiled: &Compiled,
         board: &str,
-        budget: u32,
+        budget: u64,
     ) -> Result<Report, crate::pipeline::CompileError> {
         let placed = &compiled.placed;
         let h = &placed.header;

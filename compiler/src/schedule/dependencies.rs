@@ -1,0 +1,126 @@
+//! Which ops must stay in order, learnt from what they read and write.
+//!
+//! Two ops keep their order where they touch the same buffer or overlapping state and at least one
+//! of the two writes it. Scratch holds nothing between ops and constants never change.
+//!
+//! The first op after the forward pass (the loss) keeps its place: the forward pass stays whole
+//! before it, and what follows may use the step's scalars, which no slot shows.
+
+use offshoot_runtime::program::Op;
+use offshoot_runtime::{Access, Memory, Slot};
+
+use crate::lower::Lowered;
+
+/// The order that a program's ops must keep: one bit a pair.
+#[derive(Clone, Debug)]
+pub(super) struct Dependencies {
+    ops: usize,
+    /// Words of a row.
+    words: usize,
+    /// Row `i`: ops that must come after op `i`.
+    after: Vec<u64>,
+}
+
+/// A touched part of arena (one buffer) or state.
+struct Touch {
+    slot: Slot,
+    writes: bool,
+}
+
+impl Touch {
+    fn conflicts(&self, other: &Touch) -> bool {
+        (self.writes || other.writes)
+            && self.slot.memory == other.slot.memory
+            && self.slot.overlaps(&other.slot)
+    }
+}
+
+fn touches(op: &Op) -> Vec<Touch> {
+    let (mut op, mut touches) = (*op, Vec::new());
+    op.visit(&mut |access, slot| {
+        let slot = match slot.memory {
+            _ if slot.is_empty() || access == Access::Scratch => return,
+            // The offset is a buffer's index: the buffer as a whole counts as one byte.
+            Memory::Arena => Slot { bytes: 1, ..*slot },
+            Memory::State => *slot,
+            Memory::Constant | Memory::Scratch => return,
+        };
+        touches.push(Touch { slot, writes: access != Access::Read });
+    });
+    touches
+}
+
+impl Dependencies {
+    /// Those of `lowered`, in its order.
+    pub(super) fn of(lowered: &Lowered) -> Dependencies {
+        let touches: Vec<Vec<Touch>> = lowered.ops.iter().map(touches).collect();
+        let (ops, words) = (touches.len(), touches.len().div_ceil(64));
+        let mut dependencies = Dependencies { ops, words, after: vec![0; ops * words] };
+        let pinned = lowered.header.forward as usize;
+        for (j, later) in touches.iter().enumerate() {
+            for (i, earlier) in touches.iter().enumerate().take(j) {
+                let conflict = || earlier.iter().any(|a| later.iter().any(|b| a.conflicts(b)));
+                if i == pinned || j == pinned || conflict() {
+                    dependencies.after[i * words + j / 64] |= 1 << (j % 64);
+                }
+            }
+        }
+        dependencies
+    }
+
+    /// Number of ops.
+    pub(super) fn ops(&self) -> usize {
+        self.ops
+    }
+
+    /// Whether `later` must come after `earlier`.
+    pub(super) fn keeps(&self, earlier: u32, later: u32) -> bool {
+        let word = self.after[earlier as usize * self.words + later as usize / 64];
+        word >> (later % 64) & 1 == 1
+    }
+
+    /// Whether two neighbouring runs of an order may change places.
+    pub(super) fn may_exchange(&self, first: &[u32], second: &[u32]) -> bool {
+        !first.iter().any(|&a| second.iter().any(|&b| self.keeps(a, b)))
+    }
+
+    /// How many ops must come before each op, directly.
+    pub(super) fn counts(&self) -> Vec<u32> {
+        let ops = self.ops as u32;
+        (0..ops).map(|j| (0..ops).filter(|&i| self.keeps(i, j)).count() as u32).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::testing::Builder;
+
+    #[test]
+    fn data_state_and_the_loss_keep_their_order_and_nothing_else_does() {
+        let mut b = Builder::new();
+        let x = b.input(64);
+        let a = b.buffer(8);
+        let c = b.buffer(8);
+        let y = b.buffer(8);
+        let e = b.buffer(8);
+        b.op(&[x], a); // 0
+        b.op(&[x], c); // 1
+        b.op(&[a, c], y); // 2
+        b.output(y);
+        b.loss(y, e); // 3
+        let (latent, other) = (b.state(16), b.state(16));
+        b.update(e, a, latent); // 4
+        b.update(e, a, other); // 5
+        b.update(e, c, latent); // 6
+        let d = Dependencies::of(&b.finish());
+        let pairs: Vec<(u32, u32)> = (0..7)
+            .flat_map(|i| (0..7).map(move |j| (i, j)))
+            .filter(|&(i, j)| d.keeps(i, j))
+            .collect();
+        let expected = [(0, 2), (0, 3), (0, 4), (0, 5), (1, 2), (1, 3), (1, 6), (2, 3)];
+        let rest = [(3, 4), (3, 5), (3, 6), (4, 6)];
+        assert_eq!(pairs, [&expected[..], &rest[..]].concat());
+        assert_eq!(d.counts(), [0, 0, 2, 3, 2, 2, 3]);
+    }
+}

@@ -77,10 +77,14 @@ pub fn compile_inference(graph: &Graph) -> Result<Compiled, CompileError> {
     finish(graph.clone())
 }
 
+/// What tells the program of one training graph from that of another.
+pub fn model_hash(graph: &Graph) -> u64 {
+    hash::fnv1a(hash::EMPTY, print(graph, Constants::Elided).as_bytes())
+}
+
 fn finish(graph: Graph) -> Result<Compiled, CompileError> {
     let mut lowered = lower(&graph)?;
-    let identity = print(&graph, Constants::Elided);
-    lowered.header.model_hash = hash::fnv1a(hash::EMPTY, identity.as_bytes());
+    lowered.header.model_hash = model_hash(&graph);
     let lowered = schedule(&lowered);
     let plan = place::place(&lowered)?;
     let placed = place::apply(&lowered, &plan);

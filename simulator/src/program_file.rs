@@ -51,7 +51,7 @@ pub enum ProgramError {
     #[error("the program's description does not decode: {0}; compile the model again")]
     Description(postcard::Error),
     /// An op that could not run.
-    #[error("the program is refused: {0}")]
+    #[error("the program is refused: {0}; compile the model again")]
     Refused(Refusal),
 }
 

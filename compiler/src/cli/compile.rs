@@ -8,10 +8,11 @@ use offshoot::adapt::HeadStart;
 use offshoot::ir::{print, Constants};
 use offshoot::pipeline::{self, Compiled};
 use offshoot::report::Report;
-use offshoot::scheme::Scheme;
+use offshoot::scheme::{Scheme, SchemeError};
 use offshoot::{emit, import, place};
+use offshoot_boards::{Board, BoardError};
 
-use super::output::{bytes, grouped, row, table};
+use super::output::{bytes, grouped, row, say, table};
 use super::Folder;
 
 /// Arguments of `offshoot compile`.
@@ -21,14 +22,14 @@ pub struct Args {
     model: PathBuf,
     /// Classes of a new head that starts at zero; without it the model's own classifier is
     /// trained further.
-    #[arg(long)]
-    classes: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(2..))]
+    classes: Option<u16>,
     /// Update scheme: a TOML file, or in short form, for example `biases=20,24:1/4,27:1/2`.
-    #[arg(long, default_value = "head")]
-    update: String,
+    #[arg(long, default_value = "head", value_parser = update)]
+    update: Update,
     /// The board that must hold it.
-    #[arg(long, default_value = "qemu-mps2-an386")]
-    board: String,
+    #[arg(long, default_value = "qemu-mps2-an386", value_parser = board)]
+    board: Board,
     /// Bytes of SRAM that it may use, in place of the board's.
     #[arg(long)]
     sram: Option<u64>,
@@ -42,63 +43,88 @@ pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
+/// What `--update` names.
+#[derive(Clone, Debug)]
+enum Update {
+    File(PathBuf),
+    Short(Scheme),
+}
+
 /// Reads `--update`: a file where there is one of that name, else the short form.
-pub fn scheme(text: &str) -> Result<Scheme> {
+fn update(text: &str) -> Result<Update, SchemeError> {
     let path = Path::new(text);
     if path.extension().is_some_and(|e| e == "toml") || path.is_file() {
-        let content = fs::read_to_string(path).with_context(|| format!("cannot read {text}"))?;
-        return Scheme::from_toml(&content).with_context(|| text.to_string());
+        return Ok(Update::File(path.into()));
     }
-    Ok(Scheme::from_short(text)?)
+    Scheme::from_short(text).map(Update::Short)
+}
+
+impl Update {
+    fn scheme(&self) -> Result<Scheme> {
+        match self {
+            Update::Short(scheme) => Ok(scheme.clone()),
+            Update::File(path) => {
+                let content = fs::read_to_string(path)
+                    .with_context(|| format!("cannot read the update scheme {}", path.display()))?;
+                Scheme::from_toml(&content).with_context(|| path.display().to_string())
+            }
+        }
+    }
+}
+
+/// The board of a name: an unknown one is a wrong argument.
+pub fn board(name: &str) -> Result<Board, BoardError> {
+    offshoot_boards::find(name)
 }
 
 /// Runs the command.
 pub fn run(args: &Args, json: bool) -> Result<()> {
-    let scheme = scheme(&args.update)?;
-    let board = offshoot_boards::find(&args.board)?;
+    let scheme = args.update.scheme()?;
     let graph = import::import(&args.model)?;
     let start = match args.classes {
-        Some(classes) => HeadStart::Zero { classes },
+        Some(classes) => HeadStart::Zero { classes: classes.into() },
         None => HeadStart::Classifier,
     };
     let compiled = pipeline::compile(&graph, start, &scheme)
         .with_context(|| args.model.display().to_string())?;
-    let budget = args.sram.unwrap_or_else(|| budget(&board));
-    place::check_budget(&compiled.placed, budget)?;
-    let report = write(&compiled, &board.name, budget, &Folder(args.output.clone()))?;
+    let budget = args.sram.unwrap_or_else(|| budget(&args.board));
+    place::check_budget(&compiled.placed, budget)
+        .with_context(|| format!("{} on {}", args.model.display(), args.board.name))?;
+    let report = Report::new(&compiled, &args.board.name, budget)?;
+    write(&compiled, &report, &Folder(args.output.clone()))?;
     if json {
-        println!("{}", serde_json::to_string(&report)?);
+        say!("{}", serde_json::to_string(&report)?);
     } else {
         print_report(&report);
-        println!("\n  written to {}", args.output.display());
+        say!("\n  written to {}", args.output.display());
     }
     Ok(())
 }
 
 /// Bytes of SRAM that a program may use on a board; the desktop has no limit.
-pub fn budget(board: &offshoot_boards::Board) -> u64 {
+pub fn budget(board: &Board) -> u64 {
     board.sram_bytes().unwrap_or(u64::MAX)
 }
 
-/// Writes program, crate, graph and report.
-pub fn write(compiled: &Compiled, board: &str, budget: u64, folder: &Folder) -> Result<Report> {
-    let report = Report::new(compiled, board, budget)?;
+/// Writes program, crate, graph and report: all of them or, where one cannot be written, none.
+pub fn write(compiled: &Compiled, report: &Report, folder: &Folder) -> Result<()> {
     let name = &compiled.graph.name;
     let names = &compiled.placed.names;
-    emit::write(&folder.program(), &compiled.program.encode()?)?;
-    emit::write(&folder.graph(), print(&compiled.graph, Constants::Full).as_bytes())?;
-    emit::write(&folder.report(), serde_json::to_string_pretty(&report)?.as_bytes())?;
     let root = root().canonicalize().with_context(|| {
         format!("{} is gone: emitted programs are built from its sources", root().display())
     })?;
-    emit::emit(&compiled.program, name, names, &root.join("runtime"), &folder.model())?;
-    Ok(report)
+    let runtime = root.join("runtime");
+    let mut files = emit::files(&compiled.program, name, names, &runtime, &folder.model());
+    files.push((folder.graph(), print(&compiled.graph, Constants::Full).into_bytes()));
+    files.push((folder.report(), serde_json::to_string_pretty(report)?.into_bytes()));
+    files.push((folder.program(), compiled.program.encode()?));
+    Ok(emit::write(files)?)
 }
 
 /// Prints the report for people.
 pub fn print_report(report: &Report) {
     let (sram, plan) = (&report.sram, &report.plan);
-    println!("{} for {}: {} classes\n", report.model, report.board, report.classes);
+    say!("{} for {}: {} classes\n", report.model, report.board, report.classes);
     let gap = 100.0 * (f64::from(plan.peak) / f64::from(plan.lower_bound.max(1)) - 1.0);
     let wide = |v: u32| bytes(u64::from(v));
     let limit = if report.budget == u64::MAX { "no limit".into() } else { bytes(report.budget) };
@@ -120,7 +146,7 @@ pub fn print_report(report: &Report) {
         row(["MACs  forward", &grouped(report.macs.forward)]),
         row(["      backward", &grouped(report.macs.backward)]),
     ]);
-    println!("\n  trained:");
+    say!("\n  trained:");
     let rows = report.trained.iter().map(|t| {
         row([
             &format!("  {}", t.name),

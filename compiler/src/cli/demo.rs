@@ -10,13 +10,14 @@ use offshoot::import;
 use offshoot::pipeline;
 use offshoot::place;
 use offshoot::report::{Report, Sram};
+use offshoot::scheme::Scheme;
 use offshoot_simulator::data;
 use offshoot_simulator::{Round, DEFAULT_RATE};
 use serde::Serialize;
 
-use super::compile::{budget, print_report, scheme, write};
+use super::compile::{budget, print_report, write};
 use super::learn::{self, Outcome};
-use super::output::{bar, bytes, percent};
+use super::output::{bar, bytes, percent, say};
 use super::Folder;
 
 const MODEL: &[u8] = include_bytes!("../../../demo/digits_int8qdq.onnx");
@@ -50,12 +51,12 @@ struct DemoOutcome {
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let board = offshoot_boards::find(BOARD)?;
     let graph = import::import_bytes("digits_int8qdq.onnx", MODEL)?;
-    let compiled = pipeline::compile(&graph, HeadStart::Classifier, &scheme(SCHEME)?)?;
+    let compiled = pipeline::compile(&graph, HeadStart::Classifier, &Scheme::from_short(SCHEME)?)?;
     let budget = budget(&board);
     place::check_budget(&compiled.placed, budget)?;
     let report = Report::new(&compiled, &board.name, budget)?;
     if let Some(folder) = &args.output {
-        write(&compiled, &board.name, budget, &Folder(folder.clone()))?;
+        write(&compiled, &report, &Folder(folder.clone()))?;
     }
     let header = &compiled.program.header;
     let read = |name: &str, bytes: &'static [u8]| {
@@ -67,23 +68,21 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let samples = rotated.train.len();
     let round = Round { samples, steps: EPOCHS * samples, rate: DEFAULT_RATE, seed: args.seed };
     if !json {
-        println!("A network that reads handwritten digits from an 8x8 sensor was trained with the");
-        println!(
-            "sensor upright. On this device it is mounted a quarter turn off. The device sees"
-        );
-        println!("{samples} labelled samples, {EPOCHS} times, and trains itself in int8.\n");
+        say!("A network that reads handwritten digits from an 8x8 sensor was trained with the");
+        say!("sensor upright. On this device it is mounted a quarter turn off. The device sees");
+        say!("{samples} labelled samples, {EPOCHS} times, and trains itself in int8.\n");
         print_report(&report);
     }
     let outcome = learn::simulate(&compiled.program, &rotated, round, true)?;
     if json {
         let sram = report.sram;
-        println!("{}", serde_json::to_string(&DemoOutcome { outcome, sram })?);
+        say!("{}", serde_json::to_string(&DemoOutcome { outcome, sram })?);
         return Ok(());
     }
     print_memory(&report);
-    println!("\nAccuracy on {} held-out samples of the turned sensor:\n", rotated.test.len());
+    say!("\nAccuracy on {} held-out samples of the turned sensor:\n", rotated.test.len());
     let line = |name: &str, share: f64, note: &str| {
-        println!("  {name:>9}  {}  {:>6}  {note}", bar(share, 40), percent(share));
+        say!("  {name:>9}  {}  {:>6}  {note}", bar(share, 40), percent(share));
     };
     line("upright", shipped, "as shipped, sensor upright");
     line("before", outcome.accuracy.before, "sensor turned");
@@ -91,20 +90,20 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         line(&format!("epoch {}", epoch + 1), *share, &format!("loss {loss:.3}"));
     }
     let gain = (outcome.accuracy.after - outcome.accuracy.before) * 100.0;
-    println!(
+    say!(
         "\n{} -> {}: {gain:+.1} points in {} steps. State hash {}.",
         percent(outcome.accuracy.before),
         percent(outcome.accuracy.after),
         outcome.steps,
         outcome.state_hash
     );
-    println!("The same steps on an emulated Cortex-M4 give the same bits: see README.md.");
+    say!("The same steps on an emulated Cortex-M4 give the same bits: see README.md.");
     Ok(())
 }
 
 /// The board's SRAM, and what fills it.
 fn print_memory(report: &Report) {
-    println!("\nSRAM of the board, {}:\n", bytes(report.budget));
+    say!("\nSRAM of the board, {}:\n", bytes(report.budget));
     let parts = [
         ("arena", u64::from(report.sram.arena)),
         ("trainable", u64::from(report.sram.trainable)),
@@ -113,6 +112,6 @@ fn print_memory(report: &Report) {
     ];
     for (name, part) in parts {
         let share = part as f64 / report.budget as f64;
-        println!("  {name:>9}  {}  {:>10}", bar(share, 40), bytes(part));
+        say!("  {name:>9}  {}  {:>10}", bar(share, 40), bytes(part));
     }
 }

@@ -70,5 +70,6 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Simulate(args) => simulate::run(&args, cli.json),
         Command::Run(args) => run::run(&args, cli.json),
         Command::Demo(args) => demo::run(&args, cli.json),
-    }
+    }?;
+    output::written()
 }

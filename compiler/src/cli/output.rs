@@ -1,9 +1,39 @@
 //! Text for people: tables, bytes, bars, progress.
 
-use std::io::IsTerminal;
+use std::fmt::Arguments;
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Why standard output took no more.
+static LOST: OnceLock<io::Error> = OnceLock::new();
+
+/// Prints a line to standard output. Where that takes no more, [`written`] says so at the end.
+pub fn line(text: Arguments<'_>) {
+    if LOST.get().is_none() {
+        if let Err(error) = writeln!(io::stdout(), "{text}") {
+            // Only the first error counts.
+            let _ = LOST.set(error);
+        }
+    }
+}
+
+/// As `println!`, through [`line`].
+macro_rules! say {
+    () => { $crate::cli::output::line(format_args!("")) };
+    ($($text:tt)*) => { $crate::cli::output::line(format_args!($($text)*)) };
+}
+pub(super) use say;
+
+/// Whether everything that was printed has been taken.
+pub fn written() -> anyhow::Result<()> {
+    match LOST.get() {
+        Some(error) => anyhow::bail!("cannot write to standard output: {error}; the rest is done"),
+        None => Ok(()),
+    }
+}
 
 /// Prints rows with their columns aligned: the first left, the others right.
 pub fn table(rows: &[Vec<String>]) {
@@ -21,7 +51,7 @@ pub fn table(rows: &[Vec<String>]) {
                 format!("{space}{cell}")
             }
         });
-        println!("  {}", cells.collect::<Vec<_>>().join("  ").trim_end());
+        say!("  {}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
 }
 

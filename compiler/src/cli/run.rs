@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use offshoot::device::{build_image, Device};
+use offshoot_boards::Board;
 use offshoot_simulator::data::{self, Split};
 use serde::Serialize;
 
-use super::compile::root;
+use super::compile::{board, root};
 use super::learn::Accuracy;
-use super::output::{bytes, grouped, percent, progress, row, table};
-use super::simulate::{program, RoundArgs};
+use super::output::{bytes, grouped, percent, progress, row, say, table};
+use super::simulate::{positive, program, RoundArgs};
 use super::Folder;
 
 /// Arguments of `offshoot run`.
@@ -19,12 +20,12 @@ pub struct Args {
     /// Folder that `compile` wrote.
     folder: PathBuf,
     /// The board; `host` runs the emitted crate on this machine.
-    #[arg(long, default_value = "qemu-mps2-an386")]
-    board: String,
+    #[arg(long, default_value = "qemu-mps2-an386", value_parser = board)]
+    board: Board,
     #[command(flatten)]
     round: RoundArgs,
     /// Training steps.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = positive)]
     steps: usize,
     /// Test samples, spread over the classes, that accuracy is measured on: a device evaluates
     /// slowly. 0 measures nothing.
@@ -67,14 +68,14 @@ struct Outcome {
 /// Runs the command.
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let folder = Folder(args.folder.clone());
-    let board = offshoot_boards::find(&args.board)?;
+    let board = &args.board;
     let program = program(&folder)?;
     let data = data::load(&args.round.data, &program.header, args.round.normalize)?;
-    let round = args.round.round(data.train.len(), args.steps)?;
+    let round = args.round.round(data.train.len(), args.steps);
     let bar = progress(1, "build");
-    let built = build_image(&board, &folder.model(), root(), &args.folder, None)?;
+    let built = build_image(board, &folder.model(), root(), &args.folder, None)?;
     bar.finish_and_clear();
-    let mut device = Device::start(&board, &built, args.log.clone(), true)?;
+    let mut device = Device::start(board, &built, args.log.clone(), true)?;
     let client = &mut device.client;
     anyhow::ensure!(
         client.device().model_hash == program.header.model_hash,
@@ -131,15 +132,15 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         losses,
     };
     if json {
-        println!("{}", serde_json::to_string(&outcome)?);
+        say!("{}", serde_json::to_string(&outcome)?);
     } else {
-        print(&outcome, &board);
+        print(&outcome, board);
     }
     Ok(())
 }
 
-fn print(outcome: &Outcome, board: &offshoot_boards::Board) {
-    println!("{} steps on {} ({})\n", outcome.steps, board.name, board.description);
+fn print(outcome: &Outcome, board: &Board) {
+    say!("{} steps on {} ({})\n", outcome.steps, board.name, board.description);
     let of = |limit: Option<u64>| limit.map_or(String::new(), |l| format!("of {}", bytes(l)));
     let mut rows = vec![
         row(["mean loss", &format!("{:.4}", outcome.loss)]),
@@ -159,5 +160,5 @@ fn print(outcome: &Outcome, board: &offshoot_boards::Board) {
         rows.push(row(["accuracy after", &percent(a.after)]));
     }
     table(&rows);
-    println!("  state hash {}", outcome.state_hash);
+    say!("  state hash {}", outcome.state_hash);
 }

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use offshoot::ir;
+use offshoot::ir::{self, Graph};
+use offshoot::pipeline;
 use offshoot_simulator::{data, ProgramFile, Round, DEFAULT_RATE};
 
 use super::learn;
-use super::output::{percent, row, table};
+use super::output::{percent, row, say, table};
 use super::Folder;
 
 /// Arguments of `offshoot simulate`.
@@ -19,10 +20,10 @@ pub struct Args {
     #[command(flatten)]
     pub round: RoundArgs,
     /// Times that every training sample is seen.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = positive)]
     epochs: usize,
     /// Steps in all, in place of whole epochs.
-    #[arg(long)]
+    #[arg(long, value_parser = positive)]
     steps: Option<usize>,
     /// Also train the same graph in float, and compare.
     #[arg(long)]
@@ -39,14 +40,32 @@ pub struct RoundArgs {
     #[arg(long)]
     pub data: PathBuf,
     /// Learning rate at the start of the round; it falls to 0 along a half cosine.
-    #[arg(long, default_value_t = DEFAULT_RATE)]
+    #[arg(long, default_value_t = DEFAULT_RATE, value_parser = rate, allow_negative_numbers = true)]
     pub rate: f32,
     /// Seed of the order of samples.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Map values to (v - MEAN) / STD before they are quantised.
-    #[arg(long, value_name = "MEAN,STD", value_parser = normalization)]
+    #[arg(long, value_name = "MEAN,STD", value_parser = normalization, allow_hyphen_values = true)]
     pub normalize: Option<(f32, f32)>,
+}
+
+/// A count of at least 1 that a round can hold.
+pub fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=MOST_STEPS) => Ok(count),
+        _ => Err(format!("write a whole number from 1 to {MOST_STEPS}")),
+    }
+}
+
+/// Most steps of a round: they are counted in 32 bits on the device too.
+const MOST_STEPS: usize = u32::MAX as usize;
+
+fn rate(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && f32::is_finite(rate) => Ok(rate),
+        _ => Err(format!("write a positive number, for example {DEFAULT_RATE}")),
+    }
 }
 
 fn normalization(text: &str) -> Result<(f32, f32), String> {
@@ -63,14 +82,8 @@ fn normalization(text: &str) -> Result<(f32, f32), String> {
 
 impl RoundArgs {
     /// The round over `samples` that these arguments ask for.
-    pub fn round(&self, samples: usize, steps: usize) -> Result<Round> {
-        anyhow::ensure!(
-            self.rate > 0.0 && self.rate.is_finite(),
-            "--rate {} is not a positive number",
-            self.rate
-        );
-        anyhow::ensure!(steps > 0, "there is nothing to do in 0 steps; give --epochs or --steps");
-        Ok(Round { samples, steps, rate: self.rate, seed: self.seed })
+    pub fn round(&self, samples: usize, steps: usize) -> Round {
+        Round { samples, steps, rate: self.rate, seed: self.seed }
     }
 }
 
@@ -87,30 +100,51 @@ pub fn program(folder: &Folder) -> Result<ProgramFile> {
     ProgramFile::decode(&bytes).with_context(|| path.display().to_string())
 }
 
+/// Reads the training graph in `folder`, which must be that of `program`.
+fn graph(folder: &Folder, program: &ProgramFile) -> Result<Graph> {
+    let path = folder.graph();
+    let read = || -> Result<Graph> {
+        let graph = ir::parse(&fs::read_to_string(&path)?)?;
+        ir::verify(&graph)?;
+        anyhow::ensure!(
+            pipeline::model_hash(&graph) == program.header.model_hash,
+            "belongs to another program than {}",
+            folder.program().display()
+        );
+        Ok(graph)
+    };
+    read().with_context(|| {
+        format!("cannot use {}; make it again with `offshoot compile`", path.display())
+    })
+}
+
 /// Runs the command.
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let folder = Folder(args.folder.clone());
     let program = program(&folder)?;
     let data = data::load(&args.round.data, &program.header, args.round.normalize)?;
     let samples = data.train.len();
-    let round = args.round.round(samples, args.steps.unwrap_or(args.epochs * samples))?;
+    let steps = args.steps.or_else(|| args.epochs.checked_mul(samples)).unwrap_or(usize::MAX);
+    anyhow::ensure!(
+        steps <= MOST_STEPS,
+        "{} epochs of {samples} samples are more than {MOST_STEPS} steps; give a smaller --epochs",
+        args.epochs
+    );
+    let round = args.round.round(samples, steps);
+    // Read before anything is trained: what is wrong with it is said at once.
+    let graph = args.float.then(|| graph(&folder, &program)).transpose()?;
     let mut outcome = learn::simulate(&program, &data, round, args.curve)?;
-    if args.float {
-        let path = folder.graph();
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let graph = ir::parse(&text).with_context(|| path.display().to_string())?;
-        ir::verify(&graph).with_context(|| path.display().to_string())?;
+    if let Some(graph) = graph {
         outcome.float = Some(learn::float(&graph, &data, round)?);
     }
     if json {
-        println!("{}", serde_json::to_string(&outcome)?);
+        say!("{}", serde_json::to_string(&outcome)?);
         return Ok(());
     }
-    println!("{} steps on {} samples, rate {}", round.steps, samples, round.rate);
+    say!("{} steps on {} samples, rate {}", round.steps, samples, round.rate);
     for (epoch, loss) in outcome.losses.iter().enumerate() {
         let accuracy = outcome.curve.get(epoch).map_or(String::new(), |a| percent(*a));
-        println!("  epoch {:>3}  loss {loss:.4}  {accuracy}", epoch + 1);
+        say!("  epoch {:>3}  loss {loss:.4}  {accuracy}", epoch + 1);
     }
     let mut rows = vec![row(["test accuracy", "before", "after"])];
     let mut add = |name: &str, a: learn::Accuracy| {
@@ -121,6 +155,6 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         add("float", float);
     }
     table(&rows);
-    println!("  state hash {}", outcome.state_hash);
+    say!("  state hash {}", outcome.state_hash);
     Ok(())
 }

@@ -16,7 +16,7 @@ pub const PACKAGE: &str = "offshoot-model";
 
 /// The crate cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {path}: {source}", path = path.display())]
+#[error("cannot write {path}: {source}; name another folder, or make room there", path = path.display())]
 pub struct EmitError {
     /// Which file or folder.
     pub path: PathBuf,
@@ -36,25 +36,66 @@ pub fn emit(
     runtime: &Path,
     dir: &Path,
 ) -> Result<(), EmitError> {
-    write(&dir.join("Cargo.toml"), manifest(runtime).as_bytes())?;
-    write(&dir.join("src/lib.rs"), source(program, model, names).as_bytes())?;
-    write(&dir.join("src/constants.bin"), program.constants.as_ref())
+    write(files(program, model, names, runtime, dir))
 }
 
-/// Writes a file and its folder, but leaves a file alone that has this content already: what
-/// depends on it is then not built again.
+/// The crate's files, as [`emit`] writes them.
+pub fn files(
+    program: &ProgramFile,
+    model: &str,
+    names: &[String],
+    runtime: &Path,
+    dir: &Path,
+) -> Vec<(PathBuf, Vec<u8>)> {
+    vec![
+        (dir.join("Cargo.toml"), manifest(runtime).into_bytes()),
+        (dir.join("src/lib.rs"), source(program, model, names).into_bytes()),
+        (dir.join("src/constants.bin"), program.constants.as_ref().to_vec()),
+    ]
+}
+
+/// Writes files and their folders: all of them beside their places first, and moves them there
+/// only once every one is complete, so that a failure leaves what was there before. A file that
+/// has its content already is left alone: what depends on it is then not built again.
 ///
 /// # Errors
 /// Where the file system refuses.
-pub fn write(path: &Path, content: &[u8]) -> Result<(), EmitError> {
-    let error = |source| EmitError { path: path.to_path_buf(), source };
-    if fs::read(path).is_ok_and(|old| old == content) {
-        return Ok(());
+pub fn write(files: Vec<(PathBuf, Vec<u8>)>) -> Result<(), EmitError> {
+    let mut staged = Vec::new();
+    let done = stage(files, &mut staged).and_then(|()| {
+        staged.iter().try_for_each(|(draft, path)| {
+            fs::rename(draft, path).map_err(|source| EmitError { path: path.clone(), source })
+        })
+    });
+    if done.is_err() {
+        // Those that were moved are no longer there, and an error here would hide the first.
+        staged.iter().for_each(|(draft, _)| drop(fs::remove_file(draft)));
     }
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(error)?;
+    done
+}
+
+/// Writes each file beside its place, and lists it in `staged` with its place.
+fn stage(
+    files: Vec<(PathBuf, Vec<u8>)>,
+    staged: &mut Vec<(PathBuf, PathBuf)>,
+) -> Result<(), EmitError> {
+    for (path, content) in files {
+        if fs::read(&path).is_ok_and(|old| old == content) {
+            continue;
+        }
+        let error = |source| EmitError { path: path.clone(), source };
+        if path.is_dir() {
+            return Err(error(io::ErrorKind::IsADirectory.into()));
+        }
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(error)?;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let draft = path.with_file_name(format!(".{name}.{}.new", std::process::id()));
+        staged.push((draft.clone(), path.clone()));
+        fs::write(&draft, content).map_err(error)?;
     }
-    fs::write(path, content).map_err(error)
+    Ok(())
 }
 
 fn manifest(runtime: &Path) -> String {

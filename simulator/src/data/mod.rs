@@ -34,7 +34,7 @@ pub enum DataError {
         reason: String,
     },
     /// A split has no samples.
-    #[error("{path}: the {split} split has no samples", path = path.display())]
+    #[error("{path}: the {split} split has no samples; both need some", path = path.display())]
     Empty {
         /// The file.
         path: PathBuf,
@@ -42,7 +42,7 @@ pub enum DataError {
         split: &'static str,
     },
     /// A label is no class of the program.
-    #[error("{path}: label {label} of {split} sample {index} is outside the program's {classes} classes; compile with --classes {}", label + 1, path = path.display())]
+    #[error("{path}: label {label} of {split} sample {index} is outside the program's {classes} classes; {}", remedy(*label), path = path.display())]
     Label {
         /// The file.
         path: PathBuf,
@@ -66,7 +66,7 @@ pub enum DataError {
         expected: [usize; 3],
     },
     /// A value is NaN or infinite.
-    #[error("{path}: {split} sample {index} holds {value}, which is no finite number", path = path.display())]
+    #[error("{path}: {split} sample {index} holds {value}, which is no finite number; leave that sample out or repair it", path = path.display())]
     NotFinite {
         /// The file.
         path: PathBuf,
@@ -77,6 +77,14 @@ pub enum DataError {
         /// The value.
         value: f32,
     },
+}
+
+/// What to do about a label that is too large, or none at all.
+fn remedy(label: i64) -> String {
+    match label {
+        0..65535 => format!("compile with --classes {}", label + 1),
+        _ => "number the classes from 0, 65535 of them at most".into(),
+    }
 }
 
 /// Values of samples as they lie in the file.
@@ -217,7 +225,11 @@ fn quantize(
         return Err(DataError::Empty { path, split });
     }
     if raw.values.len() != raw.labels.len() * size {
-        let reason = format!("holds {} values for {} labels", raw.values.len(), raw.labels.len());
+        let reason = format!(
+            "holds {} values for {} labels; x_{split} and y_{split} need as many samples",
+            raw.values.len(),
+            raw.labels.len()
+        );
         return Err(DataError::Array { path, array: format!("x_{split}"), reason });
     }
     let mut labels = Vec::with_capacity(raw.labels.len());

@@ -4,7 +4,7 @@ use std::io::{Read, Seek};
 use std::path::Path;
 
 use ndarray::{ArrayD, IxDyn, OwnedRepr};
-use ndarray_npy::{NpzReader, ReadableElement};
+use ndarray_npy::{NpzReader, ReadNpyError, ReadNpzError, ReadableElement};
 
 use super::{DataError, Raw, RawSplit};
 
@@ -51,60 +51,75 @@ impl<R: Read + Seek> Archive<'_, R> {
         DataError::Array { path, array, reason: reason.into() }
     }
 
-    fn array<T: ReadableElement>(&mut self, name: &str) -> Option<ArrayD<T>> {
-        self.reader.by_name::<OwnedRepr<T>, IxDyn>(name).ok()
+    /// The array, where its elements are of type `T`.
+    fn array<T: ReadableElement>(&mut self, name: &str) -> Result<Option<ArrayD<T>>, DataError> {
+        match self.reader.by_name::<OwnedRepr<T>, IxDyn>(name) {
+            Ok(array) => Ok(Some(array)),
+            Err(ReadNpzError::Npy(ReadNpyError::WrongDescriptor(_))) => Ok(None),
+            Err(e) => Err(self.error(name, format!("cannot be read: {e}; save the file again"))),
+        }
+    }
+
+    fn present(&self, name: &str) -> Result<(), DataError> {
+        if self.has(name) {
+            return Ok(());
+        }
+        let there = if self.names.is_empty() { "none".into() } else { self.names.join(", ") };
+        let needed = if self.has("jpeg") {
+            "jpeg, offsets, labels and is_test"
+        } else {
+            "x_train, y_train, x_test and y_test"
+        };
+        let reason = format!("is missing; the file's arrays are {there}; expected {needed}");
+        Err(self.error(name, reason))
     }
 
     fn integers(&mut self, name: &str) -> Result<Vec<i64>, DataError> {
-        if !self.has(name) {
-            let there = self.names.join(", ");
-            return Err(self.error(name, format!("is missing; the file has {there}")));
-        }
-        if let Some(a) = self.array::<i64>(name) {
+        self.present(name)?;
+        if let Some(a) = self.array::<i64>(name)? {
             return Ok(a.into_iter().collect());
         }
-        if let Some(a) = self.array::<i32>(name) {
+        if let Some(a) = self.array::<i32>(name)? {
             return Ok(a.into_iter().map(i64::from).collect());
         }
-        if let Some(a) = self.array::<u32>(name) {
+        if let Some(a) = self.array::<u32>(name)? {
             return Ok(a.into_iter().map(i64::from).collect());
         }
-        if let Some(a) = self.array::<u64>(name) {
+        if let Some(a) = self.array::<u64>(name)? {
             return Ok(a.into_iter().map(|v| v as i64).collect());
         }
-        if let Some(a) = self.array::<i16>(name) {
+        if let Some(a) = self.array::<i16>(name)? {
             return Ok(a.into_iter().map(i64::from).collect());
         }
-        if let Some(a) = self.array::<u8>(name) {
+        if let Some(a) = self.array::<u8>(name)? {
             return Ok(a.into_iter().map(i64::from).collect());
         }
-        if let Some(a) = self.array::<i8>(name) {
+        if let Some(a) = self.array::<i8>(name)? {
             return Ok(a.into_iter().map(i64::from).collect());
         }
-        if let Some(a) = self.array::<bool>(name) {
+        if let Some(a) = self.array::<bool>(name)? {
             return Ok(a.into_iter().map(i64::from).collect());
         }
-        Err(self.error(name, "does not hold integers"))
+        Err(self.error(name, "does not hold integers; save labels as int64"))
     }
 
     fn values(&mut self, name: &str) -> Result<(Vec<usize>, Raw), DataError> {
-        if !self.has(name) {
-            let there = self.names.join(", ");
-            let needed = "expected x_train, y_train, x_test and y_test";
-            return Err(self.error(name, format!("is missing; the file has {there}; {needed}")));
-        }
-        let (shape, raw) = if let Some(a) = self.array::<u8>(name) {
+        self.present(name)?;
+        let (shape, raw) = if let Some(a) = self.array::<u8>(name)? {
             (a.shape().to_vec(), Raw::Pixels(a.into_iter().collect()))
-        } else if let Some(a) = self.array::<i8>(name) {
+        } else if let Some(a) = self.array::<i8>(name)? {
             (a.shape().to_vec(), Raw::Int8(a.into_iter().collect()))
-        } else if let Some(a) = self.array::<f32>(name) {
+        } else if let Some(a) = self.array::<f32>(name)? {
             (a.shape().to_vec(), Raw::Real(a.into_iter().collect()))
-        } else if let Some(a) = self.array::<f64>(name) {
+        } else if let Some(a) = self.array::<f64>(name)? {
             (a.shape().to_vec(), Raw::Real(a.into_iter().map(|v| v as f32).collect()))
-        } else if let Some(a) = self.array::<i16>(name) {
+        } else if let Some(a) = self.array::<i16>(name)? {
             (a.shape().to_vec(), Raw::Real(a.into_iter().map(f32::from).collect()))
         } else {
-            return Err(self.error(name, "is none of uint8, int8, int16, float32, float64"));
+            return Err(self.error(
+                name,
+                "is none of uint8, int8, int16, float32, float64; save it as one of them",
+            ));
         };
         match shape.split_first() {
             Some((_, sample)) if !sample.is_empty() => Ok((sample.to_vec(), raw)),
@@ -117,7 +132,9 @@ impl<R: Read + Seek> Archive<'_, R> {
         let train = RawSplit { values, labels: self.integers("y_train")? };
         let (test_shape, values) = self.values("x_test")?;
         if test_shape != shape {
-            let reason = format!("has samples of shape {test_shape:?}, x_train of {shape:?}");
+            let reason = format!(
+                "has samples of shape {test_shape:?}, x_train of {shape:?}; both must agree"
+            );
             return Err(self.error("x_test", reason));
         }
         let test = RawSplit { values, labels: self.integers("y_test")? };
@@ -125,15 +142,22 @@ impl<R: Read + Seek> Archive<'_, R> {
     }
 
     fn jpeg(&mut self) -> Result<SampleFile, DataError> {
-        let bytes: Vec<u8> = match self.array::<u8>("jpeg") {
+        let bytes: Vec<u8> = match self.array::<u8>("jpeg")? {
             Some(a) => a.into_iter().collect(),
-            None => return Err(self.error("jpeg", "does not hold bytes")),
+            None => return Err(self.error("jpeg", "does not hold bytes; save it as uint8")),
         };
         let (offsets, labels) = (self.integers("offsets")?, self.integers("labels")?);
         let is_test = self.integers("is_test")?;
-        if offsets.len() != labels.len() + 1 || is_test.len() != labels.len() {
-            let reason = format!("has {} entries for {} labels", offsets.len(), labels.len());
-            return Err(self.error("offsets", reason));
+        let counts = [("offsets", offsets.len(), 1), ("is_test", is_test.len(), 0)];
+        for (array, found, more) in counts {
+            let (count, needed) = (labels.len(), labels.len() + more);
+            if found != needed {
+                let reason = format!("has {found} entries for {count} labels, expected {needed}");
+                return Err(self.error(array, reason));
+            }
+        }
+        if labels.is_empty() {
+            return Err(DataError::Empty { path: self.path.to_path_buf(), split: "train" });
         }
         let empty = || RawSplit { values: Raw::Pixels(Vec::new()), labels: Vec::new() };
         let mut file = SampleFile { shape: Vec::new(), train: empty(), test: empty() };
@@ -142,16 +166,24 @@ impl<R: Read + Seek> Archive<'_, R> {
                 usize::try_from(offsets[index]).ok().zip(usize::try_from(offsets[index + 1]).ok());
             let coded = range.and_then(|(from, to)| bytes.get(from..to));
             let coded = coded.ok_or_else(|| {
-                self.error("offsets", format!("of image {index} leave the array"))
+                self.error(
+                    "offsets",
+                    format!("of image {index} leave `jpeg`; they must ascend from 0 to its length"),
+                )
             })?;
             let image = image::load_from_memory_with_format(coded, image::ImageFormat::Jpeg)
-                .map_err(|e| self.error("jpeg", format!("image {index} does not decode: {e}")))?
+                .map_err(|e| {
+                    self.error("jpeg", format!("image {index} does not decode: {e}; save it again"))
+                })?
                 .into_rgb8();
             let shape = vec![image.height() as usize, image.width() as usize, 3];
             if file.shape.is_empty() {
                 file.shape = shape;
             } else if file.shape != shape {
-                let reason = format!("image {index} is {shape:?}, the first is {:?}", file.shape);
+                let reason = format!(
+                    "image {index} is {shape:?}, the first is {:?}; resize them alike",
+                    file.shape
+                );
                 return Err(self.error("jpeg", reason));
             }
             let split = if is_test[index] != 0 { &mut file.test } else { &mut file.train };

@@ -1,0 +1,12 @@
+//! The `offshoot` command as a user meets it: the real binary, its exit codes, what it prints and
+//! what it leaves on disk, with good inputs and with broken ones.
+
+mod arguments;
+mod contract;
+mod data;
+mod layers;
+mod models;
+mod programs;
+mod schemes;
+mod support;
+mod writes;

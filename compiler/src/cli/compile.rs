@@ -22,7 +22,7 @@ pub struct Args {
     model: PathBuf,
     /// Classes of a new head that starts at zero; without it the model's own classifier is
     /// trained further.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(2..))]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(2..), allow_negative_numbers = true)]
     classes: Option<u16>,
     /// Update scheme: a TOML file, or in short form, for example `biases=20,24:1/4,27:1/2`.
     #[arg(long, default_value = "head", value_parser = update)]
@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, default_value = "qemu-mps2-an386", value_parser = board)]
     board: Board,
     /// Bytes of SRAM that it may use, in place of the board's.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     sram: Option<u64>,
     /// Folder for the program.
     #[arg(short, long)]

@@ -33,7 +33,7 @@ const EPOCHS: usize = 8;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Seed of the order of samples.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
     /// Also write the compiled program to this folder, as `compile` does.
     #[arg(short, long)]

@@ -25,11 +25,11 @@ pub struct Args {
     #[command(flatten)]
     round: RoundArgs,
     /// Training steps.
-    #[arg(long, default_value_t = 20, value_parser = positive)]
+    #[arg(long, default_value_t = 20, value_parser = positive, allow_negative_numbers = true)]
     steps: usize,
     /// Test samples, spread over the classes, that accuracy is measured on: a device evaluates
     /// slowly. 0 measures nothing.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, allow_negative_numbers = true)]
     evaluate: usize,
     /// File for the board's log (defmt).
     #[arg(long)]
@@ -89,7 +89,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         chosen.iter().map(|&i| (split.input(i).to_vec(), split.label(i))).collect()
     };
     let samples = samples(&data.test);
-    let mut evaluate = |client: &mut offshoot_firmware::client::Client<_>, what: &str| {
+    let evaluate = |client: &mut offshoot_firmware::client::Client<_>, what: &str| {
         let bar = progress(samples.len(), what);
         let pairs = samples.iter().map(|(s, l)| (s.as_slice(), *l)).inspect(|_| bar.inc(1));
         let share = client.evaluate(pairs);

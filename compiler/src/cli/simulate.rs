@@ -20,10 +20,10 @@ pub struct Args {
     #[command(flatten)]
     pub round: RoundArgs,
     /// Times that every training sample is seen.
-    #[arg(long, default_value_t = 5, value_parser = positive)]
+    #[arg(long, default_value_t = 5, value_parser = positive, allow_negative_numbers = true)]
     epochs: usize,
     /// Steps in all, in place of whole epochs.
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_parser = positive, allow_negative_numbers = true)]
     steps: Option<usize>,
     /// Also train the same graph in float, and compare.
     #[arg(long)]
@@ -43,7 +43,7 @@ pub struct RoundArgs {
     #[arg(long, default_value_t = DEFAULT_RATE, value_parser = rate, allow_negative_numbers = true)]
     pub rate: f32,
     /// Seed of the order of samples.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     pub seed: u64,
     /// Map values to (v - MEAN) / STD before they are quantised.
     #[arg(long, value_name = "MEAN,STD", value_parser = normalization, allow_hyphen_values = true)]

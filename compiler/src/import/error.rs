@@ -8,7 +8,7 @@ use crate::ir::VerifyError;
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The file cannot be read.
-    #[error("{file}: cannot be read: {source}", file = file.display())]
+    #[error("{file}: cannot be read: {source}; give the path of an ONNX file", file = file.display())]
     Io {
         /// The file.
         file: PathBuf,

@@ -17,7 +17,10 @@ use serde::Deserialize;
 
 /// A layer, by its index among the convolutions or by its node's name.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a layer is the index of a convolution, such as 24, or the name of its node"
+)]
 pub enum Layer {
     /// Index among the convolutions, in execution order, from 0.
     Index(usize),
@@ -36,7 +39,10 @@ impl std::fmt::Display for Layer {
 
 /// Which biases are trained.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "biases is a number of layers, such as 20, \"all\", or a list of layers"
+)]
 pub enum Biases {
     /// Those of the last n convolutions before the classifier.
     Last(usize),

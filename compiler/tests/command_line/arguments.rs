@@ -23,7 +23,7 @@ fn nothing_to_do() {
 
 #[test]
 fn what_is_missing_is_named() {
-    fails(USAGE, &["compile", text(&model())], &["--output"]);
+    fails(USAGE, &["compile", text(model())], &["--output"]);
     fails(USAGE, &["compile", "-o", "out"], &["MODEL"]);
     fails(USAGE, &["simulate", text(good())], &["--data"]);
     fails(USAGE, &["simulate", "--data", "x.npz"], &["FOLDER"]);

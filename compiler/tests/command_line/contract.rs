@@ -57,7 +57,7 @@ fn round(value: &Value, steps: u64, epochs: usize) -> String {
 #[test]
 fn compile_reports_what_the_program_needs() {
     let out = folder("contract-compile");
-    let args = ["compile", text(&model()), "--update", "biases=2,last:1/2", "-o", text(&out)];
+    let args = ["compile", text(model()), "--update", "biases=2,last:1/2", "-o", text(&out)];
     let report = object(&[&args[..], &["--board", "qemu-mps2-an500"]].concat());
     let total = sram(&report);
     assert_eq!(report["board"], "qemu-mps2-an500");

@@ -152,7 +152,7 @@ fn a_changed_training_graph() {
     let changed = graph().replacen("trained residual", "trained stochastic", 1);
     graph_refused("changed", changed.as_bytes(), &["another program", "program.bin"]);
     let other = folder("graph-other-program");
-    succeeds(&["compile", text(&model()), "--classes", "5", "-o", text(&other)]);
+    succeeds(&["compile", text(model()), "--classes", "5", "-o", text(&other)]);
     let other = fs::read(other.join("training.ir")).unwrap();
     graph_refused("other", &other, &["another program", "program.bin"]);
 }

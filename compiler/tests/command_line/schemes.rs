@@ -5,7 +5,7 @@ use std::fs;
 use super::support::{compile_fails, folder, model, text, FAILED, UNFIT, USAGE};
 
 fn refused(test: &str, code: i32, more: &[&str], says: &[&str]) {
-    compile_fails(&format!("scheme-{test}"), code, &model(), more, says);
+    compile_fails(&format!("scheme-{test}"), code, model(), more, says);
 }
 
 /// A scheme in a file; the message names the file where `says` does not name the network.
@@ -66,8 +66,8 @@ fn what_is_no_scheme() {
 fn a_file_that_is_no_scheme() {
     file("toml", "biases = = 3\n", &["scheme.toml", "line 1", "not valid TOML"]);
     file("toml-key", "bias = 3\n", &["scheme.toml", "`bias`", "expected one of"]);
-    file("toml-type", "biases = 1.5\n", &["scheme.toml", "line 1", "biases"]);
-    file("toml-minus", "biases = -1\n", &["scheme.toml", "line 1", "biases"]);
+    file("toml-type", "biases = 1.5\n", &["scheme.toml", "line 1", "a number of layers"]);
+    file("toml-minus", "biases = -1\n", &["scheme.toml", "line 1", "a number of layers"]);
     file("toml-word", "biases = \"some\"\n", &["scheme.toml", "\"some\"", "write a number"]);
     file("toml-precision", "precision = \"half\"\n", &["`half`", "residual", "stochastic"]);
     let none = folder("scheme-none-file").join("none.toml");

@@ -95,8 +95,8 @@ pub fn demo(file: &str) -> PathBuf {
 }
 
 /// The demo's network.
-pub fn model() -> PathBuf {
-    demo("digits_int8qdq.onnx")
+pub fn model() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../demo/digits_int8qdq.onnx"))
 }
 
 /// A folder with the demo's network, compiled.
@@ -105,7 +105,7 @@ pub fn good() -> &'static Path {
     FOLDER.get_or_init(|| {
         let out = folder("good");
         let scheme = "biases=2,block2_project:1/2,last:1";
-        succeeds(&["compile", text(&model()), "--update", scheme, "-o", text(&out)]);
+        succeeds(&["compile", text(model()), "--update", scheme, "-o", text(&out)]);
         out
     })
 }

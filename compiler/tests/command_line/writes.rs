@@ -42,7 +42,7 @@ fn the_same_is_compiled_again() {
     let out = good_copy("writes-again/out");
     let before = files(&out);
     let scheme = "biases=2,block2_project:1/2,last:1";
-    succeeds(&["compile", text(&model()), "--update", scheme, "-o", text(&out)]);
+    succeeds(&["compile", text(model()), "--update", scheme, "-o", text(&out)]);
     assert_eq!(changed(&before, &files(&out)), Vec::<&PathBuf>::new());
 }
 
@@ -50,7 +50,7 @@ fn the_same_is_compiled_again() {
 fn another_program_takes_the_place_of_the_old() {
     let out = good_copy("writes-other/out");
     let before = files(&out);
-    succeeds(&["compile", text(&model()), "--classes", "3", "-o", text(&out)]);
+    succeeds(&["compile", text(model()), "--classes", "3", "-o", text(&out)]);
     let after = files(&out);
     assert!(after.keys().eq(before.keys()));
     for name in ["program.bin", "report.json", "training.ir", "model/src/lib.rs"] {
@@ -61,7 +61,7 @@ fn another_program_takes_the_place_of_the_old() {
 
 #[test]
 fn a_failure_leaves_the_old_program() {
-    compile_fails("writes-kept", UNFIT, &model(), &["--sram", "1000"], &["available"]);
+    compile_fails("writes-kept", UNFIT, model(), &["--sram", "1000"], &["available"]);
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("command_line/writes-kept/out");
     let kept = fs::read(out.join("program.bin")).unwrap();
     assert_eq!(kept, fs::read(good().join("program.bin")).unwrap());
@@ -71,7 +71,7 @@ fn a_failure_leaves_the_old_program() {
 #[test]
 fn a_failure_creates_no_folder() {
     let out = folder("writes-none").join("deep/out");
-    fails(UNFIT, &["compile", text(&model()), "-o", text(&out), "--sram", "1"], &["available"]);
+    fails(UNFIT, &["compile", text(model()), "-o", text(&out), "--sram", "1"], &["available"]);
     assert!(!out.parent().unwrap().exists());
 }
 
@@ -80,7 +80,7 @@ fn blocked(test: &str, name: &str, block: impl FnOnce(&Path)) {
     let out = good_copy(&format!("{test}/out"));
     block(&out.join(name));
     let before = files(&out);
-    let args = ["compile", text(&model()), "--classes", "3", "-o", text(&out)];
+    let args = ["compile", text(model()), "--classes", "3", "-o", text(&out)];
     fails(FAILED, &args, &["cannot write", name, "another folder"]);
     assert_eq!(changed(&before, &files(&out)), Vec::<&PathBuf>::new());
 }
@@ -104,7 +104,7 @@ fn a_file_that_cannot_be_written_keeps_all_others() {
 fn a_file_in_place_of_the_folder() {
     let path = folder("writes-file").join("out");
     fs::write(&path, "in the way").unwrap();
-    let args = ["compile", text(&model()), "-o", text(&path)];
+    let args = ["compile", text(model()), "-o", text(&path)];
     fails(FAILED, &args, &["cannot write", "writes-file/out", "another folder"]);
     assert_eq!(fs::read_to_string(&path).unwrap(), "in the way");
 }
@@ -114,7 +114,7 @@ fn a_file_in_place_of_the_folder() {
 fn output_that_is_not_taken() {
     let data = samples().write("writes-full-data");
     let out = folder("writes-full");
-    let compile = vec!["compile", text(&model()), "-o", text(&out)].into_iter().map(String::from);
+    let compile = vec!["compile", text(model()), "-o", text(&out)].into_iter().map(String::from);
     let compile: Vec<String> = compile.collect();
     let simulate = ["simulate", text(&out), "--data", text(&data), "--steps", "1"];
     let simulate: Vec<String> = simulate.map(String::from).to_vec();

@@ -173,7 +173,13 @@ impl<R: Read + Seek> Archive<'_, R> {
             })?;
             let image = image::load_from_memory_with_format(coded, image::ImageFormat::Jpeg)
                 .map_err(|e| {
-                    self.error("jpeg", format!("image {index} does not decode: {e}; save it again"))
+                    self.error(
+                        "jpeg",
+                        format!(
+                            "image {index} does not decode: {}; save it again",
+                            e.to_string().trim_end()
+                        ),
+                    )
                 })?
                 .into_rgb8();
             let shape = vec![image.height() as usize, image.width() as usize, 3];

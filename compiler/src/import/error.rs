@@ -205,12 +205,12 @@ pub enum Problem {
         "{0:?} keeps its data outside the model's file; save the model with all data in one file"
     )]
     External(String),
-    /// A scale that is no positive number.
+    /// A scale that is no positive number, or none that occurs.
     #[error("{tensor:?} is a {kind} scale ({value}); calibrate the network again, with data that reach this layer")]
     Scale {
         /// The scale.
         tensor: String,
-        /// `zero`, `negative`, `NaN` or `infinite`.
+        /// `zero`, `negative`, `NaN`, `infinite`, `vast` or `vanishing`.
         kind: &'static str,
         /// Its value.
         value: f32,

@@ -26,6 +26,12 @@ struct Params {
 /// The quantisation of a result that `Softmax` has.
 const PROBABILITY: (f32, i32) = (1.0 / 256.0, -128);
 
+/// No real quantity has steps beyond this: the file is damaged, or was calibrated on nothing.
+const LARGEST_SCALE: f32 = 1e9;
+
+/// As [`LARGEST_SCALE`], of activations; a channel of weights may well hold nothing but zeros.
+const SMALLEST_SCALE: f32 = 1e-30;
+
 impl Params {
     /// As the quantisation of an activation.
     fn per_tensor(&self, node: &pb::NodeProto) -> Result<Quant, Problem> {
@@ -36,6 +42,10 @@ impl Params {
                 expected: "weight's output channel (activations have one scale)",
             });
         };
+        if scale < SMALLEST_SCALE {
+            let (tensor, kind) = (self.scale_name.clone(), "vanishing");
+            return Err(Problem::Scale { tensor, kind, value: scale });
+        }
         Ok(Quant::per_tensor(scale, (zero - self.kind.offset()) as i32))
     }
 
@@ -68,6 +78,7 @@ impl Importer<'_> {
                 v if v.is_infinite() => "infinite",
                 v if v < 0.0 => "negative",
                 v if v == 0.0 => "zero",
+                v if v > LARGEST_SCALE => "vast",
                 _ => continue,
             };
             return Err(Problem::Scale { tensor: scale.name.clone(), kind, value });

@@ -57,6 +57,7 @@ fn a_scale_that_is_no_positive_number() {
         ("zero", 0.0, "zero"),
         ("negative", -0.5, "negative"),
         ("infinite", f32::INFINITY, "infinite"),
+        ("vast", 1e30, "vast"),
     ];
     for (test, value, kind) in scales {
         let says = ["\"last_weight_scale\"", kind, "calibrate"];
@@ -64,6 +65,12 @@ fn a_scale_that_is_no_positive_number() {
         let says = ["\"block2_add_scale\"", kind, "calibrate", "node \"block2_add_quantize\""];
         refused(&format!("{test}-map"), |g| set_first(g, "block2_add_scale", value), &says);
     }
+}
+
+#[test]
+fn a_scale_of_almost_nothing() {
+    let says = ["\"last_scale\"", "vanishing", "calibrate", "node \"last_quantize\""];
+    refused("vanishing", |g| set_first(g, "last_scale", 1e-42), &says);
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn refused(test: &str, patch: impl FnOnce(&mut GraphProto), says: &[&str]) {
 fn set_first(graph: &mut GraphProto, name: &str, value: f32) {
     let mut data = constant(graph, name).raw_data.to_vec();
     data[..4].copy_from_slice(&value.to_le_bytes());
-    constant(graph, name).raw_data = data.into();
+    constant(graph, name).raw_data = data;
 }
 
 fn attribute<'g>(graph: &'g mut GraphProto, of: &str, name: &str) -> &'g mut AttributeProto {
@@ -117,7 +117,7 @@ fn a_missing_constant() {
 
 #[test]
 fn a_constant_without_its_data() {
-    let patch = |g: &mut GraphProto| constant(g, "last_weight_q").raw_data = vec![1; 100].into();
+    let patch = |g: &mut GraphProto| constant(g, "last_weight_q").raw_data = vec![1; 100];
     refused("short", patch, &["\"last_weight_q\"", "100 bytes", "export"]);
     let patch = |g: &mut GraphProto| {
         constant(g, "last_weight_q").data_location = Some(1);
@@ -165,7 +165,7 @@ fn attributes_that_do_not_fit() {
 
 #[test]
 fn weights_around_another_zero() {
-    let patch = |g: &mut GraphProto| constant(g, "last_weight_zero").raw_data = vec![3; 64].into();
+    let patch = |g: &mut GraphProto| constant(g, "last_weight_zero").raw_data = vec![3; 64];
     refused("zero-point", patch, &["\"last_weight_zero\"", "is 3", "symmetric"]);
 }
 

@@ -27,8 +27,11 @@ impl<'m> Importer<'m> {
     /// A shape or type that does not serve.
     pub fn add_input(&mut self, file: &str) -> Result<(), ImportError> {
         let Some(input) = self.model.input() else { return Ok(()) };
-        let fail =
-            |problem| ImportError::Input { file: file.into(), tensor: input.name.clone(), problem };
+        let fail = |problem| ImportError::Input {
+            file: file.into(),
+            tensor: input.name.clone(),
+            problem: Box::new(problem),
+        };
         let (kind, shape, batch) = proto::input_type(input).map_err(fail)?;
         self.batch = batch;
         let view = self.input_view(&input.name, &shape);

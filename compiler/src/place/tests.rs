@@ -117,7 +117,7 @@ fn two_exchanged_ops_are_found_where_tensors_are_lost() {
             // Data are lost where the order is wrong whatever the places, and where it is right
             // but the places do not fit it.
             let displaced = meaning_of(&spoilt.header, &spoilt.ops) != meaning(&meant);
-            let harmful = displaced || place(&meant).is_err();
+            let harmful = displaced || lives::of(&meant).is_err();
             found += usize::from(check(&spoilt).is_err());
             lost += usize::from(harmful);
             assert!(!harmful || check(&spoilt).is_err(), "{i} and {j}");

@@ -1,7 +1,7 @@
 //! Orders the ops of a step so that its tensors need the least memory at once.
 //!
 //! Results do not change: ops that share a tensor or a part of the state keep their order
-//! ([`dependencies`]), and the forward pass stays before the loss. Among the orders left, the best
+//! (`dependencies`), and the forward pass stays before the loss. Among the orders left, the best
 //! has the lowest peak of live bytes, then the fewest live bytes over time, which gives
 //! [`crate::place`] the most room. The search is seeded and bounded: equal programs get equal orders.
 

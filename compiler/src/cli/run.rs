@@ -88,7 +88,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         chosen.iter().map(|&i| (split.input(i).to_vec(), split.label(i))).collect()
     };
     let samples = samples(&data.test);
-    let mut evaluate = |client: &mut offshoot_firmware::client::Client<_>, what: &str| {
+    let evaluate = |client: &mut offshoot_firmware::client::Client<_>, what: &str| {
         let bar = progress(samples.len(), what);
         let pairs = samples.iter().map(|(s, l)| (s.as_slice(), *l)).inspect(|_| bar.inc(1));
         let share = client.evaluate(pairs);

@@ -76,6 +76,15 @@ impl Case {
         folder.map(|f| f.join(file)).filter(|p| p.is_file())
     }
 
+    /// Its model, where it is there; prints why not.
+    pub fn model_path(&self) -> Option<PathBuf> {
+        let path = Case::path(self.model);
+        if path.is_none() {
+            println!("skipped: {} needs {}, which is not here", self.name, self.model);
+        }
+        path
+    }
+
     /// Whether its files are there; prints why not.
     pub fn is_there(&self) -> bool {
         let missing = [self.model, self.data].into_iter().find(|f| Case::path(f).is_none());

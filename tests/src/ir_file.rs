@@ -78,6 +78,9 @@ fn header(text: &str) -> Result<(String, Options), String> {
             "scheme-toml" => {
                 let _ = writeln!(options.toml.get_or_insert_with(String::new), "{value}");
             }
+            "sram" => {
+                options.sram = Some(value.parse().map_err(|_| format!("`{value}` is no size"))?)
+            }
             "head" => options.head = Some(head(value)?),
             _ => {}
         }

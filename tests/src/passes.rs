@@ -6,7 +6,9 @@ use offshoot::adapt::{adapt, HeadStart};
 use offshoot::differentiate::differentiate;
 use offshoot::ir::{parse, print, verify, Constants, Graph};
 use offshoot::lower::{self, lower, Lowered};
+use offshoot::place::{self, Placed};
 use offshoot::prune::prune;
+use offshoot::schedule::schedule;
 use offshoot::scheme::Scheme;
 
 /// What the header of a file asks for, beside the pass.
@@ -16,6 +18,8 @@ pub struct Options {
     pub scheme: Option<String>,
     /// Lines of the update scheme as a TOML file.
     pub toml: Option<String>,
+    /// Bytes of SRAM that it must fit.
+    pub sram: Option<u64>,
     /// What the head starts from.
     pub head: Option<HeadStart>,
 }
@@ -32,6 +36,8 @@ pub const PASSES: &[(&str, Pass)] = &[
     ("prune", |text, options| pruned(text, options).map(|g| shown(&g))),
     ("lower_forward", |text, _| inference(text).map(|l| program(&l))),
     ("lower", |text, options| lowered(text, options).map(|l| program(&l))),
+    ("schedule", |text, options| lowered(text, options).map(|l| program(&schedule(&l)))),
+    ("place", |text, options| placed(text, options).map(|p| place::print(&p))),
 ];
 
 fn message(error: impl std::fmt::Display) -> String {
@@ -95,4 +101,14 @@ fn inference(text: &str) -> Result<Lowered, String> {
 
 fn lowered(text: &str, options: &Options) -> Result<Lowered, String> {
     lower(&pruned(text, options)?).map_err(message)
+}
+
+/// Scheduled, placed, checked, and held against the memory that the file gives.
+fn placed(text: &str, options: &Options) -> Result<Placed, String> {
+    let scheduled = schedule(&lowered(text, options)?);
+    let plan = place::place(&scheduled).map_err(message)?;
+    let placed = place::apply(&scheduled, &plan);
+    place::check(&placed).map_err(message)?;
+    place::check_budget(&placed, options.sram.unwrap_or(u64::MAX)).map_err(message)?;
+    Ok(placed)
 }

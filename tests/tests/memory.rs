@@ -3,16 +3,16 @@
 
 use std::path::Path;
 
-use offshoot::device::{build_image, Device};
-use offshoot::emit;
 use offshoot::report::Report;
-use offshoot_tests::cases::{root, Case, MCUNET};
+use offshoot_tests::boards::start;
+use offshoot_tests::cases::{Case, MCUNET};
 
 /// data + bss + painted stack of the published engine's firmware for this network and scheme with
 /// 10 classes, in bytes.
 const RIVAL: u64 = 253_340;
 
 #[test]
+#[ignore = "needs an emulator: cargo xtask test"]
 fn mcunet_49kb_fits_and_the_report_says_so() {
     let case = Case { name: "mcunet-49kb-10", classes: Some(10), ..MCUNET };
     if !case.is_there() {
@@ -20,16 +20,9 @@ fn mcunet_49kb_fits_and_the_report_says_so() {
     }
     let compiled = case.compile(None);
     let data = MCUNET.samples(&compiled);
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("memory");
-    let runtime = root().canonicalize().unwrap().join("runtime");
-    let model = out.join("model");
-    emit::emit(&compiled.program, case.name, &compiled.placed.names, &runtime, &model).unwrap();
     let board = offshoot_boards::find("qemu-mps2-an386").unwrap();
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images-target-memory");
-    let built =
-        build_image(&board, &model, root(), &out, Some(&target)).unwrap_or_else(|e| panic!("{e}"));
-    let mut device = Device::start(&board, &built, None, true).unwrap_or_else(|e| panic!("{e}"));
-    device.client.reset().unwrap();
+    let mut device =
+        start(&compiled, &board, Path::new(env!("CARGO_TARGET_TMPDIR")), case.name, true);
     let mut instructions = 0;
     for index in 0..3 {
         instructions = device

@@ -71,7 +71,7 @@ pub enum ImportError {
         /// The input.
         tensor: String,
         /// What is wrong with it.
-        problem: Problem,
+        problem: Box<Problem>,
     },
     /// The output is not a quantised activation.
     #[error("{file}: output {tensor:?}, computed by {node}, {reason}; quantise it (QuantizeLinear, DequantizeLinear) before it leaves the network")]

@@ -8,7 +8,7 @@ use tract_onnx::pb;
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::constant::IntType;
-use super::error::{ImportError, Problem};
+use super::error::ImportError;
 use super::layout::{Axis, View, AXES};
 use super::nodes::layout::Change;
 use super::proto;
@@ -27,11 +27,14 @@ impl<'m> Importer<'m> {
     /// A shape or type that does not serve.
     pub fn add_input(&mut self, file: &str) -> Result<(), ImportError> {
         let Some(input) = self.model.input() else { return Ok(()) };
-        let fail =
-            |problem| ImportError::Input { file: file.into(), tensor: input.name.clone(), problem };
+        let fail = |problem| ImportError::Input {
+            file: file.into(),
+            tensor: input.name.clone(),
+            problem: Box::new(problem),
+        };
         let (kind, shape, batch) = proto::input_type(input).map_err(fail)?;
         self.batch = batch;
-        let view = self.input_view(&input.name, &shape).map_err(fail)?;
+        let view = self.input_view(&input.name, &shape);
         let [h, w, c] = view.size;
         let tensor = Tensor::computed(&input.name, DType::I8, vec![1, h, w, c]);
         let tensor = self.graph.add_tensor(tensor);
@@ -47,40 +50,41 @@ impl<'m> Importer<'m> {
     }
 
     /// The layout of an input of `shape`.
-    fn input_view(&mut self, input: &str, shape: &[usize]) -> Result<View, Problem> {
+    fn input_view(&mut self, input: &str, shape: &[usize]) -> View {
         let mut pieces = Pieces::new(shape);
         let mut map = (shape.len() == 4).then(|| pieces.dims.clone());
         let mut name = input;
         let model = self.model;
-        // Every step goes to a later node, so this ends.
+        // Every step goes to a later node, so this ends. What is wrong with a node is said when it
+        // is read.
         while let Some(node) = self.first_reader(name) {
             let from = pieces.shape();
-            // What is wrong with the node is said when it is read.
             match self.change(node, &from) {
+                // From channels first to channels last: what went before was a map.
+                Ok(Some(Change::Transpose(perm))) if perm == [0, 2, 3, 1] => break,
                 Ok(Some(Change::Transpose(perm))) => pieces.transpose(&perm),
-                Ok(Some(Change::Shape(target))) => {
-                    if !pieces.reshape(&target) {
-                        break;
-                    }
-                }
+                Ok(Some(Change::Shape(target))) if pieces.reshape(&target) => {}
                 Ok(None) if ELEMENTWISE.contains(&node.op_type.as_str()) => {}
                 _ => break,
             }
             if pieces.dims.len() == 4 {
                 map = Some(pieces.dims.clone());
             }
-            let Some(output) = node.output.first() else { break };
-            if output == model.output() {
-                break;
+            match node.output.first() {
+                Some(output) if output != model.output() => name = output,
+                _ => break,
             }
-            name = output;
         }
         // Nothing but its sizes tells how a map is laid out that is flattened at once.
         let flat = pieces.dims.len() != 4 && map.as_ref() == Some(&pieces.original);
-        match map {
-            Some(dims) if !(flat && looks_nhwc(shape)) => pieces.bind(&dims),
+        let view = match &map {
+            Some(dims) if !(flat && looks_nhwc(shape)) => pieces.bind(dims),
             _ => pieces.bind_in_order(),
-        }
+        };
+        // Where the way to the first layer makes no sense, the node at fault is found there.
+        let plain = Pieces::new(shape);
+        let default = || plain.bind(&plain.dims).or_else(|| plain.bind_in_order());
+        view.or_else(default).unwrap_or(View { size: [1; 3], dims: vec![Vec::new(); shape.len()] })
     }
 
     /// The first node in execution order that reads `tensor`.
@@ -166,20 +170,23 @@ impl Pieces {
     }
 
     /// The layout in which `dims` are batch, channels, height and width.
-    fn bind(&self, dims: &[Vec<usize>]) -> Result<View, Problem> {
+    fn bind(&self, dims: &[Vec<usize>]) -> Option<View> {
+        if dims.len() != 4 {
+            return None;
+        }
         let mut axes = vec![None; self.sizes.len()];
         for (run, axis) in dims.iter().skip(1).zip([Axis::C, Axis::H, Axis::W]) {
             match run.as_slice() {
                 [] => {}
                 &[piece] => axes[piece] = Some(axis),
-                _ => return self.bind_in_order(),
+                _ => return None,
             }
         }
         self.view(&axes)
     }
 
     /// The layout in which the input's own order is that of memory.
-    fn bind_in_order(&self) -> Result<View, Problem> {
+    fn bind_in_order(&self) -> Option<View> {
         let order: Vec<usize> = self.original.iter().flatten().copied().collect();
         let mut axes = vec![None; self.sizes.len()];
         for (&piece, axis) in order.iter().rev().zip(AXES.into_iter().rev()) {
@@ -188,19 +195,13 @@ impl Pieces {
         self.view(&axes)
     }
 
-    fn view(&self, axes: &[Option<Axis>]) -> Result<View, Problem> {
+    fn view(&self, axes: &[Option<Axis>]) -> Option<View> {
         let mut view = View { size: [1; 3], dims: Vec::new() };
         for (&axis, &size) in axes.iter().zip(&self.sizes) {
-            let Some(axis) = axis else {
-                return Err(Problem::Layout {
-                    layout: format!("{:?}", self.shape()),
-                    expected: "a map of one height, one width and one number of channels",
-                });
-            };
-            view.size[axis as usize] = size;
+            view.size[axis? as usize] = size;
         }
         let named = |run: &Vec<usize>| run.iter().filter_map(|&p| axes[p]).collect();
         view.dims = self.original.iter().map(named).collect();
-        Ok(view)
+        Some(view)
     }
 }

@@ -83,10 +83,7 @@ impl View {
         }
     }
 
-    /// With the file's dimensions in another order.
-    ///
-    /// # Errors
-    /// Where `perm` is no permutation of them.
+    /// With the file's dimensions in the order of `perm`, a permutation of them.
     pub fn transpose(&self, perm: &[usize]) -> View {
         View { size: self.size, dims: perm.iter().map(|&p| self.dims[p].clone()).collect() }
     }

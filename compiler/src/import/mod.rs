@@ -132,7 +132,7 @@ impl<'m> Importer<'m> {
     }
 
     /// Name of a node's input, where it is there.
-    fn input_name<'n>(node: &'n pb::NodeProto, index: usize) -> Option<&'n str> {
+    fn input_name(node: &pb::NodeProto, index: usize) -> Option<&str> {
         node.input.get(index).map(String::as_str).filter(|name| !name.is_empty())
     }
 

@@ -81,9 +81,9 @@ pub struct Convolution {
 
 impl Pending {
     /// An operator without activation.
-    pub fn new(name: &str, op: &'static str, kind: Kind, view: View) -> Pending {
+    pub fn new(name: &str, op: &'static str, kind: Kind, view: View) -> Box<Pending> {
         let range = [f32::NEG_INFINITY, f32::INFINITY];
-        Pending { name: name.into(), op, kind, view, range }
+        Box::new(Pending { name: name.into(), op, kind, view, range })
     }
 
     /// The clamp of its activation in steps of `quant`; where the activation is only implied, by a
@@ -132,7 +132,7 @@ impl Importer<'_> {
     /// What the IR has no node for.
     pub fn finish(
         &mut self,
-        pending: Pending,
+        pending: Box<Pending>,
         quant: Quant,
         name: &str,
     ) -> Result<TensorId, Problem> {

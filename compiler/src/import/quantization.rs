@@ -77,7 +77,7 @@ impl Importer<'_> {
                 v if v.is_nan() => "NaN",
                 v if v.is_infinite() => "infinite",
                 v if v < 0.0 => "negative",
-                v if v == 0.0 => "zero",
+                0.0 => "zero",
                 v if v > LARGEST_SCALE => "vast",
                 _ => continue,
             };

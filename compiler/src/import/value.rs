@@ -18,7 +18,7 @@ pub enum Value {
     /// A tensor of the IR.
     Activation(Activation),
     /// The result of an operator that waits for its quantisation.
-    Pending(Pending),
+    Pending(Box<Pending>),
     /// The result of a node that was refused.
     Refused,
 }

@@ -1,9 +1,9 @@
 //! Gives every tensor of a step its offset in one arena, and proves that none harms another.
 //!
-//! Stages: [`place`] finds offsets ([`fit`] inserts tensors one after another, `improve` searches
+//! Stages: [`place`] finds offsets (`fit` inserts tensors one after another, `improve` searches
 //! for the order of insertion), [`apply`] writes them into the ops, [`check`] walks the result
 //! over the arena's bytes and shares no code with what planned it, [`check_budget`] holds it
-//! against a board's SRAM, [`print`] shows it.
+//! against a board's SRAM, [`print()`] shows it.
 //!
 //! Invariants of a plan: tensors that live at the same op share no byte; every tensor starts at a
 //! multiple of [`ALIGNMENT`]; `lower_bound <= peak`, and no placing of these ops in this order

@@ -107,7 +107,7 @@ fn any_two_live_tensors_laid_over_each_other_are_found() {
 #[test]
 fn two_exchanged_ops_are_found_where_tensors_are_lost() {
     let (mut lost, mut found) = (0, 0);
-    for lowered in programs() {
+    for lowered in programs().into_iter().take(16) {
         let good = placed(&lowered);
         for (i, j) in (0..good.ops.len()).flat_map(|j| (0..j).map(move |i| (i, j))) {
             let (mut spoilt, mut meant) = (good.clone(), lowered.clone());
@@ -117,13 +117,13 @@ fn two_exchanged_ops_are_found_where_tensors_are_lost() {
             // Data are lost where the order is wrong whatever the places, and where it is right
             // but the places do not fit it.
             let displaced = meaning_of(&spoilt.header, &spoilt.ops) != meaning(&meant);
-            let harmful = displaced || place(&meant).is_err();
+            let harmful = displaced || lives::of(&meant).is_err();
             found += usize::from(check(&spoilt).is_err());
             lost += usize::from(harmful);
             assert!(!harmful || check(&spoilt).is_err(), "{i} and {j}");
         }
     }
-    assert!(lost > 1000 && found >= lost, "{lost} did harm, {found} found");
+    assert!(lost > 400 && found >= lost, "{lost} did harm, {found} found");
 }
 
 #[test]

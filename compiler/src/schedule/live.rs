@@ -145,20 +145,20 @@ mod tests {
         let [y, dead, z, unused] = [16, 24, 32, 40].map(|bytes| b.buffer(bytes));
         b.op(&[x], y);
         b.op(&[x], dead);
-        b.op(&[y], z);
+        b.op(&[x], z);
         b.output(y);
         let lowered = b.finish();
         let uses = Uses::of(&lowered);
         let order = as_given(3);
         let lives: Vec<Option<Life>> = uses.lives(&order).collect();
         let life = |first, last| Some(Life { first, last });
-        assert_eq!(lives[x as usize], life(0, 1));
+        assert_eq!(lives[x as usize], life(0, 2));
         assert_eq!(lives[y as usize], life(0, 2));
         assert_eq!(lives[dead as usize], life(1, 1));
         assert_eq!(lives[z as usize], life(2, 2));
         assert_eq!(lives[unused as usize], None);
         let mut profile = Vec::new();
-        assert_eq!(uses.cost(&order, &mut profile), (56, 32 + 56 + 48));
-        assert_eq!(profile, [32, 56, 48]);
+        assert_eq!(uses.cost(&order, &mut profile), (64, 32 + 56 + 64));
+        assert_eq!(profile, [32, 56, 64]);
     }
 }

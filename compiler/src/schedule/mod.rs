@@ -1,7 +1,7 @@
 //! Orders the ops of a step so that its tensors need the least memory at once.
 //!
 //! Results do not change: ops that share a tensor or a part of the state keep their order
-//! ([`dependencies`]), and the forward pass stays before the loss. Among the orders left, the best
+//! (`dependencies`), and the forward pass stays before the loss. Among the orders left, the best
 //! has the lowest peak of live bytes, then the fewest live bytes over time, which gives
 //! [`crate::place`] the most room. The search is seeded and bounded: equal programs get equal orders.
 
@@ -99,13 +99,13 @@ mod tests {
     #[test]
     fn small_programs_get_the_least_peak_there_is() {
         let mut improved = 0;
-        for seed in 0..150 {
+        for seed in 0..400 {
             let lowered = random_program(&mut Random::new(seed), 6, 3);
             let scheduled = schedule(&lowered);
             assert_eq!(peak(&scheduled), least_peak(&lowered), "seed {seed}");
             improved += usize::from(peak(&scheduled) < peak(&lowered));
         }
-        assert!(improved > 30, "{improved} of 150 improved");
+        assert!(improved > 80, "{improved} of 400 improved");
     }
 
     #[test]

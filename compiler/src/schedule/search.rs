@@ -10,6 +10,9 @@ const TRIES: usize = 40_000;
 /// Proposals for each try: most of a chain's ops cannot move at all.
 const PROPOSALS: usize = 10;
 
+/// Tries for each op without a better order after which the search leaves where it is.
+const PATIENCE: usize = 30;
+
 /// A move is accepted where it is no worse than the order was this many tries ago.
 const HISTORY: usize = 120;
 
@@ -76,7 +79,8 @@ impl Search<'_> {
     }
 
     /// The best order found from `start` by exchanging neighbouring runs of ops, one op against
-    /// another as well as whole branches. Late acceptance leaves local optima.
+    /// another as well as whole branches. Late acceptance leaves small local optima, a few random
+    /// exchanges from the best order on leave the others.
     pub(super) fn improve(&self, start: Ordered, seed: u64) -> Ordered {
         let ops = start.order.len();
         let mut best = start.clone();
@@ -86,6 +90,7 @@ impl Search<'_> {
         let (mut profile, mut history) = (Vec::new(), [cost; HISTORY]);
         let (mut random, mut tries) = (Random::new(seed), 0);
         let most = TRIES.min(400 * ops);
+        let (mut idle, mut shakes) = (0, 0);
         for _ in 0..most * PROPOSALS {
             let first = 1 + random.below(RUN) * random.below(2);
             let second = 1 + random.below(RUN) * random.below(2);
@@ -100,17 +105,26 @@ impl Search<'_> {
             order[from..end].rotate_left(first);
             place(&mut position, &order, from..end);
             let new = self.uses.cost(&position, &mut profile);
+            idle += 1;
             let past = &mut history[tries % HISTORY];
-            if new <= cost || new <= *past {
+            if shakes > 0 || new <= cost || new <= *past {
                 cost = new;
                 if cost < best.cost {
-                    best = Ordered { order: order.clone(), cost };
+                    (best, idle) = (Ordered { order: order.clone(), cost }, 0);
                 }
             } else {
                 order[from..end].rotate_right(first);
                 place(&mut position, &order, from..end);
             }
             *past = cost.min(*past);
+            if shakes > 0 {
+                shakes -= 1;
+                history = [cost; HISTORY];
+            } else if idle > PATIENCE * ops {
+                (idle, shakes) = (0, 2 + random.below(ops / 4 + 1));
+                (order, cost) = (best.order.clone(), best.cost);
+                place(&mut position, &order, 0..ops);
+            }
             tries += 1;
             if tries == most {
                 break;

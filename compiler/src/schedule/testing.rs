@@ -160,7 +160,8 @@ pub(crate) fn random_program(random: &mut Random, forward: usize, backward: usiz
         values.push(y);
         masks.extend(mask);
     }
-    let y = values[values.len() - 1];
+    // Not always the last value: what comes after it must spare it.
+    let y = values[values.len() - 1 - random.below(forward.min(3))];
     b.output(y);
     if backward == 0 {
         return b.finish();

@@ -33,8 +33,7 @@ impl Importer<'_> {
         }
         // Exporters write no bound as the largest number.
         range = range.map(|v| if v.abs() == f32::MAX { v * 2.0 } else { v });
-        // Written so that NaN is refused too.
-        if !(range[0] <= range[1]) {
+        if range[0].is_nan() || range[1].is_nan() || range[0] > range[1] {
             return Err(Problem::Attribute {
                 name: "min",
                 value: format!("{} beside max {}", range[0], range[1]),

@@ -1,0 +1,169 @@
+//! Real models, against recorded results of another implementation.
+//!
+//! `tests/vectors/import_logits.txt` holds, a line an input: model, index of the input, and the
+//! classifier's int8 results, as `tests/record/onnx_logits.py` recorded them. Models other than
+//! the demo's are not part of the project: where they are absent, they are skipped.
+
+use std::path::{Path, PathBuf};
+
+use offshoot::import::import;
+use offshoot::ir::{Graph, TensorId};
+use offshoot::ops::Op;
+use offshoot::reference::Values;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn data() -> PathBuf {
+    std::env::var_os("OFFSHOOT_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from)
+}
+
+/// Input `index` of the recording, in integers.
+fn sample(index: usize, [height, width, channels]: [usize; 3]) -> Vec<i32> {
+    let mut values = Vec::new();
+    for y in 0..height {
+        for x in 0..width {
+            for c in 0..channels {
+                let t = (y * (2 + index) + x * (3 + 2 * index) + c * 41 + 29 * index) % 64;
+                let wave = if t < 32 { t } else { 63 - t };
+                values.push((wave * 8 + (y * 7 + x * 13 + c * 5) % 8) as i32 - 128);
+            }
+        }
+    }
+    values
+}
+
+/// What the network's classifier reads out: its output, or what a last Softmax reads.
+fn logits(graph: &Graph) -> TensorId {
+    let output = graph.output.unwrap();
+    let last = graph.nodes().find(|(_, n)| n.outputs.contains(&output)).unwrap().1;
+    if matches!(last.op, Op::Softmax(_)) {
+        last.inputs[0]
+    } else {
+        output
+    }
+}
+
+fn real(graph: &Graph, tensor: TensorId, values: &[i32]) -> Vec<f32> {
+    let tensor = graph.tensor(tensor);
+    values.iter().map(|q| tensor.scale_of(0) * (q - tensor.zero()) as f32).collect()
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+    };
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+/// Evaluates all nodes, keeping each result between the ends of int8, as inputs that are no
+/// photographs run into them; and rounds it to whole steps if `steps` says so.
+fn run(graph: &Graph, values: &mut Values<'_, f32>, steps: bool) {
+    for (at, (_, node)) in graph.nodes().enumerate() {
+        values.run(at, at + 1);
+        let tensor = graph.tensor(node.outputs[0]);
+        let (scale, zero) = (tensor.scale_of(0), tensor.zero() as f32);
+        let quantize = |v: &mut f32| {
+            let q = *v / scale;
+            let q = if steps { q.round_ties_even() } else { q };
+            *v = (q.clamp(-128.0 - zero, 127.0 - zero)) * scale;
+        };
+        values.change(node.outputs[0], |y| y.iter_mut().for_each(quantize));
+    }
+}
+
+/// Imports a model and compares it with its recording; the layers it should have, by op.
+fn compare(path: &Path, layers: &str) {
+    let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+    if !path.exists() {
+        println!("skipped: {name} is not there (set OFFSHOOT_DATA to the folder of shared data)");
+        return;
+    }
+    let graph = import(path).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(graph.name, name);
+    let count = |op: &str| graph.nodes().filter(|(_, n)| n.op.name() == op).count();
+    let counts: Vec<String> = ["conv2d", "add", "avg_pool", "requantize", "softmax"]
+        .into_iter()
+        .filter(|op| count(op) > 0)
+        .map(|op| format!("{} {op}", count(op)))
+        .collect();
+    println!("{name}: {}", counts.join(", "));
+    assert_eq!(counts.join(", "), layers);
+
+    let input = graph.input.unwrap();
+    let shape = &graph.tensor(input).shape;
+    let recorded = std::fs::read_to_string(root().join("tests/vectors/import_logits.txt")).unwrap();
+    let mut compared = 0;
+    for line in recorded.lines() {
+        let mut words = line.split(' ');
+        if words.next() != Some(&name) {
+            continue;
+        }
+        let index: usize = words.next().unwrap().parse().unwrap();
+        let expected: Vec<i32> = words.map(|w| w.parse().unwrap()).collect();
+        let expected = real(&graph, logits(&graph), &expected);
+        let x = real(&graph, input, &sample(index, [shape[1], shape[2], shape[3]]));
+        let [float, stepped] = [false, true].map(|steps| {
+            let mut values = Values::<f32>::new(&graph);
+            values.set(input, x.clone());
+            run(&graph, &mut values, steps);
+            values.get(logits(&graph)).to_vec()
+        });
+        assert_eq!(float.len(), expected.len());
+        let cosines = [&float, &stepped].map(|found| cosine(found, &expected));
+        println!("  input {index}: cosine {:.5} in float, {:.6} in steps", cosines[0], cosines[1]);
+        assert!(cosines[0] > 0.99 && cosines[1] > 0.998, "{name}, input {index}: {cosines:?}");
+        compared += 1;
+    }
+    assert!(compared > 0, "no recording of {name}");
+}
+
+#[test]
+fn digits() {
+    let path = root().join("demo/digits_int8qdq.onnx");
+    compare(&path, "8 conv2d, 1 add, 1 avg_pool");
+}
+
+#[test]
+fn mcunet() {
+    let path = data().join("models/mcunetv3/mcunet-5fps_int8qdq.onnx");
+    compare(&path, "43 conv2d, 7 add, 1 avg_pool");
+}
+
+#[test]
+fn mobilenet_v2() {
+    let path = data().join("models/mcunetv3/mbv2-w0.35_int8qdq.onnx");
+    compare(&path, "52 conv2d, 10 add, 1 avg_pool");
+}
+
+#[test]
+fn resnet8() {
+    let path = data().join("models/mlperf_tiny/pretrainedResnet_quant.onnx");
+    compare(&path, "10 conv2d, 3 add, 1 avg_pool, 1 softmax");
+}
+
+#[test]
+fn keyword_spotting() {
+    let path = data().join("models/mlperf_tiny/kws_ref_model.onnx");
+    compare(&path, "10 conv2d, 1 avg_pool, 1 softmax");
+}
+
+#[test]
+fn others_are_refused_by_node() {
+    for (file, part) in [
+        ("others/silero_vad_16k_op15.onnx", ""),
+        ("others/ch_ppocr_mobile_v2.0_cls_infer.onnx", ""),
+        ("mlperf_tiny/pretrainedResnet.onnx", "not quantised"),
+        ("mlperf_tiny/str_ww_keras_bn.onnx", "BatchNormalization"),
+    ] {
+        let path = data().join("models").join(file);
+        if !path.exists() {
+            println!("skipped: {file} is not there");
+            continue;
+        }
+        let message = import(&path).unwrap_err().to_string();
+        println!("{}", message.lines().take(4).collect::<Vec<_>>().join("\n"));
+        assert!(message.contains(part), "{message}");
+    }
+}

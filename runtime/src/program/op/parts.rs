@@ -1,0 +1,175 @@
+//! What descriptors are made of: shapes, windows, weights, scales, error tensors.
+
+use crate::{Access, Slot};
+
+/// Exponent of the loss gradient: `dL/dlogit = gamma * 2^-7 * e`.
+pub const LOSS_EXPONENT: i32 = -7;
+
+/// Fraction bits of pooled features and of latent weights (8.7 and 8.8 fixed point).
+pub const FEATURE_BITS: u32 = 7;
+
+/// Height, width and channels of an NHWC tensor of batch 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Shape {
+    /// Rows.
+    pub h: u16,
+    /// Columns.
+    pub w: u16,
+    /// Channels.
+    pub c: u16,
+}
+
+impl Shape {
+    /// Pixels, `h * w`.
+    pub const fn positions(&self) -> usize {
+        self.h as usize * self.w as usize
+    }
+
+    /// Elements, `h * w * c`.
+    pub const fn elements(&self) -> usize {
+        self.positions() * self.c as usize
+    }
+}
+
+/// A sliding window: kernel size, stride, and the padding before the first row and column.
+/// Padding after the last ones follows from the output's shape.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Window {
+    /// Kernel height and width.
+    pub kernel: [u16; 2],
+    /// Vertical and horizontal stride.
+    pub stride: [u16; 2],
+    /// Padding above and to the left.
+    pub pad: [u16; 2],
+}
+
+impl Window {
+    /// Kernel positions, `kh * kw`.
+    pub const fn taps(&self) -> usize {
+        self.kernel[0] as usize * self.kernel[1] as usize
+    }
+}
+
+/// Shapes of a windowed op: input `x`, output `y`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Geometry {
+    /// Input shape.
+    pub x: Shape,
+    /// Output shape.
+    pub y: Shape,
+    /// The window that maps one to the other.
+    pub window: Window,
+}
+
+/// How a trained weight is held in state memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Precision {
+    /// int16 `m` in 8.8 fixed point; the weight used is `(m + 128) >> 8`. 2 bytes a weight.
+    #[default]
+    Residual,
+    /// int8, updated with stochastic rounding. 1 byte a weight.
+    Stochastic,
+}
+
+impl Precision {
+    /// Bytes a trained weight takes in state memory.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Precision::Residual => 2,
+            Precision::Stochastic => 1,
+        }
+    }
+}
+
+/// A weight matrix: frozen int8 rows in constant memory, some of whose channels are overlaid by
+/// trained ones in state memory.
+///
+/// A row has `taps * channels` elements, channel innermost. Trained channels are named by
+/// `selected` (u16 each); `latent` holds `[rows][taps][selected]` in the given precision.
+/// Nothing is trained where `latent` is empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Weights {
+    /// int8 `[rows][taps][channels]`, constant.
+    pub frozen: Slot,
+    /// Trained part, state; empty where all is frozen.
+    pub latent: Slot,
+    /// u16 indices of the trained channels, ascending, constant; empty where all is frozen.
+    pub selected: Slot,
+    /// Rows: output channels, or kernel positions of a depthwise convolution.
+    pub rows: u16,
+    /// Kernel positions a row holds (1 for a depthwise convolution).
+    pub taps: u16,
+    /// Channels a kernel position holds.
+    pub channels: u16,
+    /// How `latent` is held.
+    pub precision: Precision,
+}
+
+/// Per-channel requantisation tables, constant: i32 Q31 multipliers and i8 shifts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ChannelScale {
+    /// i32 `[channels]`.
+    pub multiplier: Slot,
+    /// i8 `[channels]`: positive is left, as [`Multiplier::shift`].
+    pub shift: Slot,
+}
+
+/// Zero point of an int8 output and the range it is clamped to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Range {
+    /// Zero point.
+    pub zero: i16,
+    /// Least value.
+    pub min: i8,
+    /// Greatest value.
+    pub max: i8,
+}
+
+/// An error tensor: int8 data and the tracker of its power-of-two exponent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Error {
+    /// int8 elements, arena.
+    pub data: Slot,
+    /// 8 bytes of state: f32 running amplitude, i32 exponent in force. Empty: [`LOSS_EXPONENT`].
+    pub tracker: Slot,
+}
+
+impl Error {
+    pub(super) fn read(&mut self, f: &mut dyn FnMut(Access, &mut Slot)) {
+        f(Access::Read, &mut self.data);
+        f(Access::Read, &mut self.tracker);
+    }
+
+    pub(super) fn write(&mut self, f: &mut dyn FnMut(Access, &mut Slot)) {
+        f(Access::Write, &mut self.data);
+        f(Access::Update, &mut self.tracker);
+    }
+}
+
+impl Weights {
+    pub(super) fn read(&mut self, f: &mut dyn FnMut(Access, &mut Slot)) {
+        f(Access::Read, &mut self.frozen);
+        f(Access::Read, &mut self.latent);
+        f(Access::Read, &mut self.selected);
+    }
+
+    pub(super) fn update(&mut self, f: &mut dyn FnMut(Access, &mut Slot)) {
+        f(Access::Update, &mut self.latent);
+        f(Access::Read, &mut self.selected);
+    }
+}
+
+impl ChannelScale {
+    pub(super) fn read(&mut self, f: &mut dyn FnMut(Access, &mut Slot)) {
+        f(Access::Read, &mut self.multiplier);
+        f(Access::Read, &mut self.shift);
+    }
+}

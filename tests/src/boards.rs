@@ -1,0 +1,50 @@
+//! Starts compiled programs on boards, for tests.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+
+use offshoot::device::{build_image, Device};
+use offshoot::emit;
+use offshoot::pipeline::Compiled;
+use offshoot_boards::Board;
+
+use crate::cases::root;
+
+/// Builds of one board share a folder, so that `core` is compiled once: one at a time, and each
+/// program is moved away before the next overwrites it.
+static BUILDING: Mutex<()> = Mutex::new(());
+
+/// Runs `compiled` on `board`. Files go below `folder`; `temporary` is the folder for build
+/// products. Counts of instructions are exact only where `count` asks for them.
+///
+/// # Panics
+/// Where it cannot be built or does not answer.
+pub fn start(
+    compiled: &Compiled,
+    board: &Board,
+    temporary: &Path,
+    folder: &str,
+    count: bool,
+) -> Device {
+    let out = temporary.join(folder);
+    let model = out.join("model");
+    let runtime = root().canonicalize().expect("the repository").join("runtime");
+    let names = &compiled.placed.names;
+    emit::emit(&compiled.program, folder, names, &runtime, &model)
+        .unwrap_or_else(|e| panic!("{e}"));
+    let built = {
+        let _guard = BUILDING.lock().unwrap_or_else(|e| e.into_inner());
+        let target = temporary.join("images/target");
+        let mut built = build_image(board, &model, root(), &out, Some(&target))
+            .unwrap_or_else(|e| panic!("{e}"));
+        let elf = out.join(format!("{}.elf", board.name));
+        fs::copy(&built.elf, &elf).unwrap_or_else(|e| panic!("{}: {e}", elf.display()));
+        built.elf = elf;
+        built
+    };
+    let mut device = Device::start(board, &built, None, count).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(device.client.device().model_hash, compiled.program.header.model_hash);
+    device.client.reset().unwrap_or_else(|e| panic!("{e}"));
+    device
+}

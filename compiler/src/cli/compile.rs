@@ -30,7 +30,7 @@ pub struct Args {
     /// The board that must hold it.
     #[arg(long, default_value = "qemu-mps2-an386", value_parser = board)]
     board: Board,
-    /// Bytes of SRAM that it may use, in place of the board's.
+    /// Bytes of SRAM that it may use, in place of what the board's stack leaves.
     #[arg(long, allow_negative_numbers = true)]
     sram: Option<u64>,
     /// Folder for the program.
@@ -101,9 +101,9 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of SRAM that a program may use on a board; the desktop has no limit.
+/// Bytes of SRAM that a program may use on a board: all but its stack. The desktop has no limit.
 pub fn budget(board: &Board) -> u64 {
-    board.sram_bytes().unwrap_or(u64::MAX)
+    board.sram_bytes().map_or(u64::MAX, |sram| sram.saturating_sub(board.stack_bytes))
 }
 
 /// Writes program, crate, graph and report: all of them or, where one cannot be written, none.
@@ -140,7 +140,7 @@ pub fn print_report(report: &Report) {
             &format!("of it weights and biases {}", wide(report.trainable_bytes)),
         ]),
         row(["      scratch", &wide(sram.scratch)]),
-        row(["      total", &wide(sram.total), &format!("of {limit}; stack comes on top")]),
+        row(["      total", &wide(sram.total), &format!("of {limit} that the stack leaves")]),
         row(["flash constants", &bytes(report.flash.constants as u64)]),
         row(["      with ops", &bytes(report.flash.total as u64), "code comes on top"]),
         row(["MACs  forward", &grouped(report.macs.forward)]),

@@ -103,7 +103,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
 
 /// The board's SRAM, and what fills it.
 fn print_memory(report: &Report) {
-    say!("\nSRAM of the board, {}:\n", bytes(report.budget));
+    say!("\nSRAM that the board's stack leaves, {}:\n", bytes(report.budget));
     let parts = [
         ("arena", u64::from(report.sram.arena)),
         ("trainable", u64::from(report.sram.trainable)),

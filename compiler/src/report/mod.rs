@@ -51,7 +51,7 @@ pub struct Report {
     pub model: String,
     /// Name of the board it was compiled for.
     pub board: String,
-    /// Bytes of SRAM that the board gives.
+    /// Bytes of SRAM that the program may use: what the board's stack leaves.
     pub budget: u64,
     /// Number of classes.
     pub classes: u16,

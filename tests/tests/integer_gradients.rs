@@ -6,7 +6,7 @@
 //! compared with the float gradient of the same graph, sample and label by the cosine of the
 //! angle between them and the ratio of their lengths. Errors are int8 (8 bits below the largest of
 //! a tensor), activations int8: each layer adds noise of about 1 % of a tensor's largest element,
-//! which for these small networks leaves median cosines above 0.95; a wrong sign, scale, zero point,
+//! which for these small networks leaves median cosines above 0.9; a wrong sign, scale, zero point,
 //! layout or a missing branch does not.
 
 use offshoot::adapt::HeadStart;
@@ -23,7 +23,7 @@ use offshoot_tests::check::everything;
 use offshoot_tests::nets;
 use offshoot_tests::random::Random;
 
-const COSINE: f64 = 0.95;
+const COSINE: f64 = 0.9;
 /// Samples a network is compared on. Where a sample's gradient nearly cancels, or hangs on a unit
 /// that is within rounding of its clamp, noise is all there is: the median counts.
 const SAMPLES: u64 = 5;
@@ -230,6 +230,7 @@ fn a_dropped_branch_or_zero_point_is_found() {
         }
         _ => false,
     });
+    println!("whole {whole:.3}, without a branch {branch:.3}");
     assert!(branch < COSINE, "dropping a branch left cosines of {branch}");
     let zero = spoilt(&|op| match op {
         Op::ConvUpdate(u) if u.x_zero != 0 => {
@@ -238,5 +239,6 @@ fn a_dropped_branch_or_zero_point_is_found() {
         }
         _ => false,
     });
+    println!("without zero points {zero:.3}");
     assert!(zero < COSINE, "dropping zero points left cosines of {zero}");
 }

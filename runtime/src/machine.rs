@@ -97,6 +97,11 @@ pub(crate) fn part(memory: &[u8], slot: Slot) -> Result<&[u8], Fault> {
     memory.get(slot.start()..slot.end()).ok_or(Fault::OutOfBounds)
 }
 
+/// The elements of the part of `memory` that `slot` names.
+pub(crate) fn table<T: FromBytes + Immutable>(memory: &[u8], slot: Slot) -> Result<&[T], Fault> {
+    typed(part(memory, slot)?)
+}
+
 /// Reads a slot that lies in constants or in state.
 pub(crate) fn fixed<'m>(
     constants: &'m [u8],

@@ -6,12 +6,24 @@
 mod forward;
 mod gradient;
 mod mask;
+mod scales;
 pub mod scratch;
 #[cfg(test)]
 pub(crate) mod testing;
 mod update;
 mod weights;
 mod window;
+
+use crate::Fault;
+
+/// [`Fault::Size`] unless `holds`.
+fn ensure(holds: bool) -> Result<(), Fault> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Fault::Size)
+    }
+}
 
 /// Index of the greatest value, the first of equals; 0 of nothing.
 pub fn argmax<T: PartialOrd + Copy>(values: &[T]) -> u16 {

@@ -1,7 +1,7 @@
 //! Rows of a weight matrix: frozen ones as they lie in flash, trained channels laid over them.
 
 use crate::arena::Arena;
-use crate::machine::{part, typed};
+use crate::machine::{part, table, typed};
 use crate::program::op::{Precision, Weights};
 use crate::Fault;
 
@@ -40,8 +40,8 @@ impl<'m> Rows<'m> {
     ) -> Result<Self, Fault> {
         let (rows, taps) = (weights.rows as usize, weights.taps as usize);
         let channels = weights.channels as usize;
-        let frozen: &[i8] = typed(part(constants, weights.frozen)?)?;
-        let selected: &[u16] = typed(part(constants, weights.selected)?)?;
+        let frozen: &[i8] = table(constants, weights.frozen)?;
+        let selected: &[u16] = table(constants, weights.selected)?;
         let latent = if weights.latent.is_empty() {
             Latent::None
         } else {
@@ -88,6 +88,24 @@ impl<'m> Rows<'m> {
             Latent::None => Some(self.frozen),
             Latent::Residual(_) | Latent::Stochastic(_) => None,
         }
+    }
+
+    /// The whole matrix: the frozen elements themselves, or an assembled copy in `buffer`.
+    ///
+    /// # Errors
+    /// [`Fault::Size`] where weights are trained and `buffer` does not hold them.
+    pub fn all<'b>(&self, buffer: &'b mut [i8]) -> Result<&'b [i8], Fault>
+    where
+        'm: 'b,
+    {
+        if let Some(frozen) = self.frozen() {
+            return Ok(frozen);
+        }
+        let buffer = buffer.get_mut(..self.frozen.len()).ok_or(Fault::Size)?;
+        for (index, row) in buffer.chunks_exact_mut(self.taps * self.channels).enumerate() {
+            self.row(index, row);
+        }
+        Ok(buffer)
     }
 
     /// Writes kernel position `tap` of row `index` to `weights`, which holds `channels` bytes.

@@ -38,12 +38,26 @@ impl Geometry {
         let Window { kernel, stride, pad } = self.window;
         reach(x, stride[1], pad[1], kernel[1], self.x.w)
     }
+
+    /// Output rows that see input row `x`, each with the kernel row that does.
+    #[inline]
+    pub(crate) fn rows_seeing(&self, x: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
+        let Window { kernel, stride, pad } = self.window;
+        seen_from(x, stride[0], pad[0], kernel[0], self.y.h)
+    }
+
+    /// Output columns that see input column `x`, each with the kernel column that does.
+    #[inline]
+    pub(crate) fn columns_seeing(&self, x: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
+        let Window { kernel, stride, pad } = self.window;
+        seen_from(x, stride[1], pad[1], kernel[1], self.y.w)
+    }
 }
 
 /// Output coordinates along one axis whose window holds input coordinate `x`, each with the
 /// kernel position that sees it.
 #[inline]
-pub fn seen_from(
+fn seen_from(
     x: usize,
     stride: u16,
     pad: u16,

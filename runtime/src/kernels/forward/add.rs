@@ -1,7 +1,7 @@
 //! Elementwise sum of two tensors of different scales.
 
-use super::ensure;
 use super::output::Output;
+use crate::kernels::ensure;
 use crate::machine::{typed, typed_mut};
 use crate::program::op::Add;
 use crate::{Fault, Machine};
@@ -35,7 +35,6 @@ mod tests {
     use crate::fixed::Multiplier;
     use crate::kernels::testing::{clamped, Bench, Random};
     use crate::program::op::{Add, Range};
-    use crate::Memory;
 
     #[test]
     fn sums_real_values() {
@@ -48,8 +47,8 @@ mod tests {
             let twice = 2.0 * s_a.max(s_b);
             let range = r.range();
             let op = Add {
-                a: bench.put(Memory::Arena, &a),
-                b: bench.put(Memory::Arena, &b),
+                a: bench.arena(&a),
+                b: bench.arena(&b),
                 output: bench.room(203),
                 mask: bench.room(26),
                 zeros,
@@ -86,8 +85,8 @@ mod tests {
     fn equal_scales_add_exactly() {
         let mut bench = Bench::default();
         let op = Add {
-            a: bench.put(Memory::Arena, &[-128i8, 100, 5, 0]),
-            b: bench.put(Memory::Arena, &[-128i8, 100, -7, 0]),
+            a: bench.arena(&[-128i8, 100, 5, 0]),
+            b: bench.arena(&[-128i8, 100, -7, 0]),
             output: bench.room(4),
             mask: bench.room(1),
             zeros: [0, 0],

@@ -6,8 +6,9 @@
 //! own. A window is a few contiguous runs of x and of the row.
 
 use super::dot::{dot, total};
-use super::ensure;
-use super::output::{Output, Scales};
+use super::output::Output;
+use crate::kernels::ensure;
+use crate::kernels::scales::Scales;
 use crate::kernels::weights::Rows;
 use crate::kernels::window::Reach;
 use crate::machine::{fixed, typed, typed_mut};
@@ -179,7 +180,7 @@ impl<'m> Windows<'m> {
 #[cfg(test)]
 mod tests {
     use crate::kernels::testing::{clamped, convolution, Bench, Random};
-    use crate::program::op::{Conv, Precision};
+    use crate::program::op::Conv;
     use crate::{Memory, Slot};
 
     /// A random convolution, compared with its definition.
@@ -197,9 +198,9 @@ mod tests {
             (geometry.y.h, geometry.y.w) = (geometry.x.h, geometry.x.w);
         }
         let x = r.int8(geometry.x.elements());
-        let precision = [None, Some(Precision::Residual), Some(Precision::Stochastic)][r.below(3)];
+        let (trained, precision) = r.training(channels);
         let taps = geometry.window.taps();
-        let (weights, w) = bench.weights(r, [outputs, taps, channels], precision);
+        let (weights, w) = bench.weights(r, [outputs, taps, channels], trained, precision);
         let bias: Vec<i32> = (0..outputs).map(|_| r.within(-20000, 20000)).collect();
         let scales: Vec<_> = (0..outputs).map(|_| r.multiplier(0.004)).collect();
         let x_zero = r.within(-128, 127) as i16;
@@ -207,7 +208,7 @@ mod tests {
         let bias_memory = [Memory::Constant, Memory::State][r.below(2)];
         let masked = r.below(4) > 0;
         let op = Conv {
-            input: bench.put(Memory::Arena, &x),
+            input: bench.arena(&x),
             output: bench.room(geometry.y.elements()),
             mask: if masked {
                 bench.room(geometry.y.elements().div_ceil(8))
@@ -221,13 +222,12 @@ mod tests {
             scale: bench.scales(&scales),
             x_zero,
             range,
-            scratch: bench.scratch(if precision.is_some() { taps * channels } else { 0 }),
+            scratch: bench.scratch(if trained > 0 { taps * channels } else { 0 }),
         };
         bench.run(op);
 
-        let width = geometry.window.kernel[1] as usize;
-        let mut values = convolution(&geometry, groups, &x, x_zero, |o, ky, kx, i| {
-            w[(o * taps + ky * width + kx) * channels + i]
+        let mut values = convolution(&geometry, groups, &x, x_zero, |o, tap, i| {
+            w[(o * taps + tap) * channels + i]
         });
         for (n, v) in values.iter_mut().enumerate() {
             let o = n % outputs;

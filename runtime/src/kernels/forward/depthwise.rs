@@ -1,10 +1,12 @@
 //! Depthwise convolution: one kernel a channel, channels side by side.
 
-use super::output::{Output, Scales};
-use super::{blocks, ensure, LANES};
+use super::output::Output;
+use super::{blocks, LANES};
+use crate::kernels::ensure;
+use crate::kernels::scales::Scales;
 use crate::kernels::weights::Rows;
 use crate::kernels::window::Reach;
-use crate::machine::{fixed, part, typed, typed_mut};
+use crate::machine::{fixed, typed, typed_mut};
 use crate::program::op::{Depthwise, Geometry};
 use crate::{Fault, Machine};
 
@@ -26,19 +28,7 @@ impl Depthwise {
         ensure(x.len() == xs.elements() && y.len() == ys.elements() && bias.len() == channels)?;
         ensure(ys.c == xs.c && self.weights.channels == xs.c && self.weights.taps == 1)?;
         ensure(self.weights.rows as usize == window.taps() && channels > 0)?;
-        // Sums stay in registers; behind the place for them lie the weights, if any are trained.
-        let frozen = typed(part(m.constants, self.weights.frozen)?)?;
-        let w: &[i8] = if self.weights.latent.is_empty() {
-            frozen
-        } else {
-            let buffer = scratch;
-            let buffer = buffer.get_mut(..window.taps() * channels).ok_or(Fault::Size)?;
-            let buffer: &mut [i8] = typed_mut(buffer)?;
-            for (tap, row) in buffer.chunks_exact_mut(channels).enumerate() {
-                rows.row(tap, row);
-            }
-            buffer
-        };
+        let w = rows.all(typed_mut(scratch)?)?;
         let mut y = Output::new(y, mask, self.range)?;
         let kernel = Kernel { geometry: self.geometry, x, w, zero: self.x_zero };
         let single = if channels < LANES { channels } else { 0 };
@@ -99,8 +89,8 @@ impl Kernel<'_> {
 #[cfg(test)]
 mod tests {
     use crate::kernels::testing::{clamped, convolution, Bench, Random};
-    use crate::program::op::{Depthwise, Precision};
-    use crate::{Memory, Slot};
+    use crate::program::op::Depthwise;
+    use crate::Slot;
 
     fn check(seed: u64) {
         let r = &mut Random::new(seed);
@@ -108,16 +98,16 @@ mod tests {
         let channels = [1, 4, 16, 21, 48][r.below(5)];
         let geometry = r.geometry(channels, channels);
         let x = r.int8(geometry.x.elements());
-        let precision = [None, Some(Precision::Residual), Some(Precision::Stochastic)][r.below(3)];
+        let (trained, precision) = r.training(channels);
         let taps = geometry.window.taps();
-        let (weights, w) = bench.weights(r, [taps, 1, channels], precision);
+        let (weights, w) = bench.weights(r, [taps, 1, channels], trained, precision);
         let bias: Vec<i32> = (0..channels).map(|_| r.within(-20000, 20000)).collect();
         let scales: Vec<_> = (0..channels).map(|_| r.multiplier(0.01)).collect();
         let x_zero = r.within(-128, 127) as i16;
         let range = r.range();
         let masked = r.below(4) > 0;
         let op = Depthwise {
-            input: bench.put(Memory::Arena, &x),
+            input: bench.arena(&x),
             output: bench.room(geometry.y.elements()),
             mask: if masked {
                 bench.room(geometry.y.elements().div_ceil(8))
@@ -126,18 +116,16 @@ mod tests {
             },
             geometry,
             weights,
-            bias: bench.put(Memory::State, &bias),
+            bias: bench.state(&bias),
             scale: bench.scales(&scales),
             x_zero,
             range,
-            scratch: bench.scratch(if precision.is_some() { taps * channels } else { 0 }),
+            scratch: bench.scratch(if trained > 0 { taps * channels } else { 0 }),
         };
         bench.run(op);
 
-        let width = geometry.window.kernel[1] as usize;
-        let mut values = convolution(&geometry, channels, &x, x_zero, |c, ky, kx, _| {
-            w[(ky * width + kx) * channels + c]
-        });
+        let mut values =
+            convolution(&geometry, channels, &x, x_zero, |c, tap, _| w[tap * channels + c]);
         for (n, v) in values.iter_mut().enumerate() {
             let c = n % channels;
             *v = scales[c].scale(*v as i32 + bias[c]) as i64;

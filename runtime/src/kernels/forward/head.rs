@@ -1,7 +1,7 @@
 //! The classifier that is trained: int32 logits.
 
-use super::ensure;
 use crate::fixed::saturate;
+use crate::kernels::ensure;
 use crate::kernels::weights::effective;
 use crate::machine::{typed, typed_mut};
 use crate::program::op::Head;
@@ -47,7 +47,6 @@ fn dot(row: &[i16], features: &[i16]) -> i64 {
 mod tests {
     use crate::kernels::testing::{Bench, Random};
     use crate::program::op::Head;
-    use crate::Memory;
 
     #[test]
     fn logits_are_dot_products_of_rounded_weights() {
@@ -59,9 +58,9 @@ mod tests {
                 (0..5 * features).map(|_| r.within(-32640, 32639) as i16).collect();
             let bias: Vec<i32> = (0..5).map(|_| r.within(-1_000_000, 1_000_000)).collect();
             let op = Head {
-                input: bench.put(Memory::Arena, &f),
-                latent: bench.put(Memory::State, &latent),
-                bias: bench.put(Memory::State, &bias),
+                input: bench.arena(&f),
+                latent: bench.state(&latent),
+                bias: bench.state(&bias),
                 output: bench.room(20),
             };
             bench.run(op);
@@ -78,9 +77,9 @@ mod tests {
     fn logits_saturate() {
         let mut bench = Bench::default();
         let op = Head {
-            input: bench.put(Memory::Arena, &[i16::MIN; 1000]),
-            latent: bench.put(Memory::State, &[[i16::MIN; 1000], [i16::MAX; 1000]]),
-            bias: bench.put(Memory::State, &[0i32, 0]),
+            input: bench.arena(&[i16::MIN; 1000]),
+            latent: bench.state(&[[i16::MIN; 1000], [i16::MAX; 1000]]),
+            bias: bench.state(&[0i32, 0]),
             output: bench.room(8),
         };
         bench.run(op);

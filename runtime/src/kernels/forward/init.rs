@@ -1,7 +1,7 @@
 //! The first content of trainable state.
 
-use super::ensure;
-use crate::machine::{part, typed, typed_mut};
+use crate::kernels::ensure;
+use crate::machine::{part, table, typed_mut};
 use crate::program::op::{Init, Precision, Weights};
 use crate::{Fault, Machine};
 
@@ -26,8 +26,8 @@ impl Init {
 
 /// Lays the selected channels of the frozen rows into state, where training goes on from them.
 fn latent(weights: &Weights, m: &mut Machine<'_>) -> Result<(), Fault> {
-    let frozen: &[i8] = typed(part(m.constants, weights.frozen)?)?;
-    let selected: &[u16] = typed(part(m.constants, weights.selected)?)?;
+    let frozen: &[i8] = table(m.constants, weights.frozen)?;
+    let selected: &[u16] = table(m.constants, weights.selected)?;
     let (_, [to]) = m.state.split([], [weights.latent])?;
     let channels = weights.channels as usize;
     let rows = weights.rows as usize * weights.taps as usize;
@@ -56,28 +56,22 @@ mod tests {
     use crate::kernels::testing::{Bench, Random};
     use crate::kernels::weights::effective;
     use crate::program::op::{Init, Precision};
-    use crate::Memory;
 
     #[test]
     fn latent_weights_start_as_the_frozen_ones() {
         for precision in [Precision::Residual, Precision::Stochastic] {
             let mut bench = Bench::default();
-            let (weights, _) = bench.weights(&mut Random::new(3), [4, 9, 6], Some(precision));
+            let (weights, _) = bench.weights(&mut Random::new(3), [4, 9, 6], 3, precision);
             let to = weights.latent;
-            let (frozen, selected): (Vec<i8>, Vec<usize>) = bench.with(|m| {
-                Init::Latent(weights).run(m).unwrap();
-                let bytes = |s: crate::Slot| &m.constants[s.start()..s.end()];
-                (
-                    bytes(weights.frozen).iter().map(|&b| b as i8).collect(),
-                    bytes(weights.selected).chunks(2).map(|c| c[0] as usize).collect(),
-                )
-            });
+            let frozen = bench.read::<i8>(weights.frozen);
+            let selected = bench.read::<u16>(weights.selected);
+            bench.with(|m| Init::Latent(weights).run(m)).unwrap();
             let weights: Vec<i8> = match precision {
                 Precision::Residual => bench.read(to).into_iter().map(effective).collect(),
                 Precision::Stochastic => bench.read(to),
             };
             for (n, w) in weights.into_iter().enumerate() {
-                let (tap, c) = (n / selected.len(), selected[n % selected.len()]);
+                let (tap, c) = (n / selected.len(), selected[n % selected.len()] as usize);
                 assert_eq!(w, frozen[tap * 6 + c]);
             }
         }
@@ -86,8 +80,8 @@ mod tests {
     #[test]
     fn constants_are_copied() {
         let mut bench = Bench::default();
-        let from = bench.put(Memory::Constant, &[1i32, -2, 3]);
-        let to = bench.put(Memory::State, &[0i32; 3]);
+        let from = bench.constant(&[1i32, -2, 3]);
+        let to = bench.state(&[0i32; 3]);
         bench.with(|m| Init::Copy { from, to }.run(m)).unwrap();
         assert_eq!(bench.read::<i32>(to), [1, -2, 3]);
     }

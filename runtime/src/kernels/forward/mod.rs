@@ -16,8 +16,6 @@ mod requantize;
 mod save;
 mod softmax;
 
-use crate::Fault;
-
 /// Channels that a channel-wise kernel accumulates side by side: what fits the registers.
 const LANES: usize = if cfg!(target_pointer_width = "32") { 4 } else { 16 };
 
@@ -27,13 +25,4 @@ const LANES: usize = if cfg!(target_pointer_width = "32") { 4 } else { 16 };
 fn blocks(channels: usize) -> impl Iterator<Item = usize> {
     let last = channels.checked_sub(LANES);
     last.into_iter().flat_map(move |last| (0..channels).step_by(LANES).map(move |c| c.min(last)))
-}
-
-/// [`Fault::Size`] unless `holds`.
-fn ensure(holds: bool) -> Result<(), Fault> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Fault::Size)
-    }
 }

@@ -1,36 +1,8 @@
 //! What every requantising kernel does last: scale, clamp, note the mask bit, store.
 
-use super::ensure;
-use crate::fixed::Multiplier;
-use crate::kernels::mask;
-use crate::machine::{part, typed};
-use crate::program::op::{ChannelScale, Range};
+use crate::kernels::{ensure, mask};
+use crate::program::op::Range;
 use crate::Fault;
-
-/// Multipliers of the output channels.
-#[derive(Clone, Copy, Debug)]
-pub struct Scales<'m> {
-    multiplier: &'m [i32],
-    shift: &'m [i8],
-}
-
-impl<'m> Scales<'m> {
-    /// Resolves the tables of `channels` channels.
-    pub fn new(scale: &ChannelScale, constants: &'m [u8], channels: usize) -> Result<Self, Fault> {
-        let multiplier: &[i32] = typed(part(constants, scale.multiplier)?)?;
-        let shift: &[i8] = typed(part(constants, scale.shift)?)?;
-        ensure(multiplier.len() == channels && shift.len() == channels)?;
-        Ok(Scales { multiplier, shift })
-    }
-
-    /// The channels' multipliers, from channel `first` on.
-    #[inline]
-    pub fn from(&self, first: usize) -> impl Iterator<Item = Multiplier> + 'm {
-        let multiplier = self.multiplier.get(first..).unwrap_or(&[]);
-        let shift = self.shift.get(first..).unwrap_or(&[]);
-        multiplier.iter().zip(shift).map(|(&value, &s)| Multiplier { value, shift: s.into() })
-    }
-}
 
 /// An int8 tensor under construction, with its clamp mask.
 #[derive(Debug)]

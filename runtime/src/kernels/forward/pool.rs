@@ -1,7 +1,8 @@
 //! Averages: over sliding windows in int8, and over the whole map in 8.7 fixed point.
 
 use super::output::Output;
-use super::{blocks, ensure, LANES};
+use super::{blocks, LANES};
+use crate::kernels::ensure;
 use crate::kernels::window::Reach;
 use crate::machine::{typed, typed_mut};
 use crate::program::op::{AvgPool, Geometry, PoolMean, FEATURE_BITS};
@@ -119,29 +120,17 @@ impl PoolMean {
 #[cfg(test)]
 mod tests {
     use crate::fixed::Multiplier;
-    use crate::kernels::testing::{Bench, Random};
+    use crate::kernels::testing::{joined, Bench, Random};
     use crate::program::op::{AvgPool, Geometry, PoolMean, Shape};
-    use crate::Memory;
 
     /// Raw values that each output element's window holds, by definition.
     fn windows(geometry: &Geometry, x: &[i8]) -> Vec<Vec<f64>> {
-        let Geometry { x: xs, y: ys, window } = *geometry;
-        let inside = |y: usize, k: u16, axis: usize, size: u16| {
-            let at = (y * window.stride[axis] as usize + k as usize)
-                .checked_sub(window.pad[axis] as usize)?;
-            (at < size as usize).then_some(at)
-        };
-        let mut all = Vec::new();
-        for n in 0..ys.elements() {
-            let (pixel, c) = (n / ys.c as usize, n % ys.c as usize);
-            let (oy, ox) = (pixel / ys.w as usize, pixel % ys.w as usize);
-            let mut values = Vec::new();
-            for iy in (0..window.kernel[0]).filter_map(|k| inside(oy, k, 0, xs.h)) {
-                for ix in (0..window.kernel[1]).filter_map(|k| inside(ox, k, 1, xs.w)) {
-                    values.push(x[(iy * xs.w as usize + ix) * xs.c as usize + c] as f64);
-                }
+        let channels = geometry.x.c as usize;
+        let mut all = vec![Vec::new(); geometry.y.elements()];
+        for [position, _, pixel] in joined(geometry) {
+            for c in 0..channels {
+                all[position * channels + c].push(x[pixel * channels + c] as f64);
             }
-            all.push(values);
         }
         all
     }
@@ -156,7 +145,7 @@ mod tests {
             let x = r.int8(geometry.x.elements());
             let range = r.range();
             let op = AvgPool {
-                input: bench.put(Memory::Arena, &x),
+                input: bench.arena(&x),
                 output: bench.room(geometry.y.elements()),
                 geometry,
                 x_zero: range.zero,
@@ -190,7 +179,7 @@ mod tests {
             let range = r.range();
             let (x_zero, ratio) = (r.within(-128, 127) as i16, 0.73);
             let op = AvgPool {
-                input: bench.put(Memory::Arena, &x),
+                input: bench.arena(&x),
                 output: bench.room(geometry.y.elements()),
                 geometry,
                 x_zero,
@@ -217,7 +206,7 @@ mod tests {
             let x = r.int8(shape.elements());
             let x_zero = r.within(-128, 127) as i16;
             let op = PoolMean {
-                input: bench.put(Memory::Arena, &x),
+                input: bench.arena(&x),
                 output: bench.room(2 * shape.c as usize),
                 x: shape,
                 x_zero,
@@ -237,7 +226,7 @@ mod tests {
     fn extreme_means_fit() {
         let mut bench = Bench::default();
         let op = PoolMean {
-            input: bench.put(Memory::Arena, &[127i8; 6]),
+            input: bench.arena(&[127i8; 6]),
             output: bench.room(2),
             x: Shape { h: 2, w: 3, c: 1 },
             x_zero: -128,

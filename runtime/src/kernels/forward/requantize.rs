@@ -1,7 +1,7 @@
 //! From one int8 scale to another.
 
-use super::ensure;
 use super::output::Output;
+use crate::kernels::ensure;
 use crate::machine::{typed, typed_mut};
 use crate::program::op::Requantize;
 use crate::{Fault, Machine};
@@ -28,7 +28,6 @@ impl Requantize {
 mod tests {
     use crate::kernels::testing::{clamped, Bench, Random};
     use crate::program::op::Requantize;
-    use crate::Memory;
 
     #[test]
     fn rescales_and_clamps() {
@@ -38,7 +37,7 @@ mod tests {
             let x = r.int8(77);
             let (x_zero, scale, range) = (r.within(-128, 127) as i16, r.multiplier(0.8), r.range());
             let op = Requantize {
-                input: bench.put(Memory::Arena, &x),
+                input: bench.arena(&x),
                 output: bench.room(77),
                 mask: bench.room(10),
                 x_zero,

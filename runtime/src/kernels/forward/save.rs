@@ -1,7 +1,7 @@
 //! Keeps what a later weight update will read of an activation.
 
-use super::ensure;
-use crate::machine::{part, typed};
+use crate::kernels::ensure;
+use crate::machine::table;
 use crate::program::op::SaveChannels;
 use crate::{Fault, Machine};
 
@@ -13,7 +13,7 @@ impl SaveChannels {
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
         let channels = self.channels as usize;
         let ([x], [y]) = m.arena.split([self.input], [self.output])?;
-        let selected: &[u16] = typed(part(m.constants, self.selected)?)?;
+        let selected: &[u16] = table(m.constants, self.selected)?;
         let (Some(&first), Some(&last)) = (selected.first(), selected.last()) else {
             return Err(Fault::Size);
         };
@@ -41,7 +41,6 @@ impl SaveChannels {
 mod tests {
     use crate::kernels::testing::{Bench, Random};
     use crate::program::op::SaveChannels;
-    use crate::Memory;
 
     #[test]
     fn gathers_scattered_and_contiguous_channels() {
@@ -49,9 +48,9 @@ mod tests {
             let mut bench = Bench::default();
             let x = Random::new(7).int8(5 * 9);
             let op = SaveChannels {
-                input: bench.put(Memory::Arena, &x),
+                input: bench.arena(&x),
                 output: bench.room(9 * selected.len()),
-                selected: bench.put(Memory::Constant, selected),
+                selected: bench.constant(selected),
                 channels: 5,
             };
             bench.run(op);

@@ -5,8 +5,8 @@
 //! Numbers are named by their integer bits: `q0` is a fraction with 31 bits behind the point,
 //! `q5` has 26, `q12` (the sum of exponentials) 19. A product of `qa` and `qb` is `q(a+b)`.
 
-use super::ensure;
 use crate::fixed::{doubling_high_mul as mul, shift_right_rounding, shift_rounding};
+use crate::kernels::ensure;
 use crate::machine::{typed, typed_mut};
 use crate::program::op::Softmax;
 use crate::{Fault, Machine};
@@ -118,13 +118,12 @@ mod tests {
     use crate::fixed::Multiplier;
     use crate::kernels::testing::{Bench, Random};
     use crate::program::op::Softmax;
-    use crate::Memory;
 
     fn softmax(x: &[i8], depth: usize, scale: f64) -> Vec<i8> {
         let mut bench = Bench::default();
         let scale = Multiplier::from_f64((scale * f64::from(1 << 26)).min(2_147_483_647.0));
         let op = Softmax {
-            input: bench.put(Memory::Arena, x),
+            input: bench.arena(x),
             output: bench.room(x.len()),
             depth: depth as u16,
             scale,

@@ -5,8 +5,9 @@
 
 use super::axpy::Pending;
 use super::sink::Sink;
-use super::{ensure, Scales};
 use crate::error_scale::{exponent, write};
+use crate::kernels::ensure;
+use crate::kernels::scales::Scales;
 use crate::kernels::weights::Rows;
 use crate::machine::typed_mut;
 use crate::program::op::{ConvInputGrad, Geometry};
@@ -155,7 +156,7 @@ impl Gather<'_> {
         let at = (row * y.w as usize + column) * y.c as usize;
         let error = &self.error[at + channels.start..at + channels.end];
         let mut pending = Pending::new();
-        for ((&e, scale), row) in error.iter().zip(self.scales.range(channels)).zip(rows) {
+        for ((&e, scale), row) in error.iter().zip(self.scales.from(channels.start)).zip(rows) {
             if e != 0 {
                 let q = scale.scale_wide(e as i32, 0).clamp(-32767, 32767) as i16;
                 pending.push(sums, q, &row[..self.width]);

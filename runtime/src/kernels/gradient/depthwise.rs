@@ -1,10 +1,11 @@
 //! Input gradient of a depthwise convolution.
 
 use super::sink::Sink;
-use super::{ensure, Scales};
 use crate::error_scale::{exponent, write};
+use crate::kernels::ensure;
+use crate::kernels::scales::Scales;
+use crate::kernels::scratch::depthwise_input_grad;
 use crate::kernels::weights::Rows;
-use crate::kernels::window::seen_from;
 use crate::machine::typed_mut;
 use crate::program::op::DepthwiseInputGrad;
 use crate::{Fault, Machine};
@@ -28,28 +29,17 @@ impl DepthwiseInputGrad {
         ensure(self.weights.rows as usize == taps && self.weights.taps == 1)?;
         let scales = Scales::new(&self.scale, m.constants, channels)?;
         let (_, [scratch]) = m.scratch.split([], [self.scratch])?;
-        let assembled = if self.weights.latent.is_empty() { 0 } else { taps * channels };
-        ensure(scratch.len() >= 4 * channels + assembled)?;
+        let trained = !self.weights.latent.is_empty();
+        ensure(scratch.len() >= depthwise_input_grad(self.geometry, trained))?;
         let (sums, buffer) = scratch.split_at_mut(4 * channels);
         let (sums, buffer): (&mut [i32], &mut [i8]) = (typed_mut(sums)?, typed_mut(buffer)?);
-        let see = |at, axis: usize, outputs| {
-            seen_from(at, window.stride[axis], window.pad[axis], window.kernel[axis], outputs)
-        };
         write(&mut m.state, &self.output, unit, |quantizer, state| {
             let rows = Rows::new(&self.weights, m.constants, state)?;
-            let weights = match rows.frozen() {
-                Some(frozen) => frozen,
-                None => {
-                    for (tap, row) in buffer.chunks_exact_mut(channels).take(taps).enumerate() {
-                        rows.assemble(tap, 0, row);
-                    }
-                    &*buffer
-                }
-            };
+            let weights = rows.all(buffer)?;
             for pixel in 0..x.positions() {
                 sums.fill(0);
-                for (r, ky) in see(pixel / columns, 0, y.h) {
-                    for (c, kx) in see(pixel % columns, 1, y.w) {
+                for (r, ky) in self.geometry.rows_seeing(pixel / columns) {
+                    for (c, kx) in self.geometry.columns_seeing(pixel % columns) {
                         let at = (r * y.w as usize + c) * channels;
                         let tap = (ky * across + kx) * channels;
                         let error = &error[at..at + channels];
@@ -71,7 +61,8 @@ impl DepthwiseInputGrad {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gradient::rig::{assert_near, near, shapes, Random, Rig};
+    use crate::fixed::Multiplier;
+    use crate::kernels::testing::{assert_near, joined, near, shapes, Bench, Random};
     use crate::program::op::{Error, Precision, Weights};
     use crate::Slot;
 
@@ -82,64 +73,57 @@ mod tests {
             g.y.c = g.x.c;
             let channels = g.x.c as usize;
             let (k, k_skip, fraction) = (-9, -7, 10);
-            let mut rig = Rig::default();
-            let e = random.int8s(g.y.elements(), 3);
-            let skip = random.int8s(g.x.elements(), 3);
+            let mut bench = Bench::default();
+            let e = random.sparse(g.y.elements(), 3);
+            let skip = random.sparse(g.x.elements(), 3);
             let bits = random.mask(g.x.elements());
             let scales: Vec<f64> =
                 (0..channels).map(|_| 1e-3 * (1 + random.below(30)) as f64).collect();
+            let multipliers: Vec<_> =
+                scales.iter().map(|s| Multiplier::from_f64(s * 1024.0)).collect();
             let taps = g.window.taps();
-            let (mut weights, mut dense) =
-                rig.weights(&mut random, [taps, 1, channels], trained, Precision::Stochastic);
-            if trained == 0 {
-                weights.latent = Slot::default();
-                dense = dense.to_vec();
-            }
+            let (weights, dense) =
+                bench.weights(&mut random, [taps, 1, channels], trained, Precision::Stochastic);
             let mut op = DepthwiseInputGrad {
-                error: rig.error(&e, k),
-                output: rig.output(g.x.elements()),
-                skip: rig.error(&skip, k_skip),
-                mask: rig.arena(&bits),
+                error: bench.error(&e, k),
+                output: bench.error_out(g.x.elements()),
+                skip: bench.error(&skip, k_skip),
+                mask: bench.arena(&bits),
                 geometry: g,
                 weights,
-                scale: rig.scales(&scales.iter().map(|s| s * 1024.0).collect::<Vec<_>>()),
+                scale: bench.scales(&multipliers),
                 fraction,
-                scratch: rig.scratch(4 * channels + if trained > 0 { taps * channels } else { 0 }),
+                scratch: bench
+                    .scratch(4 * channels + if trained > 0 { taps * channels } else { 0 }),
             };
-            rig.run(|m| op.run(m)).unwrap();
+            bench.run(op);
 
             let mut exact: Vec<f64> =
                 skip.iter().map(|&e| e as f64 * (k_skip as f64).exp2()).collect();
-            for at in 0..g.y.positions() {
-                let (rows, columns) = (g.rows(at / g.y.w as usize), g.columns(at % g.y.w as usize));
-                for (r, ky) in (rows.from..rows.to).enumerate() {
-                    for (c, kx) in (columns.from..columns.to).enumerate() {
-                        let pixel = (rows.first + r) * g.x.w as usize + columns.first + c;
-                        let tap = ky * g.window.kernel[1] as usize + kx;
-                        for n in 0..channels {
-                            exact[pixel * channels + n] += dense[tap * channels + n] as f64
-                                * e[at * channels + n] as f64
-                                * scales[n]
-                                * (k as f64).exp2();
-                        }
-                    }
+            for [at, tap, pixel] in joined(&g) {
+                for n in 0..channels {
+                    exact[pixel * channels + n] += dense[tap * channels + n] as f64
+                        * e[at * channels + n] as f64
+                        * scales[n]
+                        * (k as f64).exp2();
                 }
             }
             for (i, g) in exact.iter_mut().enumerate() {
                 *g *= (bits[i / 8] >> (i % 8) & 1) as f64;
             }
             let slack = |_| 0.51 * ((k - fraction as i32) as f64).exp2();
-            assert_near(&rig, &op.output, &exact, slack);
+            assert_near(&bench, &op.output, &exact, slack);
 
             if trained > 1 {
-                op.weights = Weights { latent: Slot::default(), ..weights };
-                rig.run(|m| op.run(m)).unwrap();
-                assert!(!near(&rig, &op.output, &exact, slack));
+                op.weights =
+                    Weights { latent: Slot::default(), selected: Slot::default(), ..weights };
+                bench.run(op);
+                assert!(!near(&bench, &op.output, &exact, slack));
                 op.weights = weights;
             }
             op.skip = Error::default();
-            rig.run(|m| op.run(m)).unwrap();
-            assert!(!near(&rig, &op.output, &exact, slack));
+            bench.run(op);
+            assert!(!near(&bench, &op.output, &exact, slack));
         }
     }
 }

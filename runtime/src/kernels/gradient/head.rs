@@ -1,10 +1,11 @@
 //! Input gradient of the trained classifier.
 
 use super::sink::Sink;
-use super::{ensure, CHUNK};
+use super::CHUNK;
 use crate::error_scale::{exponent, write};
+use crate::kernels::ensure;
 use crate::kernels::weights::effective;
-use crate::machine::{part, typed};
+use crate::machine::table;
 use crate::program::op::{Error, HeadInputGrad};
 use crate::{Fault, Machine, Slot};
 
@@ -20,7 +21,7 @@ impl HeadInputGrad {
         let features = sink.len();
         ensure(features > 0 && self.latent.len() == 2 * features * error.len())?;
         write(&mut m.state, &self.output, unit, |quantizer, state| {
-            let latent: &[i16] = typed(part(state.bytes(), self.latent)?)?;
+            let latent: &[i16] = table(state.bytes(), self.latent)?;
             for at in (0..features).step_by(CHUNK) {
                 let count = CHUNK.min(features - at);
                 let mut sums = [0i32; CHUNK];
@@ -41,24 +42,24 @@ impl HeadInputGrad {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gradient::rig::{assert_near, Random, Rig};
+    use crate::kernels::testing::{assert_near, Bench, Random};
     use crate::program::op::LOSS_EXPONENT;
 
     #[test]
     fn agrees_with_a_float_product() {
         let mut random = Random::new(1);
         for (classes, features) in [(2, 1), (10, 31), (5, 32), (37, 160)] {
-            let mut rig = Rig::default();
-            let e = random.int8s(classes, 3);
+            let mut bench = Bench::default();
+            let e = random.sparse(classes, 3);
             let latent: Vec<i16> =
-                (0..classes * features).map(|_| random.between(-32640, 32639) as i16).collect();
+                (0..classes * features).map(|_| random.within(-32640, 32639) as i16).collect();
             let op = HeadInputGrad {
-                error: Error { data: rig.arena(&e), tracker: Slot::default() },
-                latent: rig.state(&latent),
-                output: rig.output(features),
+                error: Error { data: bench.arena(&e), tracker: Slot::default() },
+                latent: bench.state(&latent),
+                output: bench.error_out(features),
                 weight_exponent: -6,
             };
-            rig.run(|m| op.run(m)).unwrap();
+            bench.run(op);
             let exact: Vec<f64> = (0..features)
                 .map(|i| {
                     let weight = |k: usize| effective(latent[k * features + i]) as f64 / 64.0;
@@ -66,19 +67,19 @@ mod tests {
                         * (LOSS_EXPONENT as f64).exp2()
                 })
                 .collect();
-            assert_near(&rig, &op.output, &exact, |_| 0.0);
+            assert_near(&bench, &op.output, &exact, |_| 0.0);
         }
     }
 
     #[test]
     fn sizes_are_checked() {
-        let mut rig = Rig::default();
+        let mut bench = Bench::default();
         let op = HeadInputGrad {
-            error: Error { data: rig.arena(&[1i8, 2]), tracker: Slot::default() },
-            latent: rig.state(&[0i16; 5]),
-            output: rig.output(3),
+            error: Error { data: bench.arena(&[1i8, 2]), tracker: Slot::default() },
+            latent: bench.state(&[0i16; 5]),
+            output: bench.error_out(3),
             weight_exponent: 0,
         };
-        assert_eq!(rig.run(|m| op.run(m)), Err(Fault::Size));
+        assert_eq!(bench.with(|m| op.run(m)), Err(Fault::Size));
     }
 }

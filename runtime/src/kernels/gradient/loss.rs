@@ -3,8 +3,7 @@
 //! Probabilities come from a table of `exp(-n/16)` with straight lines between its entries: at
 //! most 0.05 % too large, which is far below what the int8 gradient can show.
 
-use super::ensure;
-use crate::kernels::argmax;
+use crate::kernels::{argmax, ensure};
 use crate::machine::{typed, typed_mut};
 use crate::program::op::SoftmaxCrossEntropy;
 use crate::{Fault, Machine};
@@ -91,19 +90,19 @@ impl SoftmaxCrossEntropy {
 mod tests {
     use super::*;
     use crate::fixed::Multiplier;
-    use crate::kernels::gradient::rig::{Random, Rig};
+    use crate::kernels::testing::{Bench, Random};
 
     /// Runs the op; gives error, gamma, loss and class.
     fn run(logits: &[i32], scale: f64, label: u16) -> (Vec<i8>, f32, f32, u16) {
-        let mut rig = Rig::default();
+        let mut bench = Bench::default();
         let op = SoftmaxCrossEntropy {
-            logits: rig.arena(logits),
-            error: rig.arena(&vec![0i8; logits.len()]),
+            logits: bench.arena(logits),
+            error: bench.arena(&vec![0i8; logits.len()]),
             sixteenths: Multiplier::from_f64(16.0 * scale),
         };
-        rig.step.label = label;
-        rig.run(|m| op.run(m)).unwrap();
-        (rig.read(op.error), rig.step.gamma, rig.step.loss, rig.step.class)
+        bench.step.label = label;
+        bench.with(|m| op.run(m)).unwrap();
+        (bench.read(op.error), bench.step.gamma, bench.step.loss, bench.step.class)
     }
 
     /// Exact loss and `p - onehot`.
@@ -132,7 +131,7 @@ mod tests {
             let classes = 2 + random.below(30);
             let scale = [1e-4, 0.003, 1.0 / 16.0, 0.5][case % 4];
             let spread = (8.0 / scale) as i32;
-            let logits: Vec<i32> = (0..classes).map(|_| random.between(-spread, spread)).collect();
+            let logits: Vec<i32> = (0..classes).map(|_| random.within(-spread, spread)).collect();
             let label = random.below(classes) as u16;
             let (e, gamma, loss, class) = run(&logits, scale, label);
             let (delta, exact_loss) = exact(&logits, scale, label);
@@ -167,13 +166,13 @@ mod tests {
 
     #[test]
     fn a_label_that_is_no_class_is_refused() {
-        let mut rig = Rig::default();
+        let mut bench = Bench::default();
         let op = SoftmaxCrossEntropy {
-            logits: rig.arena(&[1i32, 2]),
-            error: rig.arena(&[0i8; 2]),
+            logits: bench.arena(&[1i32, 2]),
+            error: bench.arena(&[0i8; 2]),
             sixteenths: Multiplier { value: 1 << 30, shift: 0 },
         };
-        rig.step.label = 2;
-        assert_eq!(rig.run(|m| op.run(m)), Err(Fault::Label));
+        bench.step.label = 2;
+        assert_eq!(bench.with(|m| op.run(m)), Err(Fault::Label));
     }
 }

@@ -1,9 +1,9 @@
 //! Input gradient of average pooling.
 
 use super::sink::Sink;
-use super::{ensure, CHUNK};
+use super::CHUNK;
 use crate::error_scale::{exponent, write};
-use crate::kernels::window::seen_from;
+use crate::kernels::ensure;
 use crate::program::op::PoolInputGrad;
 use crate::{Fault, Machine};
 
@@ -13,7 +13,7 @@ impl PoolInputGrad {
     /// # Errors
     /// A [`Fault`] only if the program was not verified.
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
-        let (x, y, window) = (self.geometry.x, self.geometry.y, self.geometry.window);
+        let (x, y) = (self.geometry.x, self.geometry.y);
         let unit = exponent(&m.state, &self.error)?.saturating_sub(self.fraction as i32);
         let errors = [&self.error, &self.skip, &self.output];
         let (error, mut sink) = Sink::open(&mut m.arena, &m.state, unit, errors, self.mask)?;
@@ -21,16 +21,13 @@ impl PoolInputGrad {
         ensure(x.c == y.c && sink.len() == x.elements() && error.len() == y.elements())?;
         ensure(!error.is_empty())?;
         let (rows, columns) = (x.h as usize, x.w as usize);
-        let see = |at, axis: usize, outputs| {
-            seen_from(at, window.stride[axis], window.pad[axis], window.kernel[axis], outputs)
-        };
         write(&mut m.state, &self.output, unit, |quantizer, _| {
             for pixel in 0..rows * columns {
                 for from in (0..channels).step_by(CHUNK) {
                     let count = CHUNK.min(channels - from);
                     let mut sums = [0i32; CHUNK];
-                    for (r, _) in see(pixel / columns, 0, y.h) {
-                        for (c, _) in see(pixel % columns, 1, y.w) {
+                    for (r, _) in self.geometry.rows_seeing(pixel / columns) {
+                        for (c, _) in self.geometry.columns_seeing(pixel % columns) {
                             let share = self.share(r, c);
                             let at = (r * y.w as usize + c) * channels + from;
                             for (s, &e) in sums.iter_mut().zip(&error[at..at + count]) {
@@ -57,26 +54,22 @@ impl PoolInputGrad {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gradient::rig::{assert_near, near, shapes, Random, Rig};
+    use crate::kernels::testing::{assert_near, joined, near, shapes, Bench, Random};
     use crate::program::op::{Error, Geometry, Shape, Window};
 
     fn exact(op: &PoolInputGrad, e: &[i8], k: i32) -> (Vec<f64>, Vec<f64>) {
         let g = op.geometry;
         let mut sums = vec![0.0; g.x.elements()];
         let mut slack = vec![0.0; g.x.elements()];
-        for at in 0..g.y.positions() {
-            let (rows, columns) = (g.rows(at / g.y.w as usize), g.columns(at % g.y.w as usize));
-            let count = ((rows.to - rows.from) * (columns.to - columns.from)) as f64;
-            for r in 0..rows.to - rows.from {
-                for c in 0..columns.to - columns.from {
-                    let pixel = (rows.first + r) * g.x.w as usize + columns.first + c;
-                    for n in 0..g.x.c as usize {
-                        let error = e[at * g.x.c as usize + n] as f64 * (k as f64).exp2();
-                        sums[pixel * g.x.c as usize + n] += error / count;
-                        slack[pixel * g.x.c as usize + n] +=
-                            error.abs() * 0.5 * (-(op.fraction as f64)).exp2();
-                    }
-                }
+        let joined = joined(&g);
+        let mut counts = vec![0.0; g.y.positions()];
+        joined.iter().for_each(|[at, ..]| counts[*at] += 1.0);
+        for [at, _, pixel] in joined {
+            for n in 0..g.x.c as usize {
+                let error = e[at * g.x.c as usize + n] as f64 * (k as f64).exp2();
+                sums[pixel * g.x.c as usize + n] += error / counts[at];
+                slack[pixel * g.x.c as usize + n] +=
+                    error.abs() * 0.5 * (-(op.fraction as f64)).exp2();
             }
         }
         (sums, slack)
@@ -96,26 +89,26 @@ mod tests {
             g
         }));
         for geometry in cases {
-            let mut rig = Rig::default();
-            let e = random.int8s(geometry.y.elements(), 2);
-            let skip = random.int8s(geometry.x.elements(), 2);
+            let mut bench = Bench::default();
+            let e = random.sparse(geometry.y.elements(), 2);
+            let skip = random.sparse(geometry.x.elements(), 2);
             let mut op = PoolInputGrad {
-                error: rig.error(&e, -9),
-                output: rig.output(geometry.x.elements()),
-                skip: rig.error(&skip, -10),
+                error: bench.error(&e, -9),
+                output: bench.error_out(geometry.x.elements()),
+                skip: bench.error(&skip, -10),
                 geometry,
                 fraction: 14,
                 ..PoolInputGrad::default()
             };
-            rig.run(|m| op.run(m)).unwrap();
+            bench.run(op);
             let (mut sums, slack) = exact(&op, &e, -9);
             for (s, &e) in sums.iter_mut().zip(&skip) {
                 *s += e as f64 / 1024.0;
             }
-            assert_near(&rig, &op.output, &sums, |i| slack[i]);
+            assert_near(&bench, &op.output, &sums, |i| slack[i]);
             op.skip = Error::default();
-            rig.run(|m| op.run(m)).unwrap();
-            assert!(!near(&rig, &op.output, &sums, |i| slack[i]));
+            bench.run(op);
+            assert!(!near(&bench, &op.output, &sums, |i| slack[i]));
         }
     }
 }

@@ -1,10 +1,9 @@
 //! Where an input gradient ends: clamp mask, skip branch, one rounding.
 
-use super::ensure;
 use crate::arena::Arena;
 use crate::error_scale::{exponent, Quantizer};
 use crate::fixed::shift_rounding;
-use crate::kernels::mask;
+use crate::kernels::{ensure, mask};
 use crate::machine::{typed, typed_mut};
 use crate::program::op::Error;
 use crate::{Fault, Slot};

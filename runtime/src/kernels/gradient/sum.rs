@@ -3,6 +3,7 @@
 use super::sink::Sink;
 use crate::error_scale::{exponent, write};
 use crate::fixed::shift_rounding;
+use crate::kernels::ensure;
 use crate::program::op::SumGrad;
 use crate::{Fault, Machine};
 
@@ -24,7 +25,7 @@ impl SumGrad {
         let unit = own.min(other).max(own.max(other).saturating_sub(SPAN));
         let errors = [&self.error, &self.skip, &self.output];
         let (error, mut sink) = Sink::open(&mut m.arena, &m.state, unit, errors, self.mask)?;
-        super::ensure(error.len() == sink.len())?;
+        ensure(error.len() == sink.len())?;
         let down = unit.saturating_sub(own);
         write(&mut m.state, &self.output, unit, |quantizer, _| {
             sink.put(quantizer, 0, error.len(), |i| shift_rounding(error[i] as i32, down));
@@ -36,36 +37,36 @@ impl SumGrad {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gradient::rig::{assert_near, near, Random, Rig};
+    use crate::kernels::testing::{assert_near, near, Bench, Random};
     use crate::program::op::Error;
 
     #[test]
     fn adds_in_real_units_through_the_mask() {
         let mut random = Random::new(2);
         for (k_a, k_b) in [(-10, -10), (-10, -7), (-30, -3), (0, -60)] {
-            let mut rig = Rig::default();
-            let (a, b) = (random.int8s(50, 2), random.int8s(50, 2));
+            let mut bench = Bench::default();
+            let (a, b) = (random.sparse(50, 2), random.sparse(50, 2));
             let bits = random.mask(50);
             let mut op = SumGrad {
-                error: rig.error(&a, k_a),
-                skip: rig.error(&b, k_b),
-                mask: rig.arena(&bits),
-                output: rig.output(50),
+                error: bench.error(&a, k_a),
+                skip: bench.error(&b, k_b),
+                mask: bench.arena(&bits),
+                output: bench.error_out(50),
             };
-            rig.run(|m| op.run(m)).unwrap();
+            bench.run(op);
             let real = |e: &[i8], k: i32, i: usize| e[i] as f64 * (k as f64).exp2();
             let passes = |i: usize| bits[i / 8] >> (i % 8) & 1 == 1;
             let exact: Vec<f64> = (0..50)
                 .map(|i| if passes(i) { real(&a, k_a, i) + real(&b, k_b, i) } else { 0.0 })
                 .collect();
-            assert_near(&rig, &op.output, &exact, |_| 1e-4);
-            let first = rig.read::<i8>(op.output.data);
-            rig.run(|m| op.run(m)).unwrap();
-            assert_eq!(rig.read::<i8>(op.output.data), first);
+            assert_near(&bench, &op.output, &exact, |_| 1e-4);
+            let first = bench.read::<i8>(op.output.data);
+            bench.run(op);
+            assert_eq!(bench.read::<i8>(op.output.data), first);
 
             op.skip = Error::default();
-            rig.run(|m| op.run(m)).unwrap();
-            assert_eq!(near(&rig, &op.output, &exact, |_| 1e-4), k_b == -60, "{k_a} {k_b}");
+            bench.run(op);
+            assert_eq!(near(&bench, &op.output, &exact, |_| 1e-4), k_b == -60, "{k_a} {k_b}");
         }
     }
 }

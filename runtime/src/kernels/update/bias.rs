@@ -1,8 +1,8 @@
 //! Bias update.
 
 use super::rule::Pace;
-use crate::kernels::gradient::ensure;
-use crate::machine::{part, typed, typed_mut};
+use crate::kernels::ensure;
+use crate::machine::{table, typed, typed_mut};
 use crate::program::op::BiasUpdate;
 use crate::{Fault, Machine};
 
@@ -13,7 +13,7 @@ impl BiasUpdate {
     /// A [`Fault`] only if the program was not verified.
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
         let pace = Pace::new(&m.step, &m.state, &self.error)?;
-        let factors: &[f32] = typed(part(m.constants, self.factor)?)?;
+        let factors: &[f32] = table(m.constants, self.factor)?;
         let ([error], []) = m.arena.split([self.error.data], [])?;
         let ([], [bias]) = m.state.split([], [self.bias])?;
         let ([], [sums]) = m.scratch.split([], [self.scratch])?;
@@ -39,28 +39,28 @@ impl BiasUpdate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gradient::rig::{Random, Rig};
+    use crate::kernels::testing::{Bench, Random};
 
     #[test]
     fn agrees_with_a_float_step() {
         let mut random = Random::new(11);
         for (pixels, channels) in [(1, 1), (12, 5), (64, 33)] {
-            let mut rig = Rig::default();
-            let e = random.int8s(pixels * channels, 3);
-            let bias: Vec<i32> = (0..channels).map(|_| random.between(-9999, 9999)).collect();
+            let mut bench = Bench::default();
+            let e = random.sparse(pixels * channels, 3);
+            let bias: Vec<i32> = (0..channels).map(|_| random.within(-9999, 9999)).collect();
             let mut factors: Vec<f32> =
-                (0..channels).map(|_| random.between(1, 9000) as f32).collect();
+                (0..channels).map(|_| random.within(1, 9000) as f32).collect();
             factors[channels / 2] = 0.0;
             let op = BiasUpdate {
-                error: rig.error(&e, -8),
-                bias: rig.state(&bias),
-                factor: rig.constant(&factors),
-                scratch: rig.scratch(4 * channels),
+                error: bench.error(&e, -8),
+                bias: bench.state(&bias),
+                factor: bench.constant(&factors),
+                scratch: bench.scratch(4 * channels),
             };
-            rig.step.rate = 0.005;
-            rig.step.gamma = 0.7;
-            rig.run(|m| op.run(m)).unwrap();
-            for (c, &b) in rig.read::<i32>(op.bias).iter().enumerate() {
+            bench.step.rate = 0.005;
+            bench.step.gamma = 0.7;
+            bench.run(op);
+            for (c, &b) in bench.read::<i32>(op.bias).iter().enumerate() {
                 let sum: f64 = (0..pixels).map(|p| e[p * channels + c] as f64).sum();
                 let exact = bias[c] as f64 - 0.005 * 0.7 / 256.0 * factors[c] as f64 * sum;
                 assert!((b as f64 - exact).abs() <= 0.5 + 1e-6 * exact.abs() + 1e-3);

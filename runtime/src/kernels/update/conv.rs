@@ -1,9 +1,9 @@
 //! Update of convolution weights, one output row at a time.
 
 use super::rule::{Latent, Pace};
+use crate::kernels::ensure;
 use crate::kernels::gradient::axpy::Pending;
-use crate::kernels::gradient::ensure;
-use crate::machine::{part, typed, typed_mut};
+use crate::machine::{table, typed, typed_mut};
 use crate::program::op::{ConvUpdate, Geometry};
 use crate::{Fault, Machine};
 
@@ -15,7 +15,7 @@ impl ConvUpdate {
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
         let geometry = self.geometry;
         let pace = Pace::new(&m.step, &m.state, &self.error)?;
-        let factors: &[f32] = typed(part(m.constants, self.factor)?)?;
+        let factors: &[f32] = table(m.constants, self.factor)?;
         let ([error, saved], []) = m.arena.split([self.error.data, self.saved], [])?;
         let (error, saved): (&[i8], &[i8]) = (typed(error)?, typed(saved)?);
         let (_, [scratch]) = m.scratch.split([], [self.scratch])?;
@@ -100,27 +100,26 @@ impl Gradient<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gradient::rig::{shapes, Random, Rig};
-    use crate::kernels::update::tests::exact_rows;
+    use crate::kernels::testing::{joined, shapes, Bench, Random};
     use crate::program::op::Precision;
 
-    fn agrees(op: &ConvUpdate, rig: &mut Rig, gradient: &[f64]) -> bool {
+    fn agrees(op: &ConvUpdate, bench: &mut Bench, gradient: &[f64]) -> bool {
         let stochastic = op.weights.precision == Precision::Stochastic;
-        let read = |rig: &Rig| -> Vec<f64> {
+        let read = |bench: &Bench| -> Vec<f64> {
             match stochastic {
-                true => rig.read::<i8>(op.weights.latent).iter().map(|&w| w as f64).collect(),
+                true => bench.read::<i8>(op.weights.latent).iter().map(|&w| w as f64).collect(),
                 false => {
-                    rig.read::<i16>(op.weights.latent).iter().map(|&m| m as f64 / 256.0).collect()
+                    bench.read::<i16>(op.weights.latent).iter().map(|&m| m as f64 / 256.0).collect()
                 }
             }
         };
-        let before = read(rig);
-        rig.run(|m| op.run(m)).unwrap();
+        let before = read(bench);
+        bench.run(*op);
         let (bound, range) = match stochastic {
             true => (1.0001, (-127.0, 127.0)),
             false => (0.5001 / 256.0, (-127.5, 32639.0 / 256.0)),
         };
-        read(rig).iter().zip(&before).zip(gradient).all(|((after, before), g)| {
+        read(bench).iter().zip(&before).zip(gradient).all(|((after, before), g)| {
             let exact = (before - g.clamp(-4.0, 4.0)).clamp(range.0, range.1);
             (after - exact).abs() < bound
         })
@@ -138,52 +137,49 @@ mod tests {
             ] {
                 let (outputs, taps) = (geometry.y.c as usize, geometry.window.taps());
                 let width = geometry.x.c as usize / groups;
-                let mut rig = Rig::default();
-                let e = random.int8s(geometry.y.elements(), 2);
-                let saved = random.int8s(geometry.x.positions() * trained * groups, 9);
+                let mut bench = Bench::default();
+                let e = random.sparse(geometry.y.elements(), 2);
+                let saved = random.sparse(geometry.x.positions() * trained * groups, 9);
                 let (weights, _) =
-                    rig.weights(&mut random, [outputs, taps, width], trained, precision);
+                    bench.weights(&mut random, [outputs, taps, width], trained, precision);
                 let mut factors: Vec<f32> =
-                    (0..outputs).map(|_| 0.1 * random.between(1, 9) as f32).collect();
+                    (0..outputs).map(|_| 0.1 * random.within(1, 9) as f32).collect();
                 factors[1] = 0.0;
                 let op = ConvUpdate {
-                    error: rig.error(&e, -12),
-                    saved: rig.arena(&saved),
+                    error: bench.error(&e, -12),
+                    saved: bench.arena(&saved),
                     geometry,
                     groups: groups as u16,
                     weights,
-                    factor: rig.constant(&factors),
+                    factor: bench.constant(&factors),
                     random: match precision {
                         Precision::Residual => Default::default(),
-                        Precision::Stochastic => rig.state(&[0u32]),
+                        Precision::Stochastic => bench.state(&[0u32]),
                     },
                     x_zero: -100,
-                    scratch: rig.scratch(4 * taps * trained),
+                    scratch: bench.scratch(4 * taps * trained),
                 };
-                rig.step.rate = 0.02;
-                rig.step.gamma = 0.9;
+                bench.step.rate = 0.02;
+                bench.step.gamma = 0.9;
                 let pace = 0.02f32 as f64 * 0.9f32 as f64 / 4096.0;
-                let gradient: Vec<f64> = exact_rows(
-                    &geometry,
-                    outputs * taps * trained,
-                    |p, t, pixel, sums: &mut [f64]| {
-                        for o in 0..outputs {
-                            let from = pixel * trained * groups + o / (outputs / groups) * trained;
-                            for j in 0..trained {
-                                sums[(o * taps + t) * trained + j] += pace
-                                    * factors[o] as f64
-                                    * e[p * outputs + o] as f64
-                                    * (saved[from + j] as f64 + 100.0);
-                            }
+                let mut gradient = vec![0.0; outputs * taps * trained];
+                for [p, t, pixel] in joined(&geometry) {
+                    for o in 0..outputs {
+                        let from = pixel * trained * groups + o / (outputs / groups) * trained;
+                        for j in 0..trained {
+                            gradient[(o * taps + t) * trained + j] += pace
+                                * factors[o] as f64
+                                * e[p * outputs + o] as f64
+                                * (saved[from + j] as f64 + 100.0);
                         }
-                    },
-                );
-                assert!(agrees(&op, &mut rig, &gradient));
+                    }
+                }
+                assert!(agrees(&op, &mut bench, &gradient));
                 if precision == Precision::Residual {
                     let shifted = ConvUpdate { x_zero: 0, ..op };
-                    assert!(!agrees(&shifted, &mut rig, &gradient));
+                    assert!(!agrees(&shifted, &mut bench, &gradient));
                 } else {
-                    assert_ne!(rig.read::<u32>(op.random), [0]);
+                    assert_ne!(bench.read::<u32>(op.random), [0]);
                 }
             }
         }
@@ -192,6 +188,6 @@ mod tests {
     #[test]
     fn sizes_are_checked() {
         let op = ConvUpdate { geometry: shapes()[0], groups: 0, ..ConvUpdate::default() };
-        assert_eq!(Rig::default().run(|m| op.run(m)), Err(Fault::Size));
+        assert_eq!(Bench::default().with(|m| op.run(m)), Err(Fault::Size));
     }
 }

@@ -1,8 +1,8 @@
 //! Update of depthwise weights, one kernel position at a time.
 
 use super::rule::{Latent, Pace};
-use crate::kernels::gradient::ensure;
-use crate::machine::{part, typed, typed_mut};
+use crate::kernels::ensure;
+use crate::machine::{table, typed, typed_mut};
 use crate::program::op::DepthwiseUpdate;
 use crate::{Fault, Machine};
 
@@ -14,8 +14,8 @@ impl DepthwiseUpdate {
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
         let (x, y, window) = (self.geometry.x, self.geometry.y, self.geometry.window);
         let pace = Pace::new(&m.step, &m.state, &self.error)?;
-        let factors: &[f32] = typed(part(m.constants, self.factor)?)?;
-        let selected: &[u16] = typed(part(m.constants, self.weights.selected)?)?;
+        let factors: &[f32] = table(m.constants, self.factor)?;
+        let selected: &[u16] = table(m.constants, self.weights.selected)?;
         let ([error, saved], []) = m.arena.split([self.error.data, self.saved], [])?;
         let (error, saved): (&[i8], &[i8]) = (typed(error)?, typed(saved)?);
         let (_, [scratch]) = m.scratch.split([], [self.scratch])?;
@@ -90,8 +90,7 @@ impl<'a> Chosen<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gradient::rig::{shapes, Random, Rig};
-    use crate::kernels::update::tests::exact_rows;
+    use crate::kernels::testing::{joined, shapes, Bench, Random};
     use crate::program::op::Precision;
     use crate::Slot;
 
@@ -101,40 +100,40 @@ mod tests {
         for (mut geometry, trained) in shapes().into_iter().flat_map(|g| [(g, 1), (g, 3), (g, 4)]) {
             geometry.y.c = geometry.x.c;
             let (channels, taps) = (geometry.x.c as usize, geometry.window.taps());
-            let mut rig = Rig::default();
-            let e = random.int8s(geometry.y.elements(), 3);
-            let saved = random.int8s(geometry.x.positions() * trained, 9);
+            let mut bench = Bench::default();
+            let e = random.sparse(geometry.y.elements(), 3);
+            let saved = random.sparse(geometry.x.positions() * trained, 9);
             let (weights, _) =
-                rig.weights(&mut random, [taps, 1, channels], trained, Precision::Residual);
+                bench.weights(&mut random, [taps, 1, channels], trained, Precision::Residual);
             let factors: Vec<f32> =
-                (0..channels).map(|_| 0.1 * random.between(0, 9) as f32).collect();
+                (0..channels).map(|_| 0.1 * random.within(0, 9) as f32).collect();
             let op = DepthwiseUpdate {
-                error: rig.error(&e, -12),
-                saved: rig.arena(&saved),
+                error: bench.error(&e, -12),
+                saved: bench.arena(&saved),
                 geometry,
                 weights,
-                factor: rig.constant(&factors),
+                factor: bench.constant(&factors),
                 random: Slot::default(),
                 x_zero: 90,
-                scratch: rig.scratch(4 * trained),
+                scratch: bench.scratch(4 * trained),
             };
-            rig.step.rate = 0.02;
-            rig.step.gamma = 0.9;
+            bench.step.rate = 0.02;
+            bench.step.gamma = 0.9;
             let pace = 0.02f32 as f64 * 0.9f32 as f64 / 4096.0;
-            let before = rig.read::<i16>(weights.latent);
-            rig.run(|m| op.run(m)).unwrap();
-            let after = rig.read::<i16>(weights.latent);
-            let selected = rig.read::<u16>(weights.selected);
+            let before = bench.read::<i16>(weights.latent);
+            bench.run(op);
+            let after = bench.read::<i16>(weights.latent);
+            let selected = bench.read::<u16>(weights.selected);
             let agrees = |zero: f64| {
-                let gradient =
-                    exact_rows(&geometry, taps * trained, |p, t, pixel, sums: &mut [f64]| {
-                        for (j, &c) in selected.iter().enumerate() {
-                            sums[t * trained + j] += pace
-                                * factors[c as usize] as f64
-                                * e[p * channels + c as usize] as f64
-                                * (saved[pixel * trained + j] as f64 - zero);
-                        }
-                    });
+                let mut gradient = vec![0.0; taps * trained];
+                for [p, t, pixel] in joined(&geometry) {
+                    for (j, &c) in selected.iter().enumerate() {
+                        gradient[t * trained + j] += pace
+                            * factors[c as usize] as f64
+                            * e[p * channels + c as usize] as f64
+                            * (saved[pixel * trained + j] as f64 - zero);
+                    }
+                }
                 before.iter().zip(&after).zip(&gradient).all(|((&before, &after), g)| {
                     let exact = before as f64 - (256.0 * g).clamp(-1024.0, 1024.0);
                     (after as f64 - exact.clamp(-32640.0, 32639.0)).abs() < 0.5001

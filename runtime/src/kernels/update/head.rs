@@ -1,7 +1,7 @@
 //! Update of the trained classifier.
 
 use super::rule::Pace;
-use crate::kernels::gradient::ensure;
+use crate::kernels::ensure;
 use crate::machine::{typed, typed_mut};
 use crate::program::op::HeadUpdate;
 use crate::{Fault, Machine};
@@ -33,7 +33,7 @@ impl HeadUpdate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gradient::rig::{Random, Rig};
+    use crate::kernels::testing::{Bench, Random};
     use crate::program::op::Error;
     use crate::Slot;
 
@@ -42,22 +42,22 @@ mod tests {
         let mut random = Random::new(12);
         let (mut clipped, mut free) = (0, 0);
         for (classes, features) in [(2, 1), (10, 48), (3, 7)] {
-            let mut rig = Rig::default();
-            let e = random.int8s(classes, 4);
-            let x: Vec<i16> = (0..features).map(|_| random.between(-32640, 32767) as i16).collect();
+            let mut bench = Bench::default();
+            let e = random.sparse(classes, 4);
+            let x: Vec<i16> = (0..features).map(|_| random.within(-32640, 32767) as i16).collect();
             let latent: Vec<i16> =
-                (0..classes * features).map(|_| random.between(-32640, 32639) as i16).collect();
+                (0..classes * features).map(|_| random.within(-32640, 32639) as i16).collect();
             let op = HeadUpdate {
-                error: Error { data: rig.arena(&e), tracker: Slot::default() },
-                input: rig.arena(&x),
-                latent: rig.state(&latent),
+                error: Error { data: bench.arena(&e), tracker: Slot::default() },
+                input: bench.arena(&x),
+                latent: bench.state(&latent),
                 factor: 0.05,
             };
-            rig.step.rate = 0.01;
-            rig.step.gamma = 0.5;
-            rig.run(|m| op.run(m)).unwrap();
+            bench.step.rate = 0.01;
+            bench.step.gamma = 0.5;
+            bench.run(op);
             let pace = 0.01 * 0.5 / 128.0;
-            for (n, &m) in rig.read::<i16>(op.latent).iter().enumerate() {
+            for (n, &m) in bench.read::<i16>(op.latent).iter().enumerate() {
                 let g = e[n / features] as f64 * x[n % features] as f64;
                 let step = 256.0 * pace * 0.05 * g;
                 *(if step.abs() > 1024.0 { &mut clipped } else { &mut free }) += 1;

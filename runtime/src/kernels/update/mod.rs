@@ -30,27 +30,7 @@ impl Geometry {
 
 #[cfg(test)]
 mod tests {
-    use crate::kernels::gradient::rig::shapes;
-    use crate::program::op::Geometry;
-
-    /// Sums over all (output pixel, kernel position, input pixel) that the window joins.
-    pub fn exact_rows(
-        g: &Geometry,
-        length: usize,
-        add: impl Fn(usize, usize, usize, &mut [f64]),
-    ) -> Vec<f64> {
-        let mut sums = vec![0.0; length];
-        for p in 0..g.y.positions() {
-            let (rows, columns) = (g.rows(p / g.y.w as usize), g.columns(p % g.y.w as usize));
-            for (r, ky) in (rows.from..rows.to).enumerate() {
-                for (c, kx) in (columns.from..columns.to).enumerate() {
-                    let pixel = (rows.first + r) * g.x.w as usize + columns.first + c;
-                    add(p, ky * g.window.kernel[1] as usize + kx, pixel, &mut sums);
-                }
-            }
-        }
-        sums
-    }
+    use crate::kernels::testing::shapes;
 
     #[test]
     fn inside_names_the_pairs_that_the_forward_pass_sees() {

@@ -3,7 +3,7 @@
 use crate::arena::Arena;
 use crate::error_scale::exponent;
 use crate::fixed::Multiplier;
-use crate::kernels::gradient::ensure;
+use crate::kernels::ensure;
 use crate::machine::typed_mut;
 use crate::program::op::{Error, Precision, Weights};
 use crate::random::Xorshift;

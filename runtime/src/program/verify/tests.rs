@@ -41,20 +41,20 @@ fn sample() -> Sample {
         let scales: Vec<_> = (0..8).map(|_| r.multiplier(0.01)).collect();
         bench.scales(&scales)
     };
-    let (frozen, _) = bench.weights(r, [9, 1, 8], None);
+    let (frozen, _) = bench.weights(r, [9, 1, 8], 0, Precision::Residual);
     let depthwise = Depthwise {
         input,
         output: wide,
         mask: Slot::default(),
         geometry: Geometry { window: three, ..geometry },
         weights: frozen,
-        bias: bench.put(Memory::Constant, &[0i32; 8]),
+        bias: bench.constant(&[0i32; 8]),
         scale: scale(&mut bench, r),
         x_zero: 3,
         range,
         scratch: bench.scratch(32),
     };
-    let (trained, _) = bench.weights(r, [8, 1, 8], Some(Precision::Stochastic));
+    let (trained, _) = bench.weights(r, [8, 1, 8], 3, Precision::Stochastic);
     let conv = Conv {
         input: wide,
         output: narrow,
@@ -62,7 +62,7 @@ fn sample() -> Sample {
         geometry,
         groups: 1,
         weights: trained,
-        bias: bench.put(Memory::State, &[0i32; 8]),
+        bias: bench.state(&[0i32; 8]),
         scale: scale(&mut bench, r),
         x_zero: 0,
         range,
@@ -90,14 +90,13 @@ fn sample() -> Sample {
         x_zero: 0,
         scratch: bench.scratch(32),
     };
-    let latent = bench.put(Memory::State, &[0i16; 24]);
-    let bias = bench.put(Memory::State, &[0i32; 3]);
+    let latent = bench.state(&[0i16; 24]);
+    let bias = bench.state(&[0i32; 3]);
     let head = Head { input: features, latent, bias, output: logits };
     let loss_error = Error { data: bench.room(3), tracker: Slot::default() };
-    let mut error =
-        |bytes| Error { data: bench.room(bytes), tracker: bench.put(Memory::State, &[0u32; 2]) };
+    let mut error = |bytes| Error { data: bench.room(bytes), tracker: bench.state(&[0u32; 2]) };
     let (of_features, of_map, of_narrow) = (error(8), error(128), error(128));
-    let factor = bench.put(Memory::Constant, &[1f32; 8]);
+    let factor = bench.constant(&[1f32; 8]);
     let loss = SoftmaxCrossEntropy { logits, error: loss_error.data, ..Default::default() };
     let head_grad =
         HeadInputGrad { error: loss_error, latent, output: of_features, weight_exponent: -7 };
@@ -130,11 +129,11 @@ fn sample() -> Sample {
         groups: 1,
         weights: trained,
         factor,
-        random: bench.put(Memory::State, &[1u32]),
+        random: bench.state(&[1u32]),
         x_zero: 0,
         scratch: bench.scratch(4 * (selected.len() / 2)),
     };
-    let from = bench.put(Memory::Constant, &[5i32; 3]);
+    let from = bench.constant(&[5i32; 3]);
     let init = vec![Init::Copy { from, to: bias }, Init::Latent(trained)];
     let ops = vec![
         depthwise.into(),

@@ -1,0 +1,172 @@
+//! What the kernels' tests share: memories to lay an op's operands into, what to test on, and
+//! what should come out.
+
+mod cases;
+mod expected;
+
+pub use cases::{shapes, Random};
+pub use expected::{assert_near, clamped, convolution, joined, near};
+
+use crate::arena::Arena;
+use crate::fixed::Multiplier;
+use crate::program::op::{ChannelScale, Error, Precision, Weights};
+use crate::program::{verify, Header, Op, Program};
+use crate::{Machine, Memory, Slot, Step};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// The memories of one op.
+#[derive(Default)]
+pub struct Bench {
+    arena: Vec<u8>,
+    state: Vec<u8>,
+    constants: Vec<u8>,
+    scratch: usize,
+    pub step: Step,
+}
+
+impl Bench {
+    /// Lays `values` into `memory`, aligned to 8 bytes.
+    pub fn put<T: IntoBytes + Immutable>(&mut self, memory: Memory, values: &[T]) -> Slot {
+        let place = match memory {
+            Memory::Arena => &mut self.arena,
+            Memory::State => &mut self.state,
+            Memory::Constant => &mut self.constants,
+            Memory::Scratch => unreachable!("scratch holds nothing"),
+        };
+        let offset = place.len();
+        place.extend_from_slice(values.as_bytes());
+        let slot = Slot::new(memory, offset as u32, (place.len() - offset) as u32);
+        place.resize(place.len().next_multiple_of(8), 0xA5);
+        slot
+    }
+
+    pub fn arena<T: IntoBytes + Immutable>(&mut self, values: &[T]) -> Slot {
+        self.put(Memory::Arena, values)
+    }
+
+    pub fn state<T: IntoBytes + Immutable>(&mut self, values: &[T]) -> Slot {
+        self.put(Memory::State, values)
+    }
+
+    pub fn constant<T: IntoBytes + Immutable>(&mut self, values: &[T]) -> Slot {
+        self.put(Memory::Constant, values)
+    }
+
+    /// Room in the arena, filled with rubbish.
+    pub fn room(&mut self, bytes: usize) -> Slot {
+        self.arena(&vec![0x5Au8; bytes])
+    }
+
+    pub fn scratch(&mut self, bytes: usize) -> Slot {
+        self.scratch = self.scratch.max(bytes);
+        Slot::new(Memory::Scratch, 0, bytes as u32)
+    }
+
+    /// An error tensor of the given exponent.
+    pub fn error(&mut self, e: &[i8], exponent: i32) -> Error {
+        Error { data: self.arena(e), tracker: self.state(&[1.0f32.to_bits(), exponent as u32]) }
+    }
+
+    /// An error tensor to be written, for the first time.
+    pub fn error_out(&mut self, elements: usize) -> Error {
+        Error { data: self.room(elements), tracker: self.state(&[0u32; 2]) }
+    }
+
+    pub fn scales(&mut self, scales: &[Multiplier]) -> ChannelScale {
+        let values: Vec<i32> = scales.iter().map(|m| m.value).collect();
+        let shifts: Vec<i8> = scales.iter().map(|m| m.shift as i8).collect();
+        ChannelScale { multiplier: self.constant(&values), shift: self.constant(&shifts) }
+    }
+
+    /// Random weights of which `trained` channels are trained, and the matrix they stand for.
+    pub fn weights(
+        &mut self,
+        random: &mut Random,
+        [rows, taps, channels]: [usize; 3],
+        trained: usize,
+        precision: Precision,
+    ) -> (Weights, Vec<i8>) {
+        let mut values = random.int8(rows * taps * channels);
+        let frozen = self.constant(&values);
+        let selected = random.choice(trained, channels);
+        let mut latent = Vec::new();
+        for tap in values.chunks_exact_mut(channels) {
+            for &c in &selected {
+                let m = random.within(-32640, 32639) as i16;
+                latent.push(m);
+                tap[c as usize] = match precision {
+                    Precision::Residual => (m as f64 / 256.0 + 0.5).floor() as i8,
+                    Precision::Stochastic => m as i8,
+                };
+            }
+        }
+        let latent = match precision {
+            Precision::Residual => self.state(&latent),
+            Precision::Stochastic => {
+                self.state(&latent.iter().map(|&m| m as i8).collect::<Vec<_>>())
+            }
+        };
+        let selected = self.constant(&selected);
+        let (rows, taps, channels) = (rows as u16, taps as u16, channels as u16);
+        (Weights { frozen, latent, selected, rows, taps, channels, precision }, values)
+    }
+
+    /// Lends the memories, with scratch full of rubbish, to `f`.
+    pub fn with<R>(&mut self, f: impl FnOnce(&mut Machine<'_>) -> R) -> R {
+        let aligned = |bytes: &[u8]| {
+            let mut words = vec![0u64; bytes.len().div_ceil(8)];
+            words.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
+            words
+        };
+        let (mut arena, mut state) = (aligned(&self.arena), aligned(&self.state));
+        let constants = aligned(&self.constants);
+        let mut scratch = vec![0x5555_5555_5555_5555u64; self.scratch.div_ceil(8)];
+        let mut machine = Machine {
+            arena: Arena::new(arena.as_mut_bytes()),
+            state: Arena::new(state.as_mut_bytes()),
+            scratch: Arena::new(&mut scratch.as_mut_bytes()[..self.scratch]),
+            constants: constants.as_bytes(),
+            step: self.step,
+        };
+        let result = f(&mut machine);
+        self.step = machine.step;
+        self.arena.copy_from_slice(machine.arena.bytes());
+        self.state.copy_from_slice(machine.state.bytes());
+        result
+    }
+
+    /// The memories' sizes, and an output of one class.
+    pub fn header(&self) -> Header {
+        Header {
+            arena: self.arena.len() as u32,
+            state: self.state.len() as u32,
+            scratch: self.scratch as u32,
+            output: Slot::new(Memory::Arena, 0, 4),
+            classes: 1,
+            ..Header::default()
+        }
+    }
+
+    /// Runs `op`, which the verifier must accept.
+    pub fn run(&mut self, op: impl Into<Op>) {
+        let op = op.into();
+        let header = self.header();
+        self.with(|machine| {
+            let program = Program { header, init: &[], ops: &[op], constants: machine.constants };
+            verify(&program).unwrap();
+            op.run(machine).unwrap();
+        });
+    }
+
+    /// What lies in `slot`.
+    pub fn read<T: FromBytes>(&self, slot: Slot) -> Vec<T> {
+        let memory = match slot.memory {
+            Memory::Arena => &self.arena,
+            Memory::State => &self.state,
+            Memory::Constant => &self.constants,
+            Memory::Scratch => unreachable!("scratch holds nothing"),
+        };
+        let elements = memory[slot.start()..slot.end()].chunks_exact(size_of::<T>());
+        elements.map(|bytes| T::read_from_bytes(bytes).unwrap()).collect()
+    }
+}

@@ -4,18 +4,13 @@
 //! is its first epoch, which fails on a gross regression only. One epoch's accuracy varies by about
 //! 2 points with the order of samples, on 600 test images: the margins are twice that.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use offshoot_tests::{data_dir, skip};
 use serde_json::Value;
 
 const MARGIN: f64 = 0.04;
-
-fn data() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let folder = std::env::var_os("OFFSHOOT_DATA").map_or(beside, PathBuf::from);
-    folder.is_dir().then_some(folder)
-}
 
 fn offshoot(args: &[&str]) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_offshoot")).args(args).output().unwrap();
@@ -30,15 +25,11 @@ fn share(outcome: &Value, at: &str) -> f64 {
 #[test]
 #[ignore = "takes a minute in a release build: cargo xtask test"]
 fn int8_keeps_up_with_float_and_beats_the_head_alone() {
-    let Some(data) = data() else {
-        println!("skipped: no folder of models and data");
-        return;
-    };
+    let Some(data) = data_dir() else { skip!("no folder of models and data") };
     let model = data.join("models/mcunetv3/mcunet-5fps_int8qdq.onnx");
     let samples = data.join("images/flowers5_128_jpeg.npz");
     if !model.is_file() || !samples.is_file() {
-        println!("skipped: no MCUNet, or no flowers, in {}", data.display());
-        return;
+        skip!("no MCUNet, or no flowers, in {}", data.display());
     }
     let (model, samples) = (model.to_str().unwrap(), samples.to_str().unwrap());
     let learn = |scheme: &str, extra: &[&str]| {

@@ -15,8 +15,13 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn data() -> PathBuf {
-    std::env::var_os("OFFSHOOT_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from)
+/// A model outside this repository, where it is there; says so where it is not.
+fn shared(file: &str) -> Option<PathBuf> {
+    let path = offshoot_tests::data_dir().map(|folder| folder.join(file)).filter(|p| p.is_file());
+    if path.is_none() {
+        println!("skipped: {file} is not here");
+    }
+    path
 }
 
 /// Input `index` of the recording, in integers.
@@ -76,10 +81,6 @@ fn run(graph: &Graph, values: &mut Values<'_, f32>, steps: bool) {
 /// Imports a model and compares it with its recording; the layers it should have, by op.
 fn compare(path: &Path, layers: &str) {
     let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-    if !path.exists() {
-        println!("skipped: {name} is not there (set OFFSHOOT_DATA to the folder of shared data)");
-        return;
-    }
     let graph = import(path).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(graph.name, name);
     let count = |op: &str| graph.nodes().filter(|(_, n)| n.op.name() == op).count();
@@ -127,25 +128,25 @@ fn digits() {
 
 #[test]
 fn mcunet() {
-    let path = data().join("models/mcunetv3/mcunet-5fps_int8qdq.onnx");
+    let Some(path) = shared("models/mcunetv3/mcunet-5fps_int8qdq.onnx") else { return };
     compare(&path, "43 conv2d, 7 add, 1 avg_pool");
 }
 
 #[test]
 fn mobilenet_v2() {
-    let path = data().join("models/mcunetv3/mbv2-w0.35_int8qdq.onnx");
+    let Some(path) = shared("models/mcunetv3/mbv2-w0.35_int8qdq.onnx") else { return };
     compare(&path, "52 conv2d, 10 add, 1 avg_pool");
 }
 
 #[test]
 fn resnet8() {
-    let path = data().join("models/mlperf_tiny/pretrainedResnet_quant.onnx");
+    let Some(path) = shared("models/mlperf_tiny/pretrainedResnet_quant.onnx") else { return };
     compare(&path, "10 conv2d, 3 add, 1 avg_pool, 1 softmax");
 }
 
 #[test]
 fn keyword_spotting() {
-    let path = data().join("models/mlperf_tiny/kws_ref_model.onnx");
+    let Some(path) = shared("models/mlperf_tiny/kws_ref_model.onnx") else { return };
     compare(&path, "10 conv2d, 1 avg_pool, 1 softmax");
 }
 
@@ -157,11 +158,7 @@ fn others_are_refused_by_node() {
         ("mlperf_tiny/pretrainedResnet.onnx", "not quantised"),
         ("mlperf_tiny/str_ww_keras_bn.onnx", "BatchNormalization"),
     ] {
-        let path = data().join("models").join(file);
-        if !path.exists() {
-            println!("skipped: {file} is not there");
-            continue;
-        }
+        let Some(path) = shared(&format!("models/{file}")) else { continue };
         let message = import(&path).unwrap_err().to_string();
         println!("{}", message.lines().take(4).collect::<Vec<_>>().join("\n"));
         assert!(message.contains(part), "{message}");

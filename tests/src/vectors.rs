@@ -14,7 +14,7 @@ pub fn input(index: u32, height: usize, width: usize, channels: usize) -> Vec<i8
         next();
     }
     let len = height * width * channels;
-    if index % 3 == 0 {
+    if index.is_multiple_of(3) {
         return (0..len).map(|_| (next() >> 24) as u8 as i8).collect();
     }
     let mut below = |n: usize| (((next() >> 16) * n as u32) >> 16) as i32;

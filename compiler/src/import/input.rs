@@ -142,7 +142,7 @@ impl Pieces {
                 let whole = self.sizes[piece];
                 if product.saturating_mul(whole) > size {
                     let part = size / product;
-                    if size % product != 0 || whole % part != 0 {
+                    if size % product != 0 || !whole.is_multiple_of(part) {
                         return false;
                     }
                     rest.push(self.split(piece, part));

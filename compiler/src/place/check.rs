@@ -157,7 +157,7 @@ impl Walk<'_> {
 
     fn stays_inside(&mut self, user: &str, slot: &Slot, buffer: u32) -> Result<(), PlanError> {
         self.top = self.top.max(slot.end());
-        if slot.end() <= self.owner.len() && slot.offset % 8 == 0 {
+        if slot.end() <= self.owner.len() && slot.offset.is_multiple_of(8) {
             return Ok(());
         }
         Err(PlanError::Outside {

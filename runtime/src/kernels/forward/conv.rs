@@ -37,7 +37,7 @@ impl Conv {
         let bias: &[i32] = typed(fixed(m.constants, &m.state, self.bias)?)?;
         let scales = Scales::new(&self.scale, m.constants, outputs)?;
         ensure(x.len() == xs.elements() && y.len() == ys.elements() && bias.len() == outputs)?;
-        ensure(groups > 0 && channels * groups == xs.c as usize && outputs % groups == 0)?;
+        ensure(groups > 0 && channels * groups == xs.c as usize && outputs.is_multiple_of(groups))?;
         ensure(self.weights.rows == ys.c && self.weights.taps as usize == window.taps())?;
         ensure(self.weights.latent.is_empty() || buffer.len() >= window.taps() * channels)?;
         let mut y = Output::new(y, mask, self.range)?;

@@ -24,7 +24,7 @@ impl Softmax {
         let ([x], [y]) = m.arena.split([self.input], [self.output])?;
         let x: &[i8] = typed(x)?;
         let y: &mut [i8] = typed_mut(y)?;
-        ensure(x.len() == y.len() && depth > 0 && x.len() % depth == 0)?;
+        ensure(x.len() == y.len() && depth > 0 && x.len().is_multiple_of(depth))?;
         for (x, y) in x.chunks_exact(depth).zip(y.chunks_exact_mut(depth)) {
             self.row(x, y);
         }

@@ -30,7 +30,7 @@ impl Rules<'_> {
 
     /// Input channels of a group.
     pub(super) fn grouped(&self, x: u16, y: u16, groups: u16) -> Result<u16, Problem> {
-        let divides = |n: u16| groups > 0 && n % groups == 0;
+        let divides = |n: u16| groups > 0 && n.is_multiple_of(groups);
         ensure(divides(x) && divides(y), "groups")?;
         Ok(x.checked_div(groups).unwrap_or_default())
     }
@@ -111,7 +111,7 @@ impl Rules<'_> {
         self.tensor("input", op.input, count.into())?;
         self.tensor("output", op.output, count.into())?;
         ensure(op.depth > 0 && op.depth < SOFTMAX_LIMIT, "depth")?;
-        ensure(count % op.depth as u32 == 0, "depth")?;
+        ensure(count.is_multiple_of(op.depth as u32), "depth")?;
         self.multiplier("scale", op.scale)?;
         ensure(op.diff_min <= 0, "least difference")
     }

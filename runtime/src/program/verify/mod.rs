@@ -94,7 +94,7 @@ impl Rules<'_> {
         let h = self.header;
         ensure(h.forward as usize <= ops, "length of the forward pass")?;
         ensure(h.classes > 0, "classes")?;
-        let aligned = self.constants.as_ptr().addr() % 4 == 0;
+        let aligned = self.constants.as_ptr().addr().is_multiple_of(4);
         if !self.constants.is_empty() && !aligned {
             return Err(Problem(Fault::Misaligned, "constants"));
         }

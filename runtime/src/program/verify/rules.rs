@@ -70,7 +70,7 @@ impl Rules<'_> {
         if !slot.is_empty() && slot.memory != memory {
             return Err(Problem(Fault::OutOfBounds, what));
         }
-        if slot.offset % size != 0 {
+        if !slot.offset.is_multiple_of(size) {
             return Err(Problem(Fault::Misaligned, what));
         }
         Ok(())
@@ -94,7 +94,7 @@ impl Rules<'_> {
         if !slot.is_empty() && slot.memory != Memory::Scratch {
             return Err(Problem(Fault::OutOfBounds, "scratch"));
         }
-        if slot.offset % 4 != 0 {
+        if !slot.offset.is_multiple_of(4) {
             return Err(Problem(Fault::Misaligned, "scratch"));
         }
         Ok(())

@@ -88,13 +88,11 @@ pub fn doubling_high_mul(a: i32, b: i32) -> i32 {
 /// `round(x / 2^bits)`, half away from zero: gemmlowp's `RoundingDivideByPOT`. `bits <= 31`.
 #[inline]
 pub fn shift_right_rounding(x: i32, bits: u32) -> i32 {
-    if bits == 0 {
-        return x;
-    }
+    // What is shifted out, against half of it: a tie moves away from zero. Stays in 32 bits.
     let bits = bits.min(31);
-    let half = 1i64 << (bits - 1);
-    let wide = x as i64;
-    ((wide + half + (wide >> 63)) >> bits) as i32
+    let lost = x & ((1u32 << bits) - 1) as i32;
+    let half = (((1u32 << bits) - 1) >> 1) as i32 + (x < 0) as i32;
+    (x >> bits) + (lost > half) as i32
 }
 
 /// `round(x * 2^-bits)`, half away from zero, for either sign of `bits`; saturates.

@@ -12,7 +12,7 @@ use crate::kernels::scales::Scales;
 use crate::kernels::weights::Rows;
 use crate::kernels::window::Reach;
 use crate::machine::{fixed, typed, typed_mut};
-use crate::program::op::{Conv, Geometry, Shape, Window};
+use crate::program::op::{Conv, Geometry, Window};
 use crate::{Fault, Machine};
 
 /// Windows that are computed side by side.
@@ -41,7 +41,7 @@ impl Conv {
         ensure(self.weights.rows == ys.c && self.weights.taps as usize == window.taps())?;
         ensure(self.weights.latent.is_empty() || buffer.len() >= window.taps() * channels)?;
         let mut y = Output::new(y, mask, self.range)?;
-        let windows = Windows::new(flattened(self.geometry), x, channels, groups, self.x_zero);
+        let windows = Windows::new(self.geometry, x, channels, groups, self.x_zero);
         for (o, (&bias, scale)) in bias.iter().zip(scales.from(0)).enumerate() {
             let row = rows.row(o, buffer);
             let first = o / (outputs / groups) * channels;
@@ -53,16 +53,11 @@ impl Conv {
     }
 }
 
-/// A 1x1 convolution sees all pixels as one line, so that tiles run across line ends.
-fn flattened(geometry: Geometry) -> Geometry {
+/// Whether every window is one pixel, in the order in which pixels lie.
+fn is_pointwise(geometry: &Geometry, groups: usize) -> bool {
     let Geometry { x, y, window } = geometry;
     let plain = Window { kernel: [1, 1], stride: [1, 1], pad: [0, 0] };
-    match u16::try_from(x.positions()) {
-        Ok(w) if window == plain && (x.h, x.w) == (y.h, y.w) => {
-            Geometry { x: Shape { h: 1, w, c: x.c }, y: Shape { h: 1, w, c: y.c }, window }
-        }
-        _ => geometry,
-    }
+    groups == 1 && *window == plain && (x.h, x.w) == (y.h, y.w)
 }
 
 /// The windows of one input tensor.
@@ -73,6 +68,7 @@ struct Windows<'m> {
     channels: usize,
     pixel: usize,
     dense: bool,
+    pointwise: bool,
     zero: i32,
 }
 
@@ -85,7 +81,8 @@ impl<'m> Windows<'m> {
         zero: i16,
     ) -> Windows<'m> {
         let pixel = geometry.x.c as usize;
-        Windows { geometry, x, channels, pixel, dense: groups == 1, zero: zero.into() }
+        let (dense, pointwise) = (groups == 1, is_pointwise(&geometry, groups));
+        Windows { geometry, x, channels, pixel, dense, pointwise, zero: zero.into() }
     }
 
     /// Hands `sum w (x - zero)` of every output position to `put`; the row's group begins at
@@ -97,6 +94,10 @@ impl<'m> Windows<'m> {
         let across = y.w as usize;
         let step = window.stride[1] as usize * self.pixel;
         let whole = -self.zero * total(row);
+        if self.pointwise {
+            self.pixels(row, whole, put);
+            return Ok(());
+        }
         let inside = |r: Reach| r.from == 0 && r.to == width;
         for oy in 0..y.h as usize {
             let v = self.geometry.rows(oy);
@@ -129,6 +130,30 @@ impl<'m> Windows<'m> {
             }
         }
         Ok(())
+    }
+
+    /// [`Windows::each`] where every window is one pixel: no edges, no runs.
+    #[inline]
+    fn pixels(&self, row: &[i8], base: i32, mut put: impl FnMut(usize, i32)) {
+        let tiles = self.x.chunks_exact(TILE * self.pixel);
+        let rest = tiles.remainder().chunks_exact(self.pixel);
+        let mut at = 0;
+        for tile in tiles {
+            let (left, right) = tile.split_at(TILE / 2 * self.pixel);
+            let ((a, b), (c, d)) = (left.split_at(self.pixel), right.split_at(self.pixel));
+            let mut sums = [base; TILE];
+            dot(row, [a, b, c, d], &mut sums);
+            for sum in sums {
+                put(at, sum);
+                at += 1;
+            }
+        }
+        for pixel in rest {
+            let mut sum = [base];
+            dot(row, [pixel], &mut sum);
+            put(at, sum[0]);
+            at += 1;
+        }
     }
 
     /// Adds `sum w x` of `N` windows, `step` elements apart, to `sums`.

@@ -16,8 +16,9 @@ mod requantize;
 mod save;
 mod softmax;
 
-/// Channels that a channel-wise kernel accumulates side by side: what fits the registers.
-const LANES: usize = if cfg!(target_pointer_width = "32") { 4 } else { 16 };
+/// Channels that a channel-wise kernel accumulates side by side: enough to share what a kernel
+/// position costs, few enough for the registers.
+const LANES: usize = if cfg!(target_pointer_width = "32") { 8 } else { 16 };
 
 /// Where blocks of [`LANES`] channels begin, the last one moved back so that it ends with the
 /// channels (what two blocks share is computed twice, to the same result); none where there are

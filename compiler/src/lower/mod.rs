@@ -4,7 +4,7 @@
 //! op's own affair ([`crate::ops::Operator::lower`]); here are the memories they draw from.
 //!
 //! Gradient sums and clamp masks are absorbed by the op that computes their last term: it adds
-//! the other term and applies the mask before its one rounding ([`fuse`]).
+//! the other term and applies the mask before its one rounding (`fuse.rs`).
 
 mod fuse;
 mod memory;

@@ -11,7 +11,7 @@ use crate::{Fault, Machine};
 const SPAN: i32 = 22;
 
 impl SumGrad {
-    /// Adds the two terms exactly, unless one is beyond [`SPAN`] binary places below the other,
+    /// Adds the two terms exactly, unless one is beyond `SPAN` binary places below the other,
     /// and rounds the sum once.
     ///
     /// # Errors

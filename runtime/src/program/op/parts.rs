@@ -116,7 +116,7 @@ pub struct Weights {
 pub struct ChannelScale {
     /// i32 `[channels]`.
     pub multiplier: Slot,
-    /// i8 `[channels]`: positive is left, as [`Multiplier::shift`].
+    /// i8 `[channels]`: positive is left, as [`crate::fixed::Multiplier::shift`].
     pub shift: Slot,
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use offshoot::device::{build_image, Device};
 use offshoot_boards::Board;
-use offshoot_simulator::data::{self, Split};
+use offshoot_simulator::data;
 use serde::Serialize;
 
 use super::compile::{board, root};
@@ -85,21 +85,17 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     client.reset()?;
 
     let chosen = data.test.spread(args.evaluate);
-    let samples = |split: &Split| -> Vec<(Vec<i8>, u16)> {
-        chosen.iter().map(|&i| (split.input(i).to_vec(), split.label(i))).collect()
-    };
-    let samples = samples(&data.test);
     let evaluate = |client: &mut offshoot_firmware::client::Client<_>, what: &str| {
-        let bar = progress(samples.len(), what);
-        let pairs = samples.iter().map(|(s, l)| (s.as_slice(), *l)).inspect(|_| bar.inc(1));
-        let share = client.evaluate(pairs);
+        let bar = progress(chosen.len(), what);
+        let samples = chosen.iter().map(|&i| (data.test.input(i), data.test.label(i)));
+        let share = client.evaluate(samples.inspect(|_| bar.inc(1)));
         bar.finish_and_clear();
         share
     };
     let before = evaluate(client, "evaluate")?;
     let bar = progress(round.steps, "train");
     let (mut losses, mut count) = (Vec::with_capacity(round.steps), 0);
-    let mut hash = client.state_hash()?;
+    let mut hash = 0;
     for (index, rate) in round.steps() {
         let stepped = client
             .train(data.train.input(index), data.train.label(index), rate)
@@ -116,8 +112,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let sizes = device.sizes;
     let stack = stats.stack.map_or(0, |s| u64::from(s.used));
     let outcome = Outcome {
-        accuracy: (!samples.is_empty()).then_some(Accuracy { before, after }),
-        evaluated: samples.len(),
+        accuracy: (!chosen.is_empty()).then_some(Accuracy { before, after }),
+        evaluated: chosen.len(),
         loss: losses.iter().map(|&l| f64::from(l)).sum::<f64>() / losses.len() as f64,
         steps: round.steps,
         state_hash: format!("{hash:016x}"),

@@ -15,6 +15,7 @@ use offshoot_runtime::program::{Header, Init, Output};
 use offshoot_runtime::{Memory, Slot};
 
 use crate::ir::{DType, Graph, NodeId, TensorId};
+use crate::ops::Op;
 use fuse::Fusion;
 use memory::{ConstantPool, StatePool};
 
@@ -81,7 +82,7 @@ pub struct Lowered {
 pub fn lower(graph: &Graph) -> Result<Lowered, LowerError> {
     let mut cx = Lowering::new(graph);
     for (id, node) in graph.nodes() {
-        if node.op.name() == "softmax_cross_entropy" {
+        if matches!(node.op, Op::SoftmaxCrossEntropy(_)) {
             cx.forward = Some(cx.ops.len());
         }
         node.op.lower(&mut cx, id)?;
@@ -188,8 +189,8 @@ impl<'g> Lowering<'g> {
     /// An error tensor: its buffer and its tracker. The loss gradient has no tracker.
     pub fn error(&mut self, tensor: TensorId) -> rt::Error {
         let data = self.slot(tensor);
-        let producer = self.producer(tensor).map(|p| self.graph.node(p).op.name());
-        if producer == Some("softmax_cross_entropy") {
+        let producer = self.producer(tensor).map(|p| &self.graph.node(p).op);
+        if matches!(producer, Some(Op::SoftmaxCrossEntropy(_))) {
             return rt::Error { data, tracker: Slot::default() };
         }
         let tracker = match self.trackers[tensor.index()] {

@@ -15,10 +15,6 @@ pub struct BiasGrad;
 impl Operator for BiasGrad {
     const NAME: &'static str = "bias_grad";
 
-    fn attributes(&self) -> Attributes {
-        Attributes::new()
-    }
-
     fn from_attributes(_attributes: &Attributes) -> Result<Self, String> {
         Ok(BiasGrad)
     }

@@ -176,14 +176,13 @@ impl Operator for Conv2d {
         let factor = cx.graph.tensor(x).scale_of(0) as f64 / cx.graph.tensor(y).scale_of(0) as f64;
         let scales: Vec<f64> =
             (0..weights.shape[0]).map(|o| weights.scale_of(o) as f64 * factor).collect();
-        let trained = weights.trained.is_some();
         let (x_zero, range) = (cx.graph.tensor(x).zero() as i16, cx.range(y, self.clamp));
         let (input, output) = (cx.slot(x), cx.slot(y));
         let mask = node.outputs.get(1).map_or_else(Default::default, |&m| cx.slot(m));
         let (bias, scale) = (cx.fixed(b), cx.channel_scale(&scales));
         let weights = cx.weights(w, depthwise);
         if depthwise {
-            let scratch = cx.scratch(scratch::depthwise(geometry, trained));
+            let scratch = cx.scratch(scratch::depthwise(&weights));
             cx.push(
                 id,
                 rt::Depthwise {
@@ -201,7 +200,7 @@ impl Operator for Conv2d {
             );
         } else {
             let groups = self.groups as u16;
-            let scratch = cx.scratch(scratch::conv(&weights, trained));
+            let scratch = cx.scratch(scratch::conv(&weights));
             cx.push(
                 id,
                 rt::Conv {

@@ -99,7 +99,6 @@ impl Operator for Conv2dInputGrad {
         let (dy, w) = (node.inputs[0], node.inputs[1]);
         let weights = cx.graph.tensor(w);
         let depthwise = is_depthwise(self.groups, weights);
-        let trained = weights.trained.is_some();
         let scales: Vec<f64> = (0..weights.shape[0]).map(|o| weights.scale_of(o) as f64).collect();
         let [_, kh, kw, i] = [0, weights.shape[1], weights.shape[2], weights.shape[3]];
         let terms = kh * kw * if depthwise { 1 } else { weights.shape[0] / self.groups };
@@ -121,7 +120,7 @@ impl Operator for Conv2dInputGrad {
         let (output, skip, mask) = (epilogue.output, epilogue.skip, epilogue.mask);
         let (weights, scale) = (cx.weights(w, depthwise), cx.channel_scale(&scaled));
         if depthwise {
-            let scratch = cx.scratch(scratch::depthwise_input_grad(geometry, trained));
+            let scratch = cx.scratch(scratch::depthwise_input_grad(&weights));
             cx.push(
                 id,
                 rt::DepthwiseInputGrad {
@@ -138,7 +137,7 @@ impl Operator for Conv2dInputGrad {
             );
         } else {
             let groups = self.groups as u16;
-            let scratch = cx.scratch(scratch::conv_input_grad(&weights, trained));
+            let scratch = cx.scratch(scratch::conv_input_grad(&weights));
             cx.push(
                 id,
                 rt::ConvInputGrad {

@@ -39,10 +39,6 @@ fn weight_shape(w: &Tensor) -> Result<([usize; 2], i8), String> {
 impl Operator for Head {
     const NAME: &'static str = "head";
 
-    fn attributes(&self) -> Attributes {
-        Attributes::new()
-    }
-
     fn from_attributes(_attributes: &Attributes) -> Result<Self, String> {
         Ok(Head)
     }
@@ -100,10 +96,6 @@ impl Operator for Head {
 impl Operator for HeadInputGrad {
     const NAME: &'static str = "head_input_grad";
 
-    fn attributes(&self) -> Attributes {
-        Attributes::new()
-    }
-
     fn from_attributes(_attributes: &Attributes) -> Result<Self, String> {
         Ok(HeadInputGrad)
     }
@@ -144,10 +136,6 @@ impl Operator for HeadInputGrad {
 
 impl Operator for HeadWeightGrad {
     const NAME: &'static str = "head_weight_grad";
-
-    fn attributes(&self) -> Attributes {
-        Attributes::new()
-    }
 
     fn from_attributes(_attributes: &Attributes) -> Result<Self, String> {
         Ok(HeadWeightGrad)

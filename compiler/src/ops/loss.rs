@@ -16,10 +16,6 @@ pub struct SoftmaxCrossEntropy;
 impl Operator for SoftmaxCrossEntropy {
     const NAME: &'static str = "softmax_cross_entropy";
 
-    fn attributes(&self) -> Attributes {
-        Attributes::new()
-    }
-
     fn from_attributes(_attributes: &Attributes) -> Result<Self, String> {
         Ok(SoftmaxCrossEntropy)
     }

@@ -49,8 +49,10 @@ pub trait Operator: Sized {
     /// Its name in text.
     const NAME: &'static str;
 
-    /// Its attributes, to be printed.
-    fn attributes(&self) -> Attributes;
+    /// Its attributes, to be printed; most ops have none.
+    fn attributes(&self) -> Attributes {
+        Attributes::new()
+    }
 
     /// The op that attributes describe.
     ///

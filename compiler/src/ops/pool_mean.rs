@@ -17,10 +17,6 @@ pub struct PoolMean;
 impl Operator for PoolMean {
     const NAME: &'static str = "pool_mean";
 
-    fn attributes(&self) -> Attributes {
-        Attributes::new()
-    }
-
     fn from_attributes(_attributes: &Attributes) -> Result<Self, String> {
         Ok(PoolMean)
     }

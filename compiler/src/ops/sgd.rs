@@ -18,10 +18,6 @@ pub const LIMIT: f64 = 4.0;
 impl Operator for Sgd {
     const NAME: &'static str = "sgd";
 
-    fn attributes(&self) -> Attributes {
-        Attributes::new()
-    }
-
     fn from_attributes(_attributes: &Attributes) -> Result<Self, String> {
         Ok(Sgd)
     }

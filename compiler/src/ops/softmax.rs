@@ -16,10 +16,6 @@ pub struct Softmax;
 impl Operator for Softmax {
     const NAME: &'static str = "softmax";
 
-    fn attributes(&self) -> Attributes {
-        Attributes::new()
-    }
-
     fn from_attributes(_attributes: &Attributes) -> Result<Self, String> {
         Ok(Softmax)
     }

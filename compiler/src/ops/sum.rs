@@ -32,10 +32,6 @@ fn lower(cx: &mut Lowering<'_>, id: NodeId) -> Result<(), LowerError> {
 impl Operator for SumGrad {
     const NAME: &'static str = "sum_grad";
 
-    fn attributes(&self) -> Attributes {
-        Attributes::new()
-    }
-
     fn from_attributes(_attributes: &Attributes) -> Result<Self, String> {
         Ok(SumGrad)
     }
@@ -63,10 +59,6 @@ impl Operator for SumGrad {
 
 impl Operator for MaskGrad {
     const NAME: &'static str = "mask_grad";
-
-    fn attributes(&self) -> Attributes {
-        Attributes::new()
-    }
 
     fn from_attributes(_attributes: &Attributes) -> Result<Self, String> {
         Ok(MaskGrad)

@@ -29,8 +29,7 @@ impl DepthwiseInputGrad {
         ensure(self.weights.rows as usize == taps && self.weights.taps == 1)?;
         let scales = Scales::new(&self.scale, m.constants, channels)?;
         let (_, [scratch]) = m.scratch.split([], [self.scratch])?;
-        let trained = !self.weights.latent.is_empty();
-        ensure(scratch.len() >= depthwise_input_grad(self.geometry, trained))?;
+        ensure(scratch.len() >= depthwise_input_grad(&self.weights))?;
         let (sums, buffer) = scratch.split_at_mut(4 * channels);
         let (sums, buffer): (&mut [i32], &mut [i8]) = (typed_mut(sums)?, typed_mut(buffer)?);
         write(&mut m.state, &self.output, unit, |quantizer, state| {

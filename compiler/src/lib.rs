@@ -10,6 +10,7 @@ pub mod device;
 pub mod differentiate;
 pub mod emit;
 pub mod import;
+pub mod inspect;
 pub mod ir;
 pub mod lower;
 pub mod ops;

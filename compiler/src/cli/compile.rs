@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use clap::builder::TypedValueParser;
 use offshoot::adapt::HeadStart;
 use offshoot::ir::{print, Constants};
 use offshoot::pipeline::{self, Compiled};
@@ -22,7 +23,7 @@ pub struct Args {
     model: PathBuf,
     /// Classes of a new head that starts at zero; without it the model's own classifier is
     /// trained further.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(2..), allow_negative_numbers = true)]
+    #[arg(long, value_parser = classes(), allow_negative_numbers = true)]
     classes: Option<u16>,
     /// Update scheme: a TOML file, or in short form, for example `biases=20,24:1/4,27:1/2`.
     #[arg(long, default_value = "head", value_parser = update)]
@@ -77,15 +78,24 @@ pub fn board(name: &str) -> Result<Board, BoardError> {
     offshoot_boards::find(name)
 }
 
+/// Reads `--classes`.
+pub fn classes() -> impl TypedValueParser<Value = u16> {
+    clap::value_parser!(u16).range(2..)
+}
+
+/// The head that `--classes` asks for.
+pub fn start(classes: Option<u16>) -> HeadStart {
+    match classes {
+        Some(classes) => HeadStart::Zero { classes: classes.into() },
+        None => HeadStart::Classifier,
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let scheme = args.update.scheme()?;
     let graph = import::import(&args.model)?;
-    let start = match args.classes {
-        Some(classes) => HeadStart::Zero { classes: classes.into() },
-        None => HeadStart::Classifier,
-    };
-    let compiled = pipeline::compile(&graph, start, &scheme)
+    let compiled = pipeline::compile(&graph, start(args.classes), &scheme)
         .with_context(|| args.model.display().to_string())?;
     let budget = args.sram.unwrap_or_else(|| budget(&args.board));
     place::check_budget(&compiled.placed, budget)

@@ -6,6 +6,7 @@
 
 mod compile;
 mod demo;
+mod inspect;
 mod learn;
 mod output;
 mod run;
@@ -28,6 +29,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show an ONNX model layer by layer, and what of it a board can train.
+    Inspect(inspect::Args),
     /// Compile an ONNX model into a training program.
     Compile(compile::Args),
     /// Train a compiled program on the desktop, bit for bit as a device would.
@@ -66,6 +69,7 @@ impl Folder {
 /// What went wrong, with its causes.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
+        Command::Inspect(args) => inspect::run(&args, cli.json),
         Command::Compile(args) => compile::run(&args, cli.json),
         Command::Simulate(args) => simulate::run(&args, cli.json),
         Command::Run(args) => run::run(&args, cli.json),

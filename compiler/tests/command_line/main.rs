@@ -4,6 +4,7 @@
 mod arguments;
 mod contract;
 mod data;
+mod inspect;
 mod layers;
 mod models;
 mod programs;

@@ -1,0 +1,106 @@
+//! `offshoot inspect`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use offshoot::import;
+use offshoot::inspect::{inspect, Inspection, Limits, Trainable, Verdict};
+use offshoot_boards::Board;
+
+use super::compile::{board, budget, classes, start};
+use super::output::{bytes, grouped, row, say, table};
+
+/// Arguments of `offshoot inspect`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The ONNX model, quantised (QDQ).
+    model: PathBuf,
+    /// Classes of a new head; without it the model's own classifier is the head.
+    #[arg(long, value_parser = classes(), allow_negative_numbers = true)]
+    classes: Option<u16>,
+    /// The board that is asked about.
+    #[arg(long, default_value = "qemu-mps2-an386", value_parser = board)]
+    board: Board,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, json: bool) -> Result<()> {
+    let graph = import::import(&args.model)?;
+    let flash = args.board.flash.map_or(u64::MAX, |f| f.bytes);
+    let limits = Limits { sram: budget(&args.board), flash };
+    let found = inspect(&graph, start(args.classes), limits)
+        .with_context(|| args.model.display().to_string())?;
+    if json {
+        let mut object = serde_json::to_value(&found)?;
+        object["board"] = args.board.name.clone().into();
+        object["budget"] = limits.sram.into();
+        say!("{object}");
+    } else {
+        print(&found, args);
+    }
+    Ok(())
+}
+
+fn print(found: &Inspection, args: &Args) {
+    let input = &found.input;
+    say!(
+        "{}: reads {:?} {}, int8 in steps of {} around {}\n",
+        found.model,
+        input.name,
+        dimensions(&input.shape),
+        input.scale,
+        input.zero
+    );
+    let head = row(["node", "op", "layer", "result", "parameters", "MACs", "bytes", "trained"]);
+    let mut rows = vec![head];
+    for layer in &found.layers {
+        let trained = match layer.trainable {
+            Trainable::Nothing => "",
+            Trainable::Scheme => "by scheme",
+            Trainable::Head => "head",
+            Trainable::Frozen => "never",
+        };
+        rows.push(row([
+            &layer.name,
+            layer.op,
+            &layer.index.map_or(String::new(), |i| i.to_string()),
+            &dimensions(&layer.shape),
+            &grouped(layer.parameters as u64),
+            &grouped(layer.macs),
+            &grouped(layer.activation_bytes as u64),
+            trained,
+        ]));
+    }
+    let largest = format!("at most {}", grouped(found.largest_activation as u64));
+    let (parameters, macs) = (grouped(found.parameters as u64), grouped(found.macs));
+    rows.push(row(["in all", "", "", "", &parameters, &macs, &largest, ""]));
+    table(&rows);
+    say!("\n{} ({}):", args.board.name, args.board.description);
+    let mut rows = vec![row(["--update", "SRAM", "flash", ""])];
+    rows.extend(found.verdicts.iter().map(verdict));
+    table(&rows);
+    for reason in found.verdicts.iter().filter_map(|v| v.reason.as_ref()).take(1) {
+        say!("\n  {reason}");
+    }
+    say!("\n  SRAM without stack, flash without code; `compile` gives the parts.");
+}
+
+fn verdict(verdict: &Verdict) -> Vec<String> {
+    let size = |v: Option<u64>| v.map_or("–".to_string(), bytes);
+    let word = match (verdict.fits, &verdict.reason) {
+        (true, _) => "fits",
+        (false, None) => "does not fit",
+        (false, Some(_)) => "cannot be compiled",
+    };
+    // Long lists of layers are cut in the middle.
+    let update: Vec<&str> = verdict.update.split(',').collect();
+    let short = match update.as_slice() {
+        [first, second, .., last] if update.len() > 4 => format!("{first},{second},…,{last}"),
+        _ => verdict.update.clone(),
+    };
+    row([&short, &size(verdict.sram), &size(verdict.flash), word])
+}
+
+fn dimensions(shape: &[usize]) -> String {
+    shape.iter().skip(1).map(usize::to_string).collect::<Vec<_>>().join("×")
+}

@@ -1,0 +1,222 @@
+//! What a network is made of, and what of it a board can train: what `offshoot inspect` shows.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use crate::adapt::{adapt, HeadStart};
+use crate::ir::{Graph, Node, Tensor};
+use crate::ops::Op;
+use crate::pipeline::{compile, compile_inference, CompileError, Compiled};
+use crate::scheme::{Biases, Layer as LayerName, Scheme, WeightRule};
+
+/// What can be trained of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trainable {
+    /// It has no parameters.
+    Nothing,
+    /// Weights and bias, as the update scheme says.
+    Scheme,
+    /// It becomes the head, which is always trained.
+    Head,
+    /// It has parameters, but no head can follow it.
+    Frozen,
+}
+
+/// One node of the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Layer {
+    /// Index that an update scheme calls it by, where it can be trained by one.
+    pub index: Option<usize>,
+    /// Name of the node.
+    pub name: String,
+    /// Its op.
+    pub op: &'static str,
+    /// Shape of its result: `[1, height, width, channels]`.
+    pub shape: Vec<usize>,
+    /// Weights and biases.
+    pub parameters: usize,
+    /// Multiply-accumulates of the forward pass.
+    pub macs: u64,
+    /// Bytes of its result.
+    pub activation_bytes: usize,
+    /// What can be trained.
+    pub trainable: Trainable,
+}
+
+/// The sample that the network reads.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Input {
+    /// Name of the tensor.
+    pub name: String,
+    /// `[1, height, width, channels]`.
+    pub shape: Vec<usize>,
+    /// Real value of one int8 step.
+    pub scale: f32,
+    /// int8 value that stands for 0.
+    pub zero: i32,
+}
+
+/// Whether a use of the network fits a board.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// What is trained: `inference` for nothing, else as for `compile --update`.
+    pub update: String,
+    /// Bytes of SRAM without stack; none where it cannot be compiled.
+    pub sram: Option<u64>,
+    /// Bytes of flash without code; none where it cannot be compiled.
+    pub flash: Option<u64>,
+    /// Whether both are within the board's.
+    pub fits: bool,
+    /// Why it cannot be compiled.
+    pub reason: Option<String>,
+}
+
+/// A network, layer by layer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Inspection {
+    /// Name of the model.
+    pub model: String,
+    /// What it reads.
+    pub input: Input,
+    /// Its nodes, in execution order.
+    pub layers: Vec<Layer>,
+    /// Weights and biases in all.
+    pub parameters: usize,
+    /// Multiply-accumulates of one inference.
+    pub macs: u64,
+    /// Bytes of the largest result of a node.
+    pub largest_activation: usize,
+    /// What fits the board.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// Memory that a program may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of SRAM, without the stack.
+    pub sram: u64,
+    /// Bytes of flash.
+    pub flash: u64,
+}
+
+/// Looks at `graph`, which [`crate::import`] gave, and at what can be trained behind a head that
+/// starts as `start`.
+///
+/// # Errors
+/// Where not even inference compiles.
+pub fn inspect(
+    graph: &Graph,
+    start: HeadStart,
+    limits: Limits,
+) -> Result<Inspection, CompileError> {
+    let inference = compile_inference(graph)?;
+    let (named, macs) = (&inference.placed.names, &inference.placed.macs);
+    let macs: HashMap<&str, u64> =
+        named.iter().map(String::as_str).zip(macs.iter().copied()).collect();
+    let indices = indices(graph, start);
+    let layers: Vec<Layer> =
+        graph.nodes().map(|(_, node)| layer(graph, node, &macs, indices.as_ref())).collect();
+    let input = graph.input.map(|t| graph.tensor(t));
+    let mut verdicts = vec![verdict("inference".into(), Ok(inference), limits)];
+    for (update, scheme) in schemes(indices.map_or(0, |known| known.len())) {
+        verdicts.push(verdict(update, compile(graph, start, &scheme), limits));
+    }
+    Ok(Inspection {
+        model: graph.name.clone(),
+        input: Input {
+            name: input.map_or(String::new(), |t| t.name.clone()),
+            shape: input.map_or(Vec::new(), |t| t.shape.clone()),
+            scale: input.map_or(0.0, |t| t.scale_of(0)),
+            zero: input.map_or(0, |t| t.zero()),
+        },
+        parameters: layers.iter().map(|l| l.parameters).sum(),
+        macs: layers.iter().map(|l| l.macs).sum(),
+        largest_activation: layers.iter().map(|l| l.activation_bytes).max().unwrap_or(0),
+        layers,
+        verdicts,
+    })
+}
+
+fn layer(
+    graph: &Graph,
+    node: &Node,
+    macs: &HashMap<&str, u64>,
+    indices: Option<&HashMap<String, usize>>,
+) -> Layer {
+    let constants = node.inputs.iter().map(|&t| graph.tensor(t)).filter(|t| t.data.is_some());
+    let parameters = constants.map(Tensor::elements).sum();
+    let output = graph.tensor(node.outputs[0]);
+    let index = indices.and_then(|known| known.get(&node.name).copied());
+    let trainable = match (parameters, index, indices) {
+        (0, ..) => Trainable::Nothing,
+        (_, Some(_), _) => Trainable::Scheme,
+        (_, None, Some(_)) => Trainable::Head,
+        (_, None, None) => Trainable::Frozen,
+    };
+    Layer {
+        index,
+        name: node.name.clone(),
+        op: node.op.name(),
+        shape: output.shape.clone(),
+        parameters,
+        macs: macs.get(node.name.as_str()).copied().unwrap_or(0),
+        activation_bytes: output.bytes(),
+        trainable,
+    }
+}
+
+/// The index that schemes give each convolution: they count in the network with its head. None
+/// where no head can be put on.
+fn indices(graph: &Graph, start: HeadStart) -> Option<HashMap<String, usize>> {
+    let adapted = adapt(graph, start, &Scheme::default()).ok()?;
+    let convolutions = adapted.nodes().filter(|(_, n)| matches!(n.op, Op::Conv2d(_)));
+    Some(convolutions.enumerate().map(|(index, (_, n))| (n.name.clone(), index)).collect())
+}
+
+/// From least to most: the head, all biases, the last quarter of the layers, all of them.
+fn schemes(layers: usize) -> Vec<(String, Scheme)> {
+    let mut schemes = vec![("head".to_string(), Scheme::default())];
+    if layers == 0 {
+        return schemes;
+    }
+    let biases = Biases::Word("all".into());
+    let all = Scheme { biases: biases.clone(), ..Scheme::default() };
+    schemes.push(("biases=all".to_string(), all));
+    let mut starts = vec![layers - layers.div_ceil(4), 0];
+    starts.dedup();
+    for start in starts {
+        let rule = |index| WeightRule { layer: LayerName::Index(index), channels: 1.0 };
+        let weights: Vec<WeightRule> = (start..layers).map(rule).collect();
+        let named: Vec<String> = (start..layers).map(|index| format!(",{index}:1")).collect();
+        let count = layers - start;
+        let scheme = Scheme { biases: Biases::Last(count), weights, ..Scheme::default() };
+        schemes.push((format!("biases={count}{}", named.concat()), scheme));
+    }
+    schemes
+}
+
+fn verdict(update: String, compiled: Result<Compiled, CompileError>, limits: Limits) -> Verdict {
+    let sizes = compiled.and_then(|c| {
+        let header = &c.placed.header;
+        let sram = [header.arena, header.state, header.scratch].map(u64::from).iter().sum();
+        Ok((sram, c.program.encode()?.len() as u64))
+    });
+    match sizes {
+        Ok((sram, flash)) => Verdict {
+            update,
+            sram: Some(sram),
+            flash: Some(flash),
+            fits: sram <= limits.sram && flash <= limits.flash,
+            reason: None,
+        },
+        Err(error) => Verdict {
+            update,
+            sram: None,
+            flash: None,
+            fits: false,
+            reason: Some(error.to_string()),
+        },
+    }
+}

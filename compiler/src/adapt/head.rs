@@ -6,7 +6,7 @@ use offshoot_runtime::program::op::{Precision, FEATURE_BITS};
 
 use super::AdaptError;
 use crate::ir::{DType, Data, Graph, Node, NodeId, Quant, Tensor, TensorId, Trained};
-use crate::ops::{Head, Op, PoolMean};
+use crate::ops::{Flatten, Head, Op, PoolMean, Window};
 
 /// What a new head starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +36,14 @@ pub(super) fn replace_classifier(graph: &Graph, start: HeadStart) -> Result<Grap
     let map = cut.output.unwrap_or(features.map);
     let classifier = graph.node(id);
     let (w, b) = (graph.tensor(classifier.inputs[1]), graph.tensor(classifier.inputs[2]));
-    let count = w.shape[3];
+    let count = w.elements() / w.shape[0].max(1);
 
     let pooled_scale = cut.tensor(map).scale_of(0) / (1 << FEATURE_BITS) as f32;
     let pooled = Tensor::computed("features", DType::I16, vec![1, 1, 1, count])
         .quantized(Quant::per_tensor(pooled_scale, 0));
-    let pooled = cut.add_op("features", PoolMean.into(), vec![map], pooled);
+    // A classifier with weights for every position keeps them all.
+    let features: Op = if w.shape[1..3] == [1, 1] { PoolMean.into() } else { Flatten.into() };
+    let pooled = cut.add_op("features", features, vec![map], pooled);
 
     let (exponent, weights, biases) = match start {
         HeadStart::Zero { classes } => {
@@ -106,8 +108,9 @@ fn classifier(graph: &Graph) -> Result<(NodeId, Features), AdaptError> {
 }
 
 fn is_classifier(graph: &Graph, node: &Node) -> bool {
-    let one_pixel = graph.tensor(node.inputs[0]).shape[1..3] == [1, 1];
-    matches!(&node.op, Op::Conv2d(c) if c.groups == 1 && c.window.kernel == [1, 1]) && one_pixel
+    let map = &graph.tensor(node.inputs[0]).shape[1..3];
+    let whole = |w: &Window| w.kernel == *map && w.pad == [0; 4];
+    matches!(&node.op, Op::Conv2d(c) if c.groups == 1 && whole(&c.window))
 }
 
 /// The nodes that the output needs, less those that are dropped.

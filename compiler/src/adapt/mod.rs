@@ -18,7 +18,7 @@ pub use head::HeadStart;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AdaptError {
     /// The network does not end in a classifier.
-    #[error("the network ends in node {node:?} ({op}); a trained head replaces a last fully connected layer or 1x1 convolution of one pixel")]
+    #[error("the network ends in node {node:?} ({op}); a trained head replaces a last fully connected layer, or a convolution that covers its whole map")]
     NoClassifier {
         /// Last node.
         node: String,

@@ -25,7 +25,14 @@ pub struct Fusion {
 
 /// Whether an op can add a second term and apply a mask to what it computes.
 fn can_finish(op: &Op) -> bool {
-    matches!(op, Op::Conv2dInputGrad(_) | Op::PoolInputGrad(_) | Op::SumGrad(_) | Op::MaskGrad(_))
+    matches!(
+        op,
+        Op::Conv2dInputGrad(_)
+            | Op::PoolInputGrad(_)
+            | Op::FlattenInputGrad(_)
+            | Op::SumGrad(_)
+            | Op::MaskGrad(_)
+    )
 }
 
 impl Fusion {

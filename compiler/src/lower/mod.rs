@@ -25,6 +25,9 @@ pub use print::print;
 /// A weight's update is divided by its scale, so that it would explode there.
 pub const DEGENERATE_SCALE: f64 = 1e-6;
 
+/// Channels that a mean over pixels adds up at once: more would save little time for their bytes.
+const MEAN_BLOCK: usize = 256;
+
 /// A graph that has no integer form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("node {node:?} ({op}) cannot be lowered: {reason}")]
@@ -315,6 +318,11 @@ impl<'g> Lowering<'g> {
     pub fn scratch(&mut self, bytes: usize) -> Slot {
         self.scratch = self.scratch.max(bytes as u32);
         Slot::new(Memory::Scratch, 0, bytes as u32)
+    }
+
+    /// Working memory of a mean over pixels: sums of as many channels as are added up at once.
+    pub fn mean_scratch(&mut self, channels: usize) -> Slot {
+        self.scratch(channels.min(MEAN_BLOCK) * 4)
     }
 
     /// The state of the random numbers that stochastic rounding draws.

@@ -9,6 +9,7 @@ mod avg_pool;
 mod bias;
 pub(crate) mod conv2d;
 mod conv2d_grad;
+mod flatten;
 mod head;
 mod loss;
 mod pool_mean;
@@ -24,6 +25,7 @@ pub use avg_pool::{AvgPool, PoolInputGrad};
 pub use bias::BiasGrad;
 pub use conv2d::Conv2d;
 pub use conv2d_grad::{Conv2dInputGrad, Conv2dWeightGrad};
+pub use flatten::{Flatten, FlattenInputGrad};
 pub use head::{Head, HeadInputGrad, HeadWeightGrad};
 pub use loss::SoftmaxCrossEntropy;
 pub use pool_mean::PoolMean;
@@ -159,9 +161,9 @@ macro_rules! operators {
 }
 
 operators! {
-    Conv2d, Add, AvgPool, PoolMean, Requantize, Softmax, Head, SaveChannels,
+    Conv2d, Add, AvgPool, PoolMean, Flatten, Requantize, Softmax, Head, SaveChannels,
     SoftmaxCrossEntropy, HeadInputGrad, HeadWeightGrad, Conv2dInputGrad, Conv2dWeightGrad,
-    BiasGrad, PoolInputGrad, SumGrad, MaskGrad, Sgd,
+    BiasGrad, PoolInputGrad, FlattenInputGrad, SumGrad, MaskGrad, Sgd,
 }
 
 /// Height, width and channels of an NHWC activation of batch 1.

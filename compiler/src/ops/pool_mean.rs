@@ -50,7 +50,7 @@ impl Operator for PoolMean {
         let hwc = cx.hwc(node.inputs[0]);
         let x_zero = cx.graph.tensor(node.inputs[0]).zero() as i16;
         let (input, output) = (cx.slot(node.inputs[0]), cx.slot(node.outputs[0]));
-        let scratch = cx.scratch(hwc[2] * 4);
+        let scratch = cx.mean_scratch(hwc[2]);
         cx.push(id, rt::PoolMean { input, output, x: shape(hwc), x_zero, scratch });
         Ok(())
     }

@@ -190,7 +190,7 @@ descriptors! {
         x: Shape,
         /// Zero point of x.
         x_zero: i16,
-        /// i32 `[C]`.
+        /// i32 sums: of as many channels at once as there is room for, at least one.
         scratch: Slot = Scratch,
     }
 

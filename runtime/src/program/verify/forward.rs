@@ -93,7 +93,7 @@ impl Rules<'_> {
         self.slot("output", op.output, Memory::Arena, 2, channels)?;
         self.zero(op.x_zero)?;
         ensure(positions(op.x) * 255 <= i32::MAX as u64, "number of terms of a sum")?;
-        self.scratch(op.scratch, 4 * channels)
+        self.scratch(op.scratch, 4)
     }
 
     pub(super) fn requantize(&self, op: &Requantize) -> Check {

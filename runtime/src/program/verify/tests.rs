@@ -224,7 +224,7 @@ fn spoilt_programs_are_refused() {
         (Some(3), Size, |s| pick!(s, SaveChannels).channels = 1),
         (Some(3), Size, |s| pick!(s, SaveChannels).selected.bytes = 0),
         (Some(4), Misaligned, |s| pick!(s, PoolMean).output.offset += 1),
-        (Some(4), Size, |s| pick!(s, PoolMean).scratch.bytes = 28),
+        (Some(4), Size, |s| pick!(s, PoolMean).scratch.bytes = 3),
         (Some(5), Size, |s| pick!(s, Head).latent.bytes -= 2),
         (Some(6), Size, |s| pick!(s, SoftmaxCrossEntropy).error.bytes = 2),
         (Some(6), Size, |s| pick!(s, SoftmaxCrossEntropy).sixteenths.shift = 31),

@@ -168,6 +168,14 @@ impl Net {
         self.graph
     }
 
+    /// Adds a classifier with weights for every position of the map, and ends there.
+    pub fn flat_classifier(mut self, x: TensorId, classes: usize) -> Graph {
+        let [h, w, _] = self.hwc(x);
+        let whole = Conv { out: classes, window: Window::whole(h, w), groups: 1, relu: false };
+        self.graph.output = Some(self.conv(x, whole));
+        self.graph
+    }
+
     /// A random op on `x`, of any kind that has a gradient.
     fn any(&mut self, x: TensorId) -> TensorId {
         let [h, w, c] = self.hwc(x);
@@ -189,6 +197,14 @@ impl Net {
             _ => self.add(x, x, false),
         }
     }
+}
+
+/// Two convolutions and a classifier with weights for every position.
+pub fn flat(seed: u64) -> Graph {
+    let (mut net, x) = Net::new("flat", seed, [12, 9, 1]);
+    let x = net.conv(x, Conv::same(8, 3).stride(2));
+    let x = net.conv(x, Conv::same(8, 3));
+    net.flat_classifier(x, 4)
 }
 
 /// A chain of random ops: another one for every seed.

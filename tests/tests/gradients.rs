@@ -118,6 +118,19 @@ fn head_alone() {
 }
 
 #[test]
+fn head_with_a_weight_for_every_position() {
+    let graph = nets::flat(16);
+    all(&graph);
+    check_network(&graph, "head", None).pass();
+    // Where the map has two readers, the head's gradient is summed with the other's.
+    let (mut net, x) = Net::new("branch", 17, [4, 3, 2]);
+    let x = net.conv(x, Conv::same(4, 3));
+    let y = net.conv(x, Conv::same(4, 3).linear());
+    let x = net.add(x, y, true);
+    all(&net.flat_classifier(x, 3));
+}
+
+#[test]
 fn networks_of_random_ops() {
     for seed in 100..140 {
         let graph = nets::any(seed);

@@ -176,6 +176,7 @@ fn networks() -> Vec<(&'static str, Graph)> {
         ("separable", nets::separable(4, 12, 8, 2)),
         ("resnet", nets::resnet(5, 8, 8)),
         ("ds-cnn", nets::ds_cnn(6)),
+        ("flat", nets::flat(7)),
     ]
     .map(|(name, graph)| (name, calibrated(graph, 1)))
     .into()

@@ -1,0 +1,49 @@
+//! Every quantised model of the data folder compiles with a new head, and learns a sample: the head,
+//! all biases, and the weights that are farthest from it.
+
+use offshoot::adapt::HeadStart;
+use offshoot::import::import;
+use offshoot::pipeline::compile;
+use offshoot::scheme::Scheme;
+use offshoot_simulator::{Memories, Simulation};
+use offshoot_tests::data_dir;
+
+const MODELS: [&str; 8] = [
+    "mcunetv3/mcunet-5fps_int8qdq.onnx",
+    "mcunetv3/mbv2-w0.35_int8qdq.onnx",
+    "mlperf_tiny/pretrainedResnet_quant.onnx",
+    "mlperf_tiny/kws_ref_model.onnx",
+    "mlperf_tiny/vww_96_int8.onnx",
+    "mlperf_tiny/ad01_int8.onnx",
+    "mlperf_tiny/str_ww_ref_model.onnx",
+    "others/micro_speech_quantized.onnx",
+];
+const CLASSES: usize = 5;
+const STEPS: usize = 4;
+
+#[test]
+fn quantised_models_take_a_new_head() {
+    for file in MODELS {
+        let path = data_dir().map(|d| d.join("models").join(file)).filter(|p| p.is_file());
+        let Some(path) = path else {
+            println!("skipped: {file} is not here");
+            continue;
+        };
+        let graph = import(&path).unwrap();
+        let scheme = Scheme::from_short("biases=all,0:1").unwrap();
+        let compiled = compile(&graph, HeadStart::Zero { classes: CLASSES }, &scheme).unwrap();
+        let program = compiled.program.program();
+        let elements = program.header.input_shape.elements();
+        let sample: Vec<i8> = (0..elements).map(|i| (i * 37 % 251) as u8 as i8).collect();
+        let mut memories = Memories::of(&program);
+        let mut simulation = Simulation::new(program, &mut memories).unwrap();
+        let start = simulation.state_hash();
+        let losses: Vec<f32> =
+            (0..STEPS).map(|_| simulation.train(0, &sample, 3, 1e-3).unwrap().loss).collect();
+        println!("{file}: losses {losses:?}");
+        // A head of zeros gives each class the same chance.
+        assert!((losses[0] - (CLASSES as f32).ln()).abs() < 1e-3, "{file}: {losses:?}");
+        assert!(losses[STEPS - 1] < losses[0], "{file}: {losses:?}");
+        assert_ne!(simulation.state_hash(), start, "{file}");
+    }
+}

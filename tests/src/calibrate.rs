@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use offshoot::ir::{DType, Data, Graph, Quant, TensorId};
-use offshoot::ops::Op;
+use offshoot::ops::{Clamp, Op};
 use offshoot::reference::Values;
 
 use crate::random::Random;
@@ -67,7 +67,7 @@ pub fn calibrated(mut graph: Graph, seed: u64) -> Graph {
 /// A ReLU from the zero point up, whatever range the network was built with.
 fn widen_clamp(graph: &mut Graph, index: usize) {
     let id = graph.nodes().nth(index).expect("in range").0;
-    let range = Some([-128, 127]);
+    let range = Some(Clamp::Steps([-128, 127]));
     match &mut graph.node_mut(id).op {
         Op::Conv2d(op) => op.clamp = range,
         Op::Add(op) => op.clamp = range,
@@ -82,9 +82,10 @@ fn rescale_bias(graph: &mut Graph, x: TensorId, w: TensorId, b: TensorId) {
     let (weights, bias) = (graph.tensor(w).clone(), graph.tensor(b).clone());
     let scales: Vec<f32> = (0..bias.elements()).map(|o| s_x * weights.scale_of(o)).collect();
     let old = bias.data.as_ref().expect("a constant");
-    let values = old.iter().enumerate().map(|(o, q)| {
-        (f64::from(q) * f64::from(bias.scale_of(o)) / f64::from(scales[o])).round() as i32
-    });
+    let values = old
+        .iter()
+        .enumerate()
+        .map(|(o, q)| (q * f64::from(bias.scale_of(o)) / f64::from(scales[o])).round() as i32);
     let data = Data::I32(Arc::new(values.collect()));
     let tensor = graph.tensor_mut(b);
     tensor.data = Some(data);

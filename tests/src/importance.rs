@@ -14,7 +14,7 @@ fn importance(graph: &Graph, weights: TensorId, channel: usize) -> f64 {
             for column in 0..i {
                 if channel == if i == 1 { row } else { column } {
                     let q = data.get((row * kh * kw + tap) * i + column);
-                    sum += (f64::from(q) * f64::from(tensor.scale_of(row))).abs();
+                    sum += (q * f64::from(tensor.scale_of(row))).abs();
                 }
             }
         }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use offshoot::ir::{DType, Data, Graph, Quant, Tensor, TensorId};
-use offshoot::ops::{Add, AvgPool, Conv2d, Requantize, Window};
+use offshoot::ops::{Add, AvgPool, Clamp, Conv2d, Requantize, Window};
 
 use crate::random::Random;
 
@@ -83,10 +83,11 @@ impl Net {
     }
 
     /// An activation with a zero point of its own, and the range that a ReLU has there.
-    fn activation(&mut self, name: &str, hwc: [usize; 3], relu: bool) -> (Tensor, Option<[i8; 2]>) {
+    fn activation(&mut self, name: &str, hwc: [usize; 3], relu: bool) -> (Tensor, Option<Clamp>) {
         let zero = if relu { self.random.integer(-128, -90) } else { self.random.integer(5, 40) };
         let step = STEP * self.random.real(0.8, 1.25) as f32;
-        let range = relu.then(|| [zero as i8, self.random.integer(zero + 100, zero + 190) as i8]);
+        let range = relu
+            .then(|| Clamp::Steps([zero as i8, self.random.integer(zero + 100, zero + 190) as i8]));
         let [h, w, c] = hwc;
         let tensor = Tensor::computed(name, DType::I8, vec![1, h, w, c]);
         (tensor.quantized(Quant::per_tensor(step, zero)), range)

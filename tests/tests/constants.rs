@@ -2,6 +2,7 @@
 
 use offshoot::ir::{Graph, Node, NodeId, Tensor};
 use offshoot::lower::{lower, Lowered};
+use offshoot::ops::Clamp;
 use offshoot_runtime::program::op::{ChannelScale, Op};
 use offshoot_runtime::Slot;
 use offshoot_tests::check::{everything, training};
@@ -70,8 +71,8 @@ fn forward_ops_rescale_from_accumulator_to_output() {
             let ratio = f64::from(x.scale_of(0)) / f64::from(y.scale_of(0));
             same(&reals(&lowered, scale), scales(w).iter().map(|s_w| s_w * ratio));
             assert_eq!((i32::from(x_zero), i32::from(range.zero)), (x.zero(), y.zero()));
-            let clamp = node.op.clamp().unwrap_or([-128, 127]);
-            assert_eq!([range.min, range.max], clamp);
+            let clamp = node.op.clamp().unwrap_or(Clamp::Steps([-128, 127]));
+            assert_eq!(Clamp::Steps([range.min, range.max]), clamp);
         }
     }
 }

@@ -131,7 +131,7 @@ fn inherited(
     let count = w.elements() / classes;
     let values = |t: &Tensor, inner: usize| -> Vec<f64> {
         let data = t.data.iter().flat_map(|d| d.iter()).enumerate();
-        data.map(|(at, q)| f64::from(q) * f64::from(t.scale_of(at / inner))).collect()
+        data.map(|(at, q)| q * f64::from(t.scale_of(at / inner))).collect()
     };
     let (weights, biases) = (values(w, count), values(b, 1));
     let most = weights.iter().fold(0.0f64, |m, v| m.max(v.abs()));

@@ -142,7 +142,7 @@ pub fn channel_importance(graph: &Graph, weights: TensorId, depthwise: bool) -> 
     for (at, q) in tensor.data.iter().flat_map(|d| d.iter()).enumerate() {
         let row = at / per_row;
         let channel = if depthwise { row } else { at % last };
-        importance[channel] += f64::from(q.unsigned_abs()) * f64::from(tensor.scale_of(row));
+        importance[channel] += q.abs() * f64::from(tensor.scale_of(row));
     }
     importance
 }

@@ -8,7 +8,7 @@ use super::layout::View;
 use super::Importer;
 use crate::ir::{DType, Data, Quant, Tensor, TensorId};
 use crate::ops::window::Window;
-use crate::ops::{Add, AvgPool, Conv2d, Op, Requantize, Softmax};
+use crate::ops::{Add, AvgPool, Clamp, Conv2d, Op, Requantize, Softmax};
 
 /// An operator whose result is not yet quantised.
 #[derive(Clone, Debug)]
@@ -136,7 +136,7 @@ impl Importer<'_> {
         quant: Quant,
         name: &str,
     ) -> Result<TensorId, Problem> {
-        let clamp = pending.clamp(&quant);
+        let clamp = pending.clamp(&quant).map(Clamp::Steps);
         let [h, w, c] = pending.view.size;
         let shape = vec![1, h, w, c];
         let (op, inputs): (Op, Vec<TensorId>) = match pending.kind {
@@ -148,7 +148,7 @@ impl Importer<'_> {
             Kind::Add { a, b } => (Add { clamp }.into(), vec![a, b]),
             Kind::Requantize { x } => (Requantize { clamp }.into(), vec![x]),
             Kind::AvgPool { x, window } => {
-                if clamp.is_some_and(|range| range != [-128, 127]) {
+                if clamp.is_some_and(|range| range != Clamp::Steps([-128, 127])) {
                     return Err(Problem::Other(format!(
                         "node {:?} ({}) is followed by an activation before it is quantised; quantise the average first",
                         pending.name, pending.op

@@ -1,8 +1,8 @@
-//! Attributes of a node in text: names with lists of integers.
+//! Attributes of a node in text: names with lists of numbers.
 
-/// Attributes by name, in the order in which they are printed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attributes(Vec<(String, Vec<i64>)>);
+/// Attributes by name, in the order in which they are printed. Integers and f32 are held exactly.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Attributes(Vec<(String, Vec<f64>)>);
 
 impl Attributes {
     /// No attributes.
@@ -11,33 +11,34 @@ impl Attributes {
     }
 
     /// With one more.
-    pub fn with(mut self, name: &str, values: impl IntoIterator<Item = i64>) -> Attributes {
-        self.0.push((name.to_string(), values.into_iter().collect()));
+    pub fn with(self, name: &str, values: impl IntoIterator<Item = i64>) -> Attributes {
+        self.with_real(name, values.into_iter().map(|v| v as f64))
+    }
+
+    /// With one more, of real numbers.
+    pub fn with_real(
+        mut self,
+        name: &str,
+        values: impl IntoIterator<Item = impl Into<f64>>,
+    ) -> Attributes {
+        self.0.push((name.to_string(), values.into_iter().map(Into::into).collect()));
         self
     }
 
-    /// With one more, where `value` is there.
-    pub fn with_optional<const N: usize>(self, name: &str, value: Option<[i64; N]>) -> Attributes {
-        match value {
-            Some(value) => self.with(name, value),
-            None => self,
-        }
-    }
-
     /// Names and values.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &[i64])> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[f64])> {
         self.0.iter().map(|(n, v)| (n.as_str(), v.as_slice()))
     }
 
-    /// The attribute `name`, which must be there with `N` values of type `T`.
+    /// The attribute `name`, which must be there with `N` integers of type `T`.
     ///
     /// # Errors
     /// Where it is missing, has another length, or a value does not fit.
     pub fn get<T: TryFrom<i64>, const N: usize>(&self, name: &str) -> Result<[T; N], String> {
-        self.find(name)?.ok_or_else(|| format!("attribute `{name}` is missing"))
+        self.find(name)?.ok_or_else(|| missing(name))
     }
 
-    /// The attribute `name`, which may be there.
+    /// The attribute `name`, which may be there, with `N` integers of type `T`.
     ///
     /// # Errors
     /// Where it has another length, or a value does not fit.
@@ -45,26 +46,59 @@ impl Attributes {
         &self,
         name: &str,
     ) -> Result<Option<[T; N]>, String> {
-        let Some((_, values)) = self.0.iter().find(|(n, _)| n == name) else {
-            return Ok(None);
-        };
-        let converted: Option<Vec<T>> = values.iter().map(|&v| T::try_from(v).ok()).collect();
-        match converted.and_then(|v| v.try_into().ok()) {
+        let Some(values) = self.values(name) else { return Ok(None) };
+        match integers(values).and_then(|v| v.try_into().ok()) {
             Some(array) => Ok(Some(array)),
-            None => {
-                Err(format!("attribute `{name}` is {values:?}, expected {N} value(s) in range"))
-            }
+            None => Err(format!(
+                "attribute `{name}` is {}, expected {N} value(s) in range",
+                list(values)
+            )),
         }
     }
 
-    /// The values of attribute `name`, however many.
+    /// The attribute `name`, which may be there, with `N` real numbers.
+    ///
+    /// # Errors
+    /// Where it has another length, or holds NaN.
+    pub fn find_real<const N: usize>(&self, name: &str) -> Result<Option<[f32; N]>, String> {
+        let Some(values) = self.values(name) else { return Ok(None) };
+        let narrow: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+        match narrow.try_into() {
+            Ok(array) if values.iter().all(|v| !v.is_nan()) => Ok(Some(array)),
+            _ => Err(format!("attribute `{name}` is {}, expected {N} number(s)", list(values))),
+        }
+    }
+
+    /// The integers of attribute `name`, however many.
     ///
     /// # Errors
     /// Where it is missing or a value does not fit.
     pub fn list<T: TryFrom<i64>>(&self, name: &str) -> Result<Vec<T>, String> {
-        let found = self.0.iter().find(|(n, _)| n == name);
-        let values = found.ok_or_else(|| format!("attribute `{name}` is missing"))?;
-        let converted: Option<Vec<T>> = values.1.iter().map(|&v| T::try_from(v).ok()).collect();
-        converted.ok_or_else(|| format!("attribute `{name}` has a value out of range"))
+        let values = self.values(name).ok_or_else(|| missing(name))?;
+        integers(values).ok_or_else(|| format!("attribute `{name}` has a value out of range"))
     }
+
+    fn values(&self, name: &str) -> Option<&[f64]> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_slice())
+    }
+}
+
+fn missing(name: &str) -> String {
+    format!("attribute `{name}` is missing")
+}
+
+fn integers<T: TryFrom<i64>>(values: &[f64]) -> Option<Vec<T>> {
+    let integer =
+        |&v: &f64| (v.fract() == 0.0).then_some(v as i64).and_then(|v| T::try_from(v).ok());
+    values.iter().map(integer).collect()
+}
+
+/// Numbers as text, in as few digits as tell them from other f32; `[1,-inf,0.1]`.
+pub(super) fn list(values: &[f64]) -> String {
+    let text = |&v: &f64| match v as f32 {
+        _ if v.fract() == 0.0 => format!("{v}"),
+        narrow if f64::from(narrow) == v => format!("{narrow:?}"),
+        _ => format!("{v:?}"),
+    };
+    format!("[{}]", values.iter().map(text).collect::<Vec<_>>().join(","))
 }

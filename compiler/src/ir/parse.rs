@@ -110,6 +110,7 @@ fn parse_tensor(cursor: &mut Cursor) -> Result<Tensor, String> {
                     DType::I8 => Data::I8(Arc::new(cursor.integers()?)),
                     DType::I16 => Data::I16(Arc::new(cursor.integers()?)),
                     DType::I32 => Data::I32(Arc::new(cursor.integers()?)),
+                    DType::F32 => Data::F32(Arc::new(cursor.reals()?)),
                     other => return Err(format!("a tensor of type {} has no data", other.name())),
                 });
             }
@@ -128,7 +129,7 @@ fn parse_node(graph: &Graph, cursor: &mut Cursor, name: String) -> Result<Node, 
     let mut attributes = Attributes::new();
     while cursor.peek() != Some(&Token::Mark('}')) {
         let key = cursor.any_word()?;
-        attributes = attributes.with(&key, cursor.integers::<i64>()?);
+        attributes = attributes.with_real(&key, cursor.reals::<f64>()?);
         if cursor.peek() == Some(&Token::Mark(',')) {
             cursor.at += 1;
         }
@@ -206,6 +207,10 @@ impl Cursor {
 
     fn integers<T: std::str::FromStr>(&mut self) -> Result<Vec<T>, String> {
         self.list(|word| word.parse().map_err(|_| format!("`{word}` is no integer in range")))
+    }
+
+    fn reals<T: std::str::FromStr>(&mut self) -> Result<Vec<T>, String> {
+        self.list(|word| word.parse().map_err(|_| format!("`{word}` is no number")))
     }
 
     fn tensor(&mut self, graph: &Graph) -> Result<TensorId, String> {

@@ -16,7 +16,7 @@ use std::fmt::Write;
 use offshoot_runtime::hash;
 use offshoot_runtime::program::op::Precision;
 
-use super::{Graph, Tensor, TensorId};
+use super::{attributes, Graph, Tensor, TensorId};
 
 /// How constants are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub fn print(graph: &Graph, constants: Constants) -> String {
             .op
             .attributes()
             .iter()
-            .map(|(name, values)| format!("{name} {}", list(values)))
+            .map(|(name, values)| format!("{name} {}", attributes::list(values)))
             .collect();
         let _ = writeln!(text, " {{{}}}", attributes.join(", "));
     }
@@ -81,7 +81,7 @@ fn describe(tensor: &Tensor, constants: Constants) -> String {
     }
     if let Some(data) = &tensor.data {
         if constants == Constants::Full || data.len() <= 16 {
-            let _ = write!(text, " data {}", list(&data.iter().collect::<Vec<_>>()));
+            let _ = write!(text, " data {}", attributes::list(&data.iter().collect::<Vec<_>>()));
         } else {
             let _ = write!(text, " data #{:016x}", hash::fnv1a(hash::EMPTY, &data.to_bytes()));
         }

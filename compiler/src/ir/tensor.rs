@@ -13,6 +13,8 @@ pub enum DType {
     I16,
     /// Biases and logits.
     I32,
+    /// Real numbers: activations and constants of a network that is not quantised yet.
+    F32,
     /// Clamp mask, one bit an element.
     Bit,
     /// int8 error tensor: gradient of the loss with a power-of-two scale found at run time.
@@ -28,6 +30,7 @@ impl DType {
             DType::I8 => "i8",
             DType::I16 => "i16",
             DType::I32 => "i32",
+            DType::F32 => "f32",
             DType::Bit => "bit",
             DType::Error => "err",
             DType::Stream => "stream",
@@ -36,9 +39,8 @@ impl DType {
 
     /// The type that text names.
     pub fn from_name(name: &str) -> Option<DType> {
-        [DType::I8, DType::I16, DType::I32, DType::Bit, DType::Error, DType::Stream]
-            .into_iter()
-            .find(|t| t.name() == name)
+        use DType::{Bit, Error, Stream, F32, I16, I32, I8};
+        [I8, I16, I32, F32, Bit, Error, Stream].into_iter().find(|t| t.name() == name)
     }
 
     /// Bytes that `elements` of it take in memory.
@@ -46,7 +48,7 @@ impl DType {
         match self {
             DType::I8 | DType::Error => elements,
             DType::I16 => elements * 2,
-            DType::I32 => elements * 4,
+            DType::I32 | DType::F32 => elements * 4,
             DType::Bit => elements.div_ceil(8),
             DType::Stream => 0,
         }
@@ -94,6 +96,8 @@ pub enum Data {
     I16(Arc<Vec<i16>>),
     /// int32.
     I32(Arc<Vec<i32>>),
+    /// float32.
+    F32(Arc<Vec<f32>>),
 }
 
 impl Data {
@@ -103,6 +107,7 @@ impl Data {
             Data::I8(v) => v.len(),
             Data::I16(v) => v.len(),
             Data::I32(v) => v.len(),
+            Data::F32(v) => v.len(),
         }
     }
 
@@ -117,20 +122,22 @@ impl Data {
             Data::I8(_) => DType::I8,
             Data::I16(_) => DType::I16,
             Data::I32(_) => DType::I32,
+            Data::F32(_) => DType::F32,
         }
     }
 
-    /// Element `index`.
-    pub fn get(&self, index: usize) -> i32 {
+    /// Element `index`: a number of steps, or the real number itself.
+    pub fn get(&self, index: usize) -> f64 {
         match self {
-            Data::I8(v) => v[index] as i32,
-            Data::I16(v) => v[index] as i32,
-            Data::I32(v) => v[index],
+            Data::I8(v) => v[index].into(),
+            Data::I16(v) => v[index].into(),
+            Data::I32(v) => v[index].into(),
+            Data::F32(v) => v[index].into(),
         }
     }
 
-    /// All elements, widened.
-    pub fn iter(&self) -> impl Iterator<Item = i32> + '_ {
+    /// All elements, as [`Data::get`] gives them.
+    pub fn iter(&self) -> impl Iterator<Item = f64> + '_ {
         (0..self.len()).map(|i| self.get(i))
     }
 
@@ -140,6 +147,7 @@ impl Data {
             Data::I8(v) => v.iter().map(|&x| x as u8).collect(),
             Data::I16(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Data::I32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Data::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
         }
     }
 }

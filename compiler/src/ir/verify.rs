@@ -5,7 +5,8 @@
 //!    that is read has one, and it comes earlier in execution order.
 //! 3. A constant's data have its type and as many elements as its shape.
 //! 4. Scales are positive and finite; there is one, or one for each index of the axis; zero
-//!    points of int8 fit int8, and are 0 where there is more than one scale.
+//!    points of int8 fit int8, and are 0 where there is more than one scale. Real tensors have none,
+//!    and their data are finite.
 //! 5. Only constants are trained; trained channels are ascending, at least one, and exist.
 //! 6. Inputs of a node fit its op's shape rule; its outputs have the types that the rule gives
 //!    (a mask may be left out); computed int8 tensors are quantised per tensor.
@@ -13,7 +14,7 @@
 //! 8. After the `sgd` of a parameter nothing reads that parameter.
 //! 9. No dimension is 0, and none exceeds 65535.
 
-use super::{DType, Graph, Node, Tensor, TensorId};
+use super::{DType, Data, Graph, Node, Tensor, TensorId};
 use crate::ops::Op;
 
 /// Which invariant is broken, and where.
@@ -109,8 +110,16 @@ fn verify_tensor(tensor: &Tensor) -> Result<(), String> {
         if quant.scale.len() > 1 && quant.zero != 0 {
             return Err("a zero point beside one scale a channel".into());
         }
-    } else if tensor.data.is_some() || tensor.dtype == DType::I8 {
+        if tensor.dtype == DType::F32 {
+            return Err("is real, but has a scale".into());
+        }
+    } else if tensor.dtype != DType::F32 && (tensor.data.is_some() || tensor.dtype == DType::I8) {
         return Err("has no scale".into());
+    }
+    if let Some(Data::F32(values)) = &tensor.data {
+        if let Some(value) = values.iter().find(|v| !v.is_finite()) {
+            return Err(format!("holds {value}"));
+        }
     }
     let Some(trained) = &tensor.trained else { return Ok(()) };
     if tensor.data.is_none() {

@@ -15,7 +15,7 @@ use offshoot_runtime::program::{Header, Init, Output};
 use offshoot_runtime::{Memory, Slot};
 
 use crate::ir::{DType, Graph, NodeId, TensorId};
-use crate::ops::Op;
+use crate::ops::{Clamp, Op};
 use fuse::Fusion;
 use memory::{ConstantPool, StatePool};
 
@@ -171,8 +171,11 @@ impl<'g> Lowering<'g> {
     }
 
     /// Zero point and clamp of an int8 output.
-    pub fn range(&self, y: TensorId, clamp: Option<[i8; 2]>) -> Range {
-        let [min, max] = clamp.unwrap_or([i8::MIN, i8::MAX]);
+    pub fn range(&self, y: TensorId, clamp: Option<Clamp>) -> Range {
+        let [min, max] = match clamp {
+            Some(Clamp::Steps(range)) => range,
+            _ => [i8::MIN, i8::MAX],
+        };
         Range { zero: self.graph.tensor(y).zero() as i16, min, max }
     }
 

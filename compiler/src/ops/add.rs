@@ -4,48 +4,44 @@ use num_traits::Float;
 use offshoot_runtime::fixed::Multiplier;
 use offshoot_runtime::program::op as rt;
 
-use super::{expect_dtype, expect_inputs, expect_per_tensor, nhwc, Operator, OutputType};
+use super::{expect_activation, expect_dtype, expect_inputs, nhwc, Clamp, Operator, OutputType};
 use crate::differentiate::Backward;
-use crate::ir::{Attributes, DType, Node, NodeId, Tensor, TensorId};
+use crate::ir::{Attributes, Node, NodeId, Tensor, TensorId};
 use crate::lower::{LowerError, Lowering};
 use crate::reference::Values;
 
 /// `y = clamp(a + b)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Add {
-    /// Range of an activation in steps of y; `None` only saturates.
-    pub clamp: Option<[i8; 2]>,
+    /// Range of an activation; `None` only saturates.
+    pub clamp: Option<Clamp>,
 }
 
 impl Operator for Add {
     const NAME: &'static str = "add";
 
     fn attributes(&self) -> Attributes {
-        Attributes::new().with_optional("clamp", self.clamp.map(|c| c.map(i64::from)))
+        Clamp::write(self.clamp, Attributes::new())
     }
 
     fn from_attributes(attributes: &Attributes) -> Result<Self, String> {
-        Ok(Add { clamp: attributes.find("clamp")? })
+        Ok(Add { clamp: Clamp::read(attributes)? })
     }
 
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<OutputType>, String> {
         expect_inputs(inputs, 2)?;
         for input in inputs {
             nhwc(input)?;
-            expect_dtype(input, DType::I8)?;
-            expect_per_tensor(input)?;
+            expect_activation(input)?;
         }
+        expect_dtype(inputs[1], inputs[0].dtype)?;
         if inputs[0].shape != inputs[1].shape {
             return Err(format!(
                 "adds shapes {:?} and {:?}, which must be equal",
                 inputs[0].shape, inputs[1].shape
             ));
         }
-        let mut types = vec![(DType::I8, inputs[0].shape.clone())];
-        if self.clamp.is_some() {
-            types.push((DType::Bit, inputs[0].shape.clone()));
-        }
-        Ok(types)
+        Clamp::outputs(self.clamp, inputs[0].dtype, inputs[0].shape.clone())
     }
 
     fn evaluate<T: Float + Send + Sync>(&self, node: &Node, values: &mut Values<'_, T>) {
@@ -60,7 +56,7 @@ impl Operator for Add {
         cx.contribute(node.inputs[1], dy);
     }
 
-    fn clamp(&self) -> Option<[i8; 2]> {
+    fn clamp(&self) -> Option<Clamp> {
         self.clamp
     }
 

@@ -6,7 +6,7 @@ use offshoot_runtime::program::op as rt;
 
 use super::conv2d::geometry;
 use super::window::{shape, Window};
-use super::{expect_dtype, expect_inputs, expect_per_tensor, nhwc, Operator, OutputType};
+use super::{expect_activation, expect_dtype, expect_inputs, nhwc, Operator, OutputType};
 use crate::differentiate::Backward;
 use crate::ir::{Attributes, DType, Node, NodeId, Tensor, TensorId};
 use crate::lower::{LowerError, Lowering};
@@ -58,11 +58,10 @@ impl Operator for AvgPool {
 
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<OutputType>, String> {
         expect_inputs(inputs, 1)?;
-        expect_dtype(inputs[0], DType::I8)?;
-        expect_per_tensor(inputs[0])?;
+        let dtype = expect_activation(inputs[0])?;
         let [h, w, c] = nhwc(inputs[0])?;
         let [oh, ow] = self.window.output(h, w)?;
-        Ok(vec![(DType::I8, vec![1, oh, ow, c])])
+        Ok(vec![(dtype, vec![1, oh, ow, c])])
     }
 
     fn evaluate<T: Float + Send + Sync>(&self, node: &Node, values: &mut Values<'_, T>) {

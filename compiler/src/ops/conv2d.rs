@@ -5,7 +5,7 @@ use offshoot_runtime::kernels::scratch;
 use offshoot_runtime::program::op as rt;
 
 use super::window::{shape, Window};
-use super::{expect_dtype, expect_inputs, expect_per_tensor, nhwc, Operator, OutputType};
+use super::{expect_activation, expect_dtype, expect_inputs, nhwc, Clamp, Operator, OutputType};
 use super::{Conv2dInputGrad, Conv2dWeightGrad, SaveChannels};
 use crate::differentiate::Backward;
 use crate::ir::{Attributes, DType, Node, NodeId, Tensor, TensorId};
@@ -19,8 +19,8 @@ pub struct Conv2d {
     pub window: Window,
     /// Channel groups; as many as channels in and out: depthwise.
     pub groups: usize,
-    /// Range of an activation in steps of y; `None` only saturates.
-    pub clamp: Option<[i8; 2]>,
+    /// Range of an activation; `None` only saturates.
+    pub clamp: Option<Clamp>,
 }
 
 /// Whether weights `[O,kh,kw,I/groups]` are those of a depthwise convolution.
@@ -68,23 +68,22 @@ impl Operator for Conv2d {
     const NAME: &'static str = "conv2d";
 
     fn attributes(&self) -> Attributes {
-        let clamp = self.clamp.map(|c| c.map(i64::from));
-        self.window.attributes().with("groups", [self.groups as i64]).with_optional("clamp", clamp)
+        let attributes = self.window.attributes().with("groups", [self.groups as i64]);
+        Clamp::write(self.clamp, attributes)
     }
 
     fn from_attributes(attributes: &Attributes) -> Result<Self, String> {
         let [groups] = attributes.get("groups")?;
         let window = Window::from_attributes(attributes)?;
-        Ok(Conv2d { window, groups, clamp: attributes.find("clamp")? })
+        Ok(Conv2d { window, groups, clamp: Clamp::read(attributes)? })
     }
 
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<OutputType>, String> {
         expect_inputs(inputs, 3)?;
         let [x, w, b] = [inputs[0], inputs[1], inputs[2]];
-        expect_dtype(x, DType::I8)?;
-        expect_per_tensor(x)?;
-        expect_dtype(w, DType::I8)?;
-        expect_dtype(b, DType::I32)?;
+        let dtype = expect_activation(x)?;
+        expect_dtype(w, dtype)?;
+        expect_dtype(b, if dtype == DType::F32 { DType::F32 } else { DType::I32 })?;
         let [h, width, c] = nhwc(x)?;
         let [o, ..] = weight_shape(w, &self.window, self.groups, c)?;
         if b.shape != [o] {
@@ -94,11 +93,7 @@ impl Operator for Conv2d {
             expect_symmetric(constant)?;
         }
         let [oh, ow] = self.window.output(h, width)?;
-        let mut types = vec![(DType::I8, vec![1, oh, ow, o])];
-        if self.clamp.is_some() {
-            types.push((DType::Bit, vec![1, oh, ow, o]));
-        }
-        Ok(types)
+        Clamp::outputs(self.clamp, dtype, vec![1, oh, ow, o])
     }
 
     fn evaluate<T: Float + Send + Sync>(&self, node: &Node, values: &mut Values<'_, T>) {
@@ -162,7 +157,7 @@ impl Operator for Conv2d {
         cx.update_bias(node, b, dy);
     }
 
-    fn clamp(&self) -> Option<[i8; 2]> {
+    fn clamp(&self) -> Option<Clamp> {
         self.clamp
     }
 

@@ -7,6 +7,7 @@
 mod add;
 mod avg_pool;
 mod bias;
+mod clamp;
 pub(crate) mod conv2d;
 mod conv2d_grad;
 mod flatten;
@@ -23,6 +24,7 @@ pub(crate) mod window;
 pub use add::Add;
 pub use avg_pool::{AvgPool, PoolInputGrad};
 pub use bias::BiasGrad;
+pub use clamp::Clamp;
 pub use conv2d::Conv2d;
 pub use conv2d_grad::{Conv2dInputGrad, Conv2dWeightGrad};
 pub use flatten::{Flatten, FlattenInputGrad};
@@ -77,9 +79,9 @@ pub trait Operator: Sized {
         cx.stop();
     }
 
-    /// The range that an activation clamps to, in steps of the output; where it is set, the
-    /// op gives a mask as its second output on request.
-    fn clamp(&self) -> Option<[i8; 2]> {
+    /// The range that an activation clamps to; where it is set, the op gives a mask as its second
+    /// output on request.
+    fn clamp(&self) -> Option<Clamp> {
         None
     }
 
@@ -145,7 +147,7 @@ macro_rules! operators {
             }
 
             /// See [`Operator::clamp`].
-            pub fn clamp(&self) -> Option<[i8; 2]> {
+            pub fn clamp(&self) -> Option<Clamp> {
                 match self { $( Op::$name(op) => op.clamp(), )* }
             }
 
@@ -204,7 +206,19 @@ pub(crate) fn expect_dtype(tensor: &Tensor, dtype: DType) -> Result<(), String> 
     }
 }
 
-/// Checks that an activation is quantised per tensor.
+/// Checks that a tensor is an activation, int8 with one scale or real, and says which.
+///
+/// # Errors
+/// Where it is not.
+pub(crate) fn expect_activation(tensor: &Tensor) -> Result<DType, String> {
+    if tensor.dtype != DType::F32 {
+        expect_dtype(tensor, DType::I8)?;
+        expect_per_tensor(tensor)?;
+    }
+    Ok(tensor.dtype)
+}
+
+/// Checks that a tensor is quantised per tensor.
 ///
 /// # Errors
 /// Where it is not.

@@ -4,40 +4,35 @@ use num_traits::Float;
 use offshoot_runtime::fixed::Multiplier;
 use offshoot_runtime::program::op as rt;
 
-use super::{expect_dtype, expect_inputs, expect_per_tensor, nhwc, Operator, OutputType};
+use super::{expect_activation, expect_inputs, nhwc, Clamp, Operator, OutputType};
 use crate::differentiate::Backward;
-use crate::ir::{Attributes, DType, Node, NodeId, Tensor, TensorId};
+use crate::ir::{Attributes, Node, NodeId, Tensor, TensorId};
 use crate::lower::{LowerError, Lowering};
 use crate::reference::Values;
 
 /// `y = clamp(x)` at another scale and zero point.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Requantize {
-    /// Range of an activation in steps of y; `None` only saturates.
-    pub clamp: Option<[i8; 2]>,
+    /// Range of an activation; `None` only saturates.
+    pub clamp: Option<Clamp>,
 }
 
 impl Operator for Requantize {
     const NAME: &'static str = "requantize";
 
     fn attributes(&self) -> Attributes {
-        Attributes::new().with_optional("clamp", self.clamp.map(|c| c.map(i64::from)))
+        Clamp::write(self.clamp, Attributes::new())
     }
 
     fn from_attributes(attributes: &Attributes) -> Result<Self, String> {
-        Ok(Requantize { clamp: attributes.find("clamp")? })
+        Ok(Requantize { clamp: Clamp::read(attributes)? })
     }
 
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<OutputType>, String> {
         expect_inputs(inputs, 1)?;
         nhwc(inputs[0])?;
-        expect_dtype(inputs[0], DType::I8)?;
-        expect_per_tensor(inputs[0])?;
-        let mut types = vec![(DType::I8, inputs[0].shape.clone())];
-        if self.clamp.is_some() {
-            types.push((DType::Bit, inputs[0].shape.clone()));
-        }
-        Ok(types)
+        let dtype = expect_activation(inputs[0])?;
+        Clamp::outputs(self.clamp, dtype, inputs[0].shape.clone())
     }
 
     fn evaluate<T: Float + Send + Sync>(&self, node: &Node, values: &mut Values<'_, T>) {
@@ -49,7 +44,7 @@ impl Operator for Requantize {
         cx.contribute(node.inputs[0], dy);
     }
 
-    fn clamp(&self) -> Option<[i8; 2]> {
+    fn clamp(&self) -> Option<Clamp> {
         self.clamp
     }
 

@@ -4,8 +4,8 @@ use num_traits::Float;
 use offshoot_runtime::fixed::Multiplier;
 use offshoot_runtime::program::op as rt;
 
-use super::{expect_dtype, expect_inputs, expect_per_tensor, nhwc, Operator, OutputType};
-use crate::ir::{Attributes, DType, Node, NodeId, Tensor};
+use super::{expect_activation, expect_inputs, nhwc, Operator, OutputType};
+use crate::ir::{Attributes, Node, NodeId, Tensor};
 use crate::lower::{LowerError, Lowering};
 use crate::reference::Values;
 
@@ -23,9 +23,8 @@ impl Operator for Softmax {
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<OutputType>, String> {
         expect_inputs(inputs, 1)?;
         nhwc(inputs[0])?;
-        expect_dtype(inputs[0], DType::I8)?;
-        expect_per_tensor(inputs[0])?;
-        Ok(vec![(DType::I8, inputs[0].shape.clone())])
+        let dtype = expect_activation(inputs[0])?;
+        Ok(vec![(dtype, inputs[0].shape.clone())])
     }
 
     fn evaluate<T: Float + Send + Sync>(&self, node: &Node, values: &mut Values<'_, T>) {

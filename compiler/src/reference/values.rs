@@ -3,6 +3,7 @@
 use num_traits::Float;
 
 use crate::ir::{Graph, Node, TensorId};
+use crate::ops::Clamp;
 
 /// Scalars of one training step.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,7 +43,7 @@ impl<'g, T: Float> Values<'g, T> {
                     .enumerate()
                     .map(|(at, q)| {
                         let scale = tensor.scale_of(at / inner.max(1) % axis_len);
-                        real(f64::from(scale) * unit * f64::from(q - zero))
+                        real(f64::from(scale) * unit * (q - f64::from(zero)))
                     })
                     .collect()
             })
@@ -71,14 +72,18 @@ impl<'g, T: Float> Values<'g, T> {
         f(&mut self.values[id.index()]);
     }
 
-    /// Sets a node's output after clamping it to the range `clamp` of its steps, and its mask,
-    /// where it has one.
-    pub fn set_clamped(&mut self, node: &Node, mut y: Vec<T>, clamp: Option<[i8; 2]>) {
+    /// Sets a node's output after clamping it to the range `clamp`, and its mask, where it has one.
+    pub fn set_clamped(&mut self, node: &Node, mut y: Vec<T>, clamp: Option<Clamp>) {
         let output = self.graph.tensor(node.outputs[0]);
         if let Some(range) = clamp {
             let scale = f64::from(output.scale_of(0));
-            let bound = |q: i8| T::from(scale * f64::from(i32::from(q) - output.zero()));
-            let [low, high] = range.map(|q| bound(q).unwrap_or_else(T::nan));
+            let bounds = match range {
+                Clamp::Steps(range) => {
+                    range.map(|q| scale * f64::from(i32::from(q) - output.zero()))
+                }
+                Clamp::Real(range) => range.map(f64::from),
+            };
+            let [low, high] = bounds.map(|bound| T::from(bound).unwrap_or_else(T::nan));
             if let Some(&mask) = node.outputs.get(1) {
                 let passes = |v: &T| if *v >= low && *v <= high { T::one() } else { T::zero() };
                 let bits = y.iter().map(passes).collect();

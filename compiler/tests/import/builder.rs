@@ -235,6 +235,9 @@ pub fn outline(graph: &Graph) -> Vec<String> {
 pub fn convolution(graph: &Graph) -> (&offshoot::ops::Conv2d, Vec<i32>, Vec<i32>) {
     let node = graph.nodes().find(|(_, n)| matches!(n.op, Op::Conv2d(_))).unwrap().1;
     let Op::Conv2d(conv) = &node.op else { unreachable!() };
-    let data = |i: usize| graph.tensor(node.inputs[i]).data.as_ref().unwrap().iter().collect();
+    let data = |i: usize| {
+        let data = graph.tensor(node.inputs[i]).data.as_ref().unwrap();
+        data.iter().map(|v| v as i32).collect()
+    };
     (conv, data(1), data(2))
 }

@@ -1,7 +1,7 @@
 //! One test for each operator, its numbers worked out by hand.
 
 use offshoot::ir::Quant;
-use offshoot::ops::Op;
+use offshoot::ops::{Clamp, Op};
 use tract_onnx::pb::tensor_proto::DataType;
 
 use crate::builder::{convolution, evaluate, outline, Attr, Net};
@@ -91,12 +91,16 @@ fn activations_become_clamps_in_steps() {
         convolution(&graph).0.clamp
     };
     assert_eq!(clamp(None, 0.5, 3), None);
-    assert_eq!(clamp(None, 0.5, -128), Some([-128, 127]), "implied by the zero point");
-    assert_eq!(clamp(Some(("Relu", [0.0; 2])), 0.5, -128), Some([-128, 127]));
-    assert_eq!(clamp(Some(("Relu", [0.0; 2])), 0.5, -20), Some([-20, 127]));
-    assert_eq!(clamp(Some(("Clip", [0.0, 6.0])), 0.1, -128), Some([-128, -68]));
-    assert_eq!(clamp(Some(("Clip", [-1.0, 1.0])), 0.1, 0), Some([-10, 10]));
-    assert_eq!(clamp(Some(("Clip", [0.0, f32::MAX])), 0.1, 5), Some([5, 127]));
+    assert_eq!(
+        clamp(None, 0.5, -128),
+        Some(Clamp::Steps([-128, 127])),
+        "implied by the zero point"
+    );
+    assert_eq!(clamp(Some(("Relu", [0.0; 2])), 0.5, -128), Some(Clamp::Steps([-128, 127])));
+    assert_eq!(clamp(Some(("Relu", [0.0; 2])), 0.5, -20), Some(Clamp::Steps([-20, 127])));
+    assert_eq!(clamp(Some(("Clip", [0.0, 6.0])), 0.1, -128), Some(Clamp::Steps([-128, -68])));
+    assert_eq!(clamp(Some(("Clip", [-1.0, 1.0])), 0.1, 0), Some(Clamp::Steps([-10, 10])));
+    assert_eq!(clamp(Some(("Clip", [0.0, f32::MAX])), 0.1, 5), Some(Clamp::Steps([5, 127])));
 }
 
 #[test]
@@ -107,7 +111,7 @@ fn clip_takes_its_bounds_as_attributes_too() {
     let y = net.node("Clip", &[&y], "relu4", &bounds);
     net.model.opset_import[0].version = 10;
     let graph = net.end(&y, 1.0, 0).import().unwrap();
-    assert_eq!(convolution(&graph).0.clamp, Some([0, 4]));
+    assert_eq!(convolution(&graph).0.clamp, Some(Clamp::Steps([0, 4])));
     assert_eq!(evaluate(&graph, &[-1.0, 1.0, 2.0, 3.0]), [0.0, 2.0, 4.0, 4.0]);
 }
 
@@ -119,7 +123,7 @@ fn an_activation_with_its_own_quantisation_is_a_requantize() {
     let y = net.node("Relu", &[&y], "relu", &[]);
     let graph = net.end(&y, 0.5, 4).import().unwrap();
     assert_eq!(outline(&graph), ["conv conv2d", "relu requantize"]);
-    assert_eq!(graph.nodes().last().unwrap().1.op.clamp(), Some([4, 127]));
+    assert_eq!(graph.nodes().last().unwrap().1.op.clamp(), Some(Clamp::Steps([4, 127])));
     assert_eq!(evaluate(&graph, &[-1.0, 1.5]), [0.0, 3.0]);
 }
 

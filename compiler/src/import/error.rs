@@ -109,8 +109,8 @@ pub const OPSETS_FIRST: i64 = 10;
 pub const OPSETS_LAST: i64 = 23;
 
 /// Operators that are read.
-pub const SUPPORTED: &str = "Conv, Gemm, MatMul, Add, Relu, Clip, AveragePool, GlobalAveragePool, \
-    Softmax, QuantizeLinear, DequantizeLinear, Reshape, Flatten, Squeeze, Unsqueeze, Transpose, \
+pub const SUPPORTED: &str = "Conv, Gemm, MatMul, Add, Mul, Sub, Div, BatchNormalization, Relu, \
+    Clip, AveragePool, GlobalAveragePool, ReduceMean, Softmax, QuantizeLinear, DequantizeLinear, Reshape, Flatten, Squeeze, Unsqueeze, Transpose, \
     Constant, Identity, Dropout";
 
 /// A node that cannot be imported, and why.

@@ -17,8 +17,18 @@ use super::Importer;
 use crate::ir::{DType, Tensor};
 
 /// Operators that leave every element where it is.
-const ELEMENTWISE: [&str; 7] =
-    ["QuantizeLinear", "DequantizeLinear", "Relu", "Clip", "Add", "Identity", "Dropout"];
+const ELEMENTWISE: [&str; 10] = [
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "Relu",
+    "Clip",
+    "Add",
+    "Mul",
+    "Sub",
+    "Div",
+    "Identity",
+    "Dropout",
+];
 
 impl<'m> Importer<'m> {
     /// Adds the network's input to the graph.
@@ -36,12 +46,14 @@ impl<'m> Importer<'m> {
         self.batch = batch;
         let view = self.input_view(&input.name, &shape);
         let [h, w, c] = view.size;
-        let tensor = Tensor::computed(&input.name, DType::I8, vec![1, h, w, c]);
+        let dtype = if self.is_real(kind) { DType::F32 } else { DType::I8 };
+        let tensor = Tensor::computed(&input.name, dtype, vec![1, h, w, c]);
         let tensor = self.graph.add_tensor(tensor);
         self.graph.input = Some(tensor);
         let form = match kind {
             DataType::Int8 => Form::Quantized(IntType::I8),
             DataType::Uint8 => Form::Quantized(IntType::U8),
+            _ if self.is_real(kind) => Form::Dequantized,
             _ => Form::Float,
         };
         let value = Value::Activation(Activation { tensor, view, form });
@@ -49,10 +61,14 @@ impl<'m> Importer<'m> {
         Ok(())
     }
 
+    fn is_real(&self, kind: DataType) -> bool {
+        self.model.real && kind == DataType::Float
+    }
+
     /// The layout of an input of `shape`.
     fn input_view(&mut self, input: &str, shape: &[usize]) -> View {
         let mut pieces = Pieces::new(shape);
-        let mut map = (shape.len() == 4).then(|| pieces.dims.clone());
+        let mut map = is_map(shape.len()).then(|| pieces.dims.clone());
         let mut name = input;
         let model = self.model;
         // Every step goes to a later node, so this ends. What is wrong with a node is said when it
@@ -61,13 +77,15 @@ impl<'m> Importer<'m> {
             let from = pieces.shape();
             match self.change(node, &from) {
                 // From channels first to channels last: what went before was a map.
-                Ok(Some(Change::Transpose(perm))) if perm == [0, 2, 3, 1] => break,
+                Ok(Some(Change::Transpose(perm))) if perm == [0, 2, 3, 1] || perm == [0, 2, 1] => {
+                    break
+                }
                 Ok(Some(Change::Transpose(perm))) => pieces.transpose(&perm),
                 Ok(Some(Change::Shape(target))) if pieces.reshape(&target) => {}
                 Ok(None) if ELEMENTWISE.contains(&node.op_type.as_str()) => {}
                 _ => break,
             }
-            if pieces.dims.len() == 4 {
+            if is_map(pieces.dims.len()) {
                 map = Some(pieces.dims.clone());
             }
             match node.output.first() {
@@ -76,7 +94,7 @@ impl<'m> Importer<'m> {
             }
         }
         // Nothing but its sizes tells how a map is laid out that is flattened at once.
-        let flat = pieces.dims.len() != 4 && map.as_ref() == Some(&pieces.original);
+        let flat = !is_map(pieces.dims.len()) && map.as_ref() == Some(&pieces.original);
         let view = match &map {
             Some(dims) if !(flat && looks_nhwc(shape)) => pieces.bind(dims),
             _ => pieces.bind_in_order(),
@@ -95,10 +113,15 @@ impl<'m> Importer<'m> {
     }
 }
 
+/// Whether a tensor of this rank may be a map: batch, channels, height and width, or one length.
+fn is_map(rank: usize) -> bool {
+    rank == 3 || rank == 4
+}
+
 /// Whether `[1, a, b, c]` is more likely a map with channels last than first.
 fn looks_nhwc(shape: &[usize]) -> bool {
     let few = |size: usize| size == 1 || size == 3;
-    shape.len() == 4 && few(shape[3]) && !few(shape[1])
+    shape.len() == 3 || shape.len() == 4 && few(shape[3]) && !few(shape[1])
 }
 
 /// The input's dimensions in pieces that no operator on the way to the first layer splits.
@@ -171,11 +194,13 @@ impl Pieces {
 
     /// The layout in which `dims` are batch, channels, height and width.
     fn bind(&self, dims: &[Vec<usize>]) -> Option<View> {
-        if dims.len() != 4 {
-            return None;
-        }
+        let order: &[Axis] = match dims.len() {
+            4 => &[Axis::C, Axis::H, Axis::W],
+            3 => &[Axis::C, Axis::W],
+            _ => return None,
+        };
         let mut axes = vec![None; self.sizes.len()];
-        for (run, axis) in dims.iter().skip(1).zip([Axis::C, Axis::H, Axis::W]) {
+        for (run, &axis) in dims.iter().skip(1).zip(order) {
             match run.as_slice() {
                 [] => {}
                 &[piece] => axes[piece] = Some(axis),

@@ -32,10 +32,13 @@ pub struct View {
 }
 
 impl View {
-    /// A map as ONNX has it: batch, channels, height, width.
-    pub fn nchw(size: [usize; 3]) -> View {
+    /// A map as ONNX has it: batch, channels, height, width; of rank 3, batch, channels, length,
+    /// which is its width.
+    pub fn map(size: [usize; 3], rank: usize) -> View {
+        let order: &[Axis] =
+            if rank == 3 { &[Axis::C, Axis::W] } else { &[Axis::C, Axis::H, Axis::W] };
         let mut view = View { size, dims: vec![Vec::new()] };
-        for axis in [Axis::C, Axis::H, Axis::W] {
+        for &axis in order {
             view.dims.push(view.run(&[axis]));
         }
         view
@@ -66,19 +69,23 @@ impl View {
         self.dims.iter().map(|d| d.iter().map(|&a| self.len(a)).product()).collect()
     }
 
-    /// Checks that the file sees a map, `[1, channels, height, width]`.
+    /// Checks that the file sees a map, `[1, channels, height, width]` or `[1, channels, length]`.
     ///
     /// # Errors
     /// Where it sees something else.
     pub fn expect_map(&self, tensor: &str) -> Result<[usize; 3], Problem> {
-        if self.dims.len() != 4 {
-            let expected = "4 dimensions: batch, channels, height, width".into();
+        let rank = self.dims.len();
+        if rank != 3 && rank != 4 {
+            let expected =
+                "4 dimensions: batch, channels, height, width (or 3: batch, channels, length)"
+                    .into();
             return Err(Problem::Shape { tensor: tensor.into(), shape: self.shape(), expected });
         }
-        if self.dims == View::nchw(self.size).dims {
+        let long = rank == 4 || self.len(Axis::H) == 1;
+        if long && self.dims == View::map(self.size, rank).dims {
             Ok(self.size)
         } else {
-            let expected = "[batch, channels, height, width]";
+            let expected = "[batch, channels, height, width] or [batch, channels, length]";
             Err(Problem::Layout { layout: self.to_string(), expected })
         }
     }

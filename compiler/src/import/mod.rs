@@ -1,12 +1,15 @@
-//! Reads a quantised ONNX network into the IR.
+//! Reads an ONNX network, quantised or in real numbers, into the IR.
 //!
 //! The file is taken as it is: weights, scales and names come straight from its own nodes, and
 //! each operator between a `DequantizeLinear` and a `QuantizeLinear` becomes one node of the IR,
 //! named after the operator (or after its result, where it has no name of its own), with its
 //! activation as a clamp.
 //!
-//! 1. The input and every result of an operator are quantised; a float tensor between two
-//!    operators is refused.
+//! 1. Either the input and every result of an operator are quantised, and a float tensor between
+//!    two operators is refused; or the file has no `QuantizeLinear` at all, and the graph is one of
+//!    real numbers, which [`crate::quantize`] makes one of int8. There, constants that scale or
+//!    shift channels (`BatchNormalization`, `Mul`, `Add`) become part of the convolution before
+//!    them, and [`Graph::folded`] says so.
 //! 2. Activations are NHWC in the IR whatever the file's layout: a sample for a file whose input is
 //!    `[1, 3, 32, 32]` is given as `[32, 32, 3]`. Fully connected layers become convolutions
 //!    that cover their whole input, with their weights in the order of NHWC.
@@ -67,7 +70,7 @@ fn import_named(file: &str, name: &str, bytes: &[u8]) -> Result<Graph, ImportErr
     let graph = Graph::new(name, hash::fnv1a(hash::EMPTY, bytes));
     let mut importer = Importer { model: &model, graph, values: HashMap::new(), batch: 1 };
     let mut refusals = importer.run_nodes(|node| node.op_type == "Constant");
-    importer.add_input(file)?;
+    importer.add_input(file).map_err(|e| model.unsupported(file).unwrap_or(e))?;
     refusals.extend(importer.run_nodes(|node| node.op_type != "Constant"));
     if !refusals.is_empty() {
         return Err(ImportError::Refused { file: file.into(), nodes: refusals });
@@ -120,10 +123,14 @@ impl<'m> Importer<'m> {
         }
         let value = nodes::run(self, node, name)?;
         let output = node.output.first().map_or("", String::as_str);
-        if matches!(value, Value::Pending(_)) && self.readers(output) > 1 {
-            return Err(Problem::SharedFloat(output.into()));
+        match value {
+            Value::Pending(_) if self.readers(output) <= 1 => Ok(value),
+            Value::Pending(pending) if self.model.real => {
+                Ok(Value::Activation(self.settle(pending, output)?))
+            }
+            Value::Pending(_) => Err(Problem::SharedFloat(output.into())),
+            _ => Ok(value),
         }
-        Ok(value)
     }
 
     /// How many nodes read a tensor.
@@ -172,10 +179,13 @@ impl<'m> Importer<'m> {
         }
     }
 
-    /// A node's input, which must be a dequantised activation.
+    /// A node's input, which must be an activation in real numbers, dequantised or never quantised.
     fn activation(&mut self, node: &pb::NodeProto, index: usize) -> Result<Activation, Problem> {
-        let value = self.value(node, index)?;
-        value.dequantized(Self::input_name(node, index).unwrap_or_default())
+        let name = Self::input_name(node, index).unwrap_or_default();
+        match self.value(node, index)? {
+            Value::Pending(pending) if self.model.real => self.settle(pending, name),
+            value => value.dequantized(name),
+        }
     }
 
     /// The tensor that the network ends in.
@@ -185,6 +195,13 @@ impl<'m> Importer<'m> {
             Some(Value::Activation(a)) if a.form != Form::Float => return Ok(a.tensor),
             Some(Value::Pending(pending)) => match pending.kind {
                 Kind::Softmax { x } => return Ok(x),
+                _ if self.model.real => {
+                    let settled = self.settle(pending.clone(), &name);
+                    return settled.map(|a| a.tensor).map_err(|problem| ImportError::Refused {
+                        file: file.into(),
+                        nodes: vec![Refusal { node: name.clone(), op: "output".into(), problem }],
+                    });
+                }
                 _ => (format!("node {:?} ({})", pending.name, pending.op), "is not quantised"),
             },
             Some(Value::Activation(_)) => ("the input".into(), "is not quantised"),

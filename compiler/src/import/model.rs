@@ -6,7 +6,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use prost::Message;
 use tract_onnx::pb;
 
-use super::error::{ImportError, OPSETS_FIRST, OPSETS_LAST};
+use super::error::{ImportError, Problem, Refusal, OPSETS_FIRST, OPSETS_LAST};
+use super::nodes;
 
 /// A decoded file.
 pub struct Model {
@@ -22,6 +23,8 @@ pub struct Model {
     pub readers: HashMap<String, usize>,
     /// Operator set.
     pub opset: i64,
+    /// Whether activations are real numbers throughout: nothing is quantised, except weights.
+    pub real: bool,
 }
 
 impl Model {
@@ -43,8 +46,15 @@ impl Model {
         }
         let names = unique_names(&graph.node);
         let producers = producers(file, &graph, &names)?;
-        let mut model =
-            Model { graph, names, order: vec![], initializers, readers: HashMap::new(), opset };
+        let mut model = Model {
+            graph,
+            names,
+            order: vec![],
+            initializers,
+            readers: HashMap::new(),
+            opset,
+            real: false,
+        };
         model.check_ends(file)?;
         model.order = model.sort(file, &producers)?;
         model.order = model.needed(&producers);
@@ -53,6 +63,7 @@ impl Model {
                 *model.readers.entry(input.clone()).or_default() += 1;
             }
         }
+        model.real = !model.order.iter().any(|&i| model.graph.node[i].op_type == "QuantizeLinear");
         *model.readers.entry(model.output().to_string()).or_default() += 1;
         Ok(model)
     }
@@ -77,11 +88,30 @@ impl Model {
         let outputs: Vec<&str> = self.graph.output.iter().map(|o| o.name.as_str()).collect();
         for (what, names) in [("input", inputs), ("output", outputs)] {
             if names.len() != 1 {
-                let (file, count) = (file.into(), names.len());
-                return Err(ImportError::Ends { file, what, count, names: names.join(", ") });
+                let (label, file, count) = (file, file.into(), names.len());
+                let error = ImportError::Ends { file, what, count, names: names.join(", ") };
+                return Err(self.unsupported(label).unwrap_or(error));
             }
         }
         Ok(())
+    }
+
+    /// All nodes whose operators are not read, if there are any: where they can never be, no other
+    /// change of the file helps.
+    pub fn unsupported(&self, file: &str) -> Option<ImportError> {
+        let nodes: Vec<Refusal> = self
+            .graph
+            .node
+            .iter()
+            .zip(&self.names)
+            .filter(|(node, _)| !nodes::is_supported(node))
+            .map(|(node, name)| Refusal {
+                node: name.clone(),
+                op: nodes::qualified(node),
+                problem: Problem::Operator,
+            })
+            .collect();
+        (!nodes.is_empty()).then(|| ImportError::Refused { file: file.into(), nodes })
     }
 
     /// All nodes in execution order: of those that are ready, the one that the file has first.

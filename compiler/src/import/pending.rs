@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use super::error::Problem;
 use super::layout::View;
+use super::value::{Activation, Form, Value};
 use super::Importer;
-use crate::ir::{DType, Data, Quant, Tensor, TensorId};
+use crate::ir::{DType, Data, Fold, Quant, Tensor, TensorId};
 use crate::ops::window::Window;
 use crate::ops::{Add, AvgPool, Clamp, Conv2d, Op, Requantize, Softmax};
 
-/// An operator whose result is not yet quantised.
+/// The range of no activation.
+const FREE: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
+
+/// An operator whose result is not yet quantised, or in a network of real numbers not yet read.
 #[derive(Clone, Debug)]
 pub struct Pending {
     /// Name of the node.
@@ -67,13 +71,13 @@ pub struct Convolution {
     pub groups: usize,
     /// Name of the weights.
     pub weights_name: String,
-    /// Weights `[O, kh, kw, I/groups]`.
-    pub weights: Arc<Vec<i8>>,
+    /// Weights `[O, kh, kw, I/groups]`, int8 or real.
+    pub weights: Data,
     /// Shape of the weights.
     pub shape: [usize; 4],
-    /// Scale of the weights, one or one for each output channel.
+    /// Scale of the weights, one or one for each output channel; 1 of real ones.
     pub scale: Vec<f32>,
-    /// Scale of the input.
+    /// Scale of the input; 1 where it is real.
     pub x_scale: f32,
     /// Bias in steps of input scale times weight scale.
     pub bias: Vec<f64>,
@@ -82,15 +86,16 @@ pub struct Convolution {
 impl Pending {
     /// An operator without activation.
     pub fn new(name: &str, op: &'static str, kind: Kind, view: View) -> Box<Pending> {
-        let range = [f32::NEG_INFINITY, f32::INFINITY];
-        Box::new(Pending { name: name.into(), op, kind, view, range })
+        Box::new(Pending { name: name.into(), op, kind, view, range: FREE })
     }
 
     /// The clamp of its activation in steps of `quant`; where the activation is only implied, by a
-    /// zero point at the end of int8, the whole of int8.
-    fn clamp(&self, quant: &Quant) -> Option<[i8; 2]> {
-        let explicit = self.range != [f32::NEG_INFINITY, f32::INFINITY];
-        if !explicit && quant.zero != -128 {
+    /// zero point at the end of int8, the whole of int8. Of a real result, its range.
+    fn clamp(&self, quant: Option<&Quant>) -> Option<Clamp> {
+        let Some(quant) = quant else {
+            return (!self.is_free()).then_some(Clamp::Real(self.range));
+        };
+        if self.is_free() && quant.zero != -128 {
             return None;
         }
         let scale = f64::from(quant.scale_of(0));
@@ -98,7 +103,12 @@ impl Pending {
             let q = (f64::from(bound) / scale).round() + f64::from(quant.zero);
             q.clamp(-128.0, 127.0) as i8
         };
-        Some(self.range.map(step))
+        Some(Clamp::Steps(self.range.map(step)))
+    }
+
+    /// Whether no activation follows yet.
+    pub fn is_free(&self) -> bool {
+        self.range == FREE
     }
 }
 
@@ -116,6 +126,9 @@ impl Convolution {
     pub fn add_bias(&mut self, steps: &[f64]) -> Result<(), Problem> {
         for (channel, (bias, step)) in self.bias.iter_mut().zip(steps).enumerate() {
             *bias += step;
+            if self.weights.dtype() == DType::F32 {
+                continue;
+            }
             let value = bias.round();
             if !(f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&value) {
                 return Err(Problem::Bias { channel, value });
@@ -126,17 +139,31 @@ impl Convolution {
 }
 
 impl Importer<'_> {
-    /// Adds the node for `pending`, its result quantised to `quant` and called `name`.
+    /// Makes a result that is not quantised a real tensor, called `name`.
+    pub fn settle(&mut self, pending: Box<Pending>, name: &str) -> Result<Activation, Problem> {
+        let view = pending.view.clone();
+        let tensor = self.finish(pending, None, name)?;
+        let activation = Activation { tensor, view, form: Form::Dequantized };
+        self.values.insert(name.into(), Value::Activation(activation.clone()));
+        Ok(activation)
+    }
+
+    /// Notes that node `name` became part of the constants of node `into`.
+    pub fn note_fold(&mut self, name: &str, op: &str, into: &str) {
+        self.graph.folded.push(Fold { node: name.into(), op: op.into(), into: into.into() });
+    }
+
+    /// Adds the node for `pending`, its result quantised to `quant`, or real, and called `name`.
     ///
     /// # Errors
     /// What the IR has no node for.
     pub fn finish(
         &mut self,
-        pending: Box<Pending>,
-        quant: Quant,
+        mut pending: Box<Pending>,
+        quant: Option<Quant>,
         name: &str,
     ) -> Result<TensorId, Problem> {
-        let clamp = pending.clamp(&quant).map(Clamp::Steps);
+        let clamp = pending.clamp(quant.as_ref());
         let [h, w, c] = pending.view.size;
         let shape = vec![1, h, w, c];
         let (op, inputs): (Op, Vec<TensorId>) = match pending.kind {
@@ -148,13 +175,22 @@ impl Importer<'_> {
             Kind::Add { a, b } => (Add { clamp }.into(), vec![a, b]),
             Kind::Requantize { x } => (Requantize { clamp }.into(), vec![x]),
             Kind::AvgPool { x, window } => {
+                if quant.is_none() && !pending.is_free() {
+                    // The average is a node of its own, and so is what clamps it.
+                    let range = std::mem::replace(&mut pending.range, FREE);
+                    let (view, label) = (pending.view.clone(), format!("{}.clamp", pending.name));
+                    let x = self.finish(pending, None, &format!("{name}.average"))?;
+                    let mut clamp = Pending::new(&label, "Clip", Kind::Requantize { x }, view);
+                    clamp.range = range;
+                    return self.finish(clamp, None, name);
+                }
                 if clamp.is_some_and(|range| range != Clamp::Steps([-128, 127])) {
                     return Err(Problem::Other(format!(
                         "node {:?} ({}) is followed by an activation before it is quantised; quantise the average first",
                         pending.name, pending.op
                     )));
                 }
-                if window.pad != [0; 4] && self.graph.tensor(x).quant.as_ref() != Some(&quant) {
+                if window.pad != [0; 4] && self.graph.tensor(x).quant != quant {
                     return Err(Problem::Other(format!(
                         "node {:?} ({}) averages over padding and changes the scale; quantise its result like its input",
                         pending.name, pending.op
@@ -164,29 +200,32 @@ impl Importer<'_> {
             }
             Kind::Softmax { x } => (Softmax.into(), vec![x]),
         };
-        let output = Tensor::computed(name, DType::I8, shape).quantized(quant);
+        let dtype = if quant.is_some() { DType::I8 } else { DType::F32 };
+        let output = Tensor { quant, ..Tensor::computed(name, dtype, shape) };
         Ok(self.graph.add_op(pending.name, op, inputs, output))
     }
 
     /// Adds the weights and bias of a convolution called `node`.
     fn add_constants(&mut self, conv: Convolution, node: &str) -> [TensorId; 2] {
         let channels = conv.shape[0];
+        let label = format!("{node}.bias");
+        if conv.weights.dtype() == DType::F32 {
+            let bias = Data::F32(Arc::new(conv.bias.iter().map(|&b| b as f32).collect()));
+            let weights = Tensor::real(conv.weights_name, conv.shape.to_vec(), conv.weights);
+            let bias = Tensor::real(label, vec![channels], bias);
+            return [self.graph.add_tensor(weights), self.graph.add_tensor(bias)];
+        }
         let bias: Vec<i32> = conv.bias.iter().map(|b| b.round() as i32).collect();
         let scale = |scales: usize| (0..scales).map(|o| conv.bias_scale(o) as f32).collect();
         let bias_quant = match conv.scale.len() {
             1 => Quant { scale: scale(1), zero: 0, axis: 0 },
             _ => Quant::per_axis(scale(channels), 0),
         };
-        let bias = Tensor::constant(
-            format!("{node}.bias"),
-            vec![channels],
-            Data::I32(Arc::new(bias)),
-            bias_quant,
-        );
+        let bias = Tensor::constant(label, vec![channels], Data::I32(Arc::new(bias)), bias_quant);
         let weights = Tensor::constant(
             conv.weights_name,
             conv.shape.to_vec(),
-            Data::I8(conv.weights),
+            conv.weights,
             Quant::per_axis(conv.scale, 0),
         );
         [self.graph.add_tensor(weights), self.graph.add_tensor(bias)]

@@ -166,7 +166,7 @@ impl Importer<'_> {
                 return Ok(Value::Activation(Activation { tensor: x, view, form }));
             }
         }
-        let tensor = self.finish(pending, quant, output)?;
+        let tensor = self.finish(pending, Some(quant), output)?;
         Ok(Value::Activation(Activation { tensor, view, form }))
     }
 
@@ -180,6 +180,9 @@ impl Importer<'_> {
                 let params = self.params(node, kind)?;
                 expect_kind(&params, kind)?;
                 let axis = params.axis(node, &constant.dims)?;
+                if self.model.real && params.scale.iter().all(|s| s.is_finite()) {
+                    return Ok(Value::Constant(Rc::new(dequantized(&constant, &params, axis))));
+                }
                 let Params { scale, zero, zero_name, .. } = params;
                 let parameter = Parameter { constant, scale, zero, zero_name, axis };
                 Ok(Value::Parameter(Rc::new(parameter)))
@@ -232,6 +235,19 @@ fn expect_kind(params: &Params, kind: IntType) -> Result<(), Problem> {
         found: params.kind.name().into(),
         expected: "the type of what is dequantised: int8, uint8 or int32",
     })
+}
+
+/// What the integers of a constant stand for.
+fn dequantized(constant: &Constant, params: &Params, axis: usize) -> Constant {
+    let Elements::Int(_, values) = &constant.elements else { return constant.clone() };
+    let inner: usize = constant.dims.iter().skip(axis + 1).product();
+    let real = |(at, &q): (usize, &i64)| {
+        let channel = at / inner.max(1) % params.scale.len();
+        let steps = q.saturating_sub(params.zero[channel]) as f64;
+        (steps * f64::from(params.scale[channel])) as f32
+    };
+    let elements = Elements::Float(values.iter().enumerate().map(real).collect());
+    Constant { name: constant.name.clone(), dims: constant.dims.clone(), elements }
 }
 
 /// A float constant in the integers that stand for it.

@@ -16,6 +16,17 @@ pub struct Node {
     pub outputs: Vec<TensorId>,
 }
 
+/// A node of the source model that is part of another node's constants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fold {
+    /// Its name.
+    pub node: String,
+    /// Its operator in the source model.
+    pub op: String,
+    /// Name of the node that it is part of.
+    pub into: String,
+}
+
 /// A network, forward only or with its training step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graph {
@@ -23,6 +34,8 @@ pub struct Graph {
     pub name: String,
     /// Hash of the source file.
     pub source_hash: u64,
+    /// Nodes of the source model that became part of the constants of others.
+    pub folded: Vec<Fold>,
     tensors: Vec<Tensor>,
     nodes: Vec<Node>,
     /// The sample.
@@ -134,6 +147,7 @@ impl Graph {
         for (id, tensor) in self.tensors().filter(|(id, _)| used[id.index()]) {
             map[id.index()] = Some(graph.add_tensor(tensor.clone()));
         }
+        graph.folded.clone_from(&self.folded);
         let remap = |t: &TensorId| map[t.index()].expect("marked as used above");
         graph.input = self.input.as_ref().map(remap);
         graph.output = self.output.as_ref().map(remap);

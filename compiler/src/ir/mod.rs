@@ -16,7 +16,7 @@ mod verify;
 
 pub use attributes::Attributes;
 pub use entity::{NodeId, TensorId};
-pub use graph::{Graph, Node};
+pub use graph::{Fold, Graph, Node};
 pub use parse::{parse, ParseError};
 pub use print::{print, Constants};
 pub use tensor::{DType, Data, Quant, Tensor, Trained};

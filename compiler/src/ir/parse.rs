@@ -5,7 +5,7 @@ use std::sync::Arc;
 use offshoot_runtime::program::op::Precision;
 
 use super::lex::{tokens, Token};
-use super::{Attributes, DType, Data, Graph, Node, Quant, Tensor, TensorId, Trained};
+use super::{Attributes, DType, Data, Fold, Graph, Node, Quant, Tensor, TensorId, Trained};
 use crate::ops::Op;
 
 /// Where text is not a graph, and why.
@@ -47,6 +47,11 @@ fn parse_line(graph: &mut Graph, cursor: &mut Cursor) -> Result<(), String> {
             let digits = hash.strip_prefix("0x").unwrap_or(&hash);
             graph.source_hash = u64::from_str_radix(digits, 16)
                 .map_err(|_| format!("`{hash}` is no hexadecimal hash"))?;
+        }
+        Token::Word(word) if word == "folded" => {
+            let (node, op) = (cursor.string()?, cursor.any_word()?);
+            cursor.word("into")?;
+            graph.folded.push(Fold { node, op, into: cursor.string()? });
         }
         Token::Word(word) if word == "input" => graph.input = Some(cursor.tensor(graph)?),
         Token::Word(word) if word == "output" => graph.output = Some(cursor.tensor(graph)?),

@@ -32,6 +32,9 @@ pub fn print(graph: &Graph, constants: Constants) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(text, "graph {:?} source {:#x}", graph.name, graph.source_hash);
+    for fold in &graph.folded {
+        let _ = writeln!(text, "folded {:?} {} into {:?}", fold.node, fold.op, fold.into);
+    }
     for (id, tensor) in graph.tensors() {
         let _ = writeln!(text, "{id} {}", describe(tensor, constants));
     }

@@ -136,6 +136,16 @@ impl Data {
         }
     }
 
+    /// Elements in another order, or some of them.
+    pub fn pick(&self, order: impl Iterator<Item = usize>) -> Data {
+        match self {
+            Data::I8(v) => Data::I8(Arc::new(order.map(|i| v[i]).collect())),
+            Data::I16(v) => Data::I16(Arc::new(order.map(|i| v[i]).collect())),
+            Data::I32(v) => Data::I32(Arc::new(order.map(|i| v[i]).collect())),
+            Data::F32(v) => Data::F32(Arc::new(order.map(|i| v[i]).collect())),
+        }
+    }
+
     /// All elements, as [`Data::get`] gives them.
     pub fn iter(&self) -> impl Iterator<Item = f64> + '_ {
         (0..self.len()).map(|i| self.get(i))
@@ -200,6 +210,12 @@ impl Tensor {
             data: Some(data),
             trained: None,
         }
+    }
+
+    /// A constant of real numbers.
+    pub fn real(name: impl Into<String>, shape: Vec<usize>, data: Data) -> Tensor {
+        let tensor = Tensor::computed(name, data.dtype(), shape);
+        Tensor { data: Some(data), ..tensor }
     }
 
     /// With quantisation.

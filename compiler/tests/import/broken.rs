@@ -98,7 +98,7 @@ fn shapes_of_the_input() {
     net.graph().input[0] = value("x", &[1, 2, 4, 4, 1], DataType::Float);
     expect(&net, &["input \"x\"", "[1, 2, 4, 4, 1]", "rank 4"]);
     net.graph().input[0] = value("x", &[1, 2, 4], DataType::Float);
-    expect(&net, &["node \"conv\"", "4 dimensions"]);
+    expect(&net, &["node \"conv\"", "\"w\"", "3 dimensions"]);
     net.graph().input[0] = value("x", &[1, 2, 4, 4], DataType::Double);
     expect(&net, &["input \"x\"", "double"]);
     net.graph().input[0].r#type = None;

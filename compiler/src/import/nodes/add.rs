@@ -14,12 +14,14 @@ impl Importer<'_> {
         let values = [self.value(node, 0)?, self.value(node, 1)?];
         let constant = |v: &Value| matches!(v, Value::Constant(_) | Value::Parameter(_));
         if let Some(index) = values.iter().position(constant) {
+            if self.model.real {
+                return self.affine(node, name, "Add");
+            }
             let [first, second] = values;
             let (bias, layer) = if index == 0 { (first, second) } else { (second, first) };
             let bias_name = Self::input_name(node, index).unwrap_or_default();
-            let free = |p: &Pending| p.range == [f32::NEG_INFINITY, f32::INFINITY];
             return match layer {
-                Value::Pending(mut pending) if free(&pending) => {
+                Value::Pending(mut pending) if pending.is_free() => {
                     let Kind::Conv(conv) = &mut pending.kind else {
                         return Err(constant_operand(bias_name));
                     };

@@ -1,24 +1,26 @@
 //! `Conv`, and the windows that it shares with pools.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use tract_onnx::pb;
 
-use crate::import::constant::{Elements, IntType, Parameter};
+use crate::import::constant::{Constant, Elements, IntType, Parameter};
 use crate::import::error::Problem;
-use crate::import::layout::View;
+use crate::import::layout::{Axis, View};
 use crate::import::pending::{Convolution, Kind, Pending};
 use crate::import::proto::{self, MAX_DIMENSION};
 use crate::import::value::{Activation, Value};
 use crate::import::Importer;
+use crate::ir::Data;
 use crate::ops::window::Window;
 
-/// Weights in int8, and their scale: one, or one for each index of the axis they were asked for.
+/// Weights, and their scale: one, or one for each index of the axis they were asked for.
 pub struct Weights {
-    /// Elements in the file's order.
-    pub values: Vec<i8>,
-    /// Scales.
+    /// As the file has them.
+    pub constant: Rc<Constant>,
+    /// Elements in the file's order, int8 or real.
+    pub values: Data,
+    /// Scales; 1 of real weights.
     pub scale: Vec<f32>,
 }
 
@@ -27,7 +29,7 @@ impl Weights {
     ///
     /// # Errors
     /// Weights that are not symmetric int8, or quantised along another axis.
-    pub fn new(parameter: &Parameter, axis: usize) -> Result<Weights, Problem> {
+    fn steps(parameter: &Parameter, axis: usize) -> Result<Weights, Problem> {
         let constant = &parameter.constant;
         let (kind, values) = parameter.integers();
         if !matches!(kind, IntType::I8 | IntType::U8) {
@@ -42,16 +44,32 @@ impl Weights {
             let (tensor, axis) = (constant.name.clone(), parameter.axis);
             return Err(Problem::PerAxis { tensor, axis, expected: "output channel" });
         }
-        if let Some(dim) = constant.dims.iter().find(|d| !(1..=MAX_DIMENSION).contains(*d)) {
-            let (tensor, dimension) = (constant.name.clone(), dim.to_string());
-            return Err(Problem::Dimension { tensor, dimension });
-        }
-        let values = values.iter().map(|&v| (v - kind.offset()) as i8).collect();
-        Ok(Weights { values, scale: parameter.scale.clone() })
+        let values: Vec<i8> = values.iter().map(|&v| (v - kind.offset()) as i8).collect();
+        let scale = parameter.scale.clone();
+        Ok(Weights { constant: constant.clone(), values: Data::I8(values.into()), scale })
     }
 }
 
-/// Kernel, stride and padding of a node over a map of `size`.
+/// Height and width that attribute `name` gives, where it is there: of a map of rank 3, the width
+/// alone, and `height`.
+///
+/// # Errors
+/// Another count, or a value out of range.
+pub fn spatial(
+    node: &pb::NodeProto,
+    name: &'static str,
+    rank: usize,
+    height: usize,
+) -> Result<Option<[usize; 2]>, Problem> {
+    if rank == 3 {
+        Ok(proto::sizes(node, name)?.map(|[width]| [height, width]))
+    } else {
+        proto::sizes(node, name)
+    }
+}
+
+/// Kernel, stride and padding of a node over a map of `size` that the file sees in `rank`
+/// dimensions.
 ///
 /// # Errors
 /// Attributes that are not read, or a window that does not fit.
@@ -59,9 +77,15 @@ pub fn window(
     node: &pb::NodeProto,
     kernel: [usize; 2],
     size: [usize; 2],
+    rank: usize,
 ) -> Result<Window, Problem> {
-    let stride: [usize; 2] = proto::sizes(node, "strides")?.unwrap_or([1; 2]);
-    let mut pad: [usize; 4] = proto::sizes(node, "pads")?.unwrap_or([0; 4]);
+    let stride = spatial(node, "strides", rank, 1)?.unwrap_or([1; 2]);
+    let pads = if rank == 3 {
+        proto::sizes(node, "pads")?.map(|[first, last]| [0, first, 0, last])
+    } else {
+        proto::sizes(node, "pads")?
+    };
+    let mut pad: [usize; 4] = pads.unwrap_or([0; 4]);
     let auto = proto::attribute(node, "auto_pad").map_or(&b"NOTSET"[..], |a| &a.s);
     match auto {
         b"NOTSET" | b"" => {}
@@ -93,23 +117,30 @@ impl Importer<'_> {
     /// `Conv`.
     pub fn conv(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
         let x = self.activation(node, 0)?;
-        let parameter = self.weights(node, 1)?;
-        let dims = &parameter.constant.dims;
+        let weights = self.weights(node, 1, 0)?;
+        let dims = &weights.constant.dims;
         let [h, w, channels] = x.view.expect_map(Self::input_name(node, 0).unwrap_or_default())?;
-        let &[o, per_group, kh, kw] = dims.as_slice() else {
-            return Err(Problem::Shape {
-                tensor: parameter.constant.name.clone(),
-                shape: dims.clone(),
-                expected: "4 dimensions: output channels, input channels, height, width".into(),
-            });
+        let rank = x.view.dims.len();
+        let (o, per_group, kh, kw) = match *dims.as_slice() {
+            [o, i, kh, kw] if rank == 4 => (o, i, kh, kw),
+            [o, i, k] if rank == 3 => (o, i, 1, k),
+            _ => {
+                return Err(Problem::Shape {
+                    tensor: weights.constant.name.clone(),
+                    shape: dims.clone(),
+                    expected: format!(
+                        "{rank} dimensions: output channels, input channels, {}",
+                        if rank == 3 { "length" } else { "height, width" }
+                    ),
+                })
+            }
         };
-        let weights = Weights::new(&parameter, 0)?;
         let groups = proto::int(node, "group", 1);
         let fits = |g: &usize| *g > 0 && o % g == 0 && per_group.checked_mul(*g) == Some(channels);
         let Some(count) = usize::try_from(groups).ok().filter(fits) else {
             return Err(Problem::Groups { groups, channels, weights: dims.clone() });
         };
-        let kernel = proto::sizes(node, "kernel_shape")?.unwrap_or([kh, kw]);
+        let kernel = spatial(node, "kernel_shape", rank, 1)?.unwrap_or([kh, kw]);
         if kernel != [kh, kw] {
             return Err(Problem::Attribute {
                 name: "kernel_shape",
@@ -117,22 +148,21 @@ impl Importer<'_> {
                 supported: "it must be that of the weights",
             });
         }
-        let window = window(node, kernel, [h, w])?;
+        let window = window(node, kernel, [h, w], rank)?;
         let [oh, ow] = window.output(h, w).map_err(Problem::Other)?;
         // From [O, I, kh, kw] to [O, kh, kw, I].
         let taps = kh * kw;
-        let mut values = Vec::with_capacity(weights.values.len());
-        for row in weights.values.chunks_exact(per_group * taps) {
-            for tap in 0..taps {
-                values.extend((0..per_group).map(|i| row[i * taps + tap]));
-            }
-        }
+        let order = (0..weights.values.len()).map(|at| {
+            let (row, tap, i) = (at / per_group / taps, at / per_group % taps, at % per_group);
+            (row * per_group + i) * taps + tap
+        });
+        let values = weights.values.pick(order);
         let mut conv = Convolution {
             x: x.tensor,
             window,
             groups: count,
-            weights_name: parameter.constant.name.clone(),
-            weights: Arc::new(values),
+            weights_name: weights.constant.name.clone(),
+            weights: values,
             shape: [o, kh, kw, per_group],
             scale: weights.scale,
             x_scale: self.scale_of(&x),
@@ -142,20 +172,35 @@ impl Importer<'_> {
             let bias_name = Self::input_name(node, 2).unwrap_or_default();
             add_bias(&mut conv, &View::row(o, 1), &bias, bias_name)?;
         }
-        let view = View::nchw([oh, ow, o]);
+        let view = View::map([oh, ow, o], rank);
         Ok(Value::Pending(Pending::new(name, "Conv", Kind::Conv(conv), view)))
     }
 
-    /// A node's input, which must be a dequantised constant.
+    /// A node's input, which must be a constant: dequantised, along `axis` if along any, or of a
+    /// real network.
     pub fn weights(
         &mut self,
         node: &pb::NodeProto,
         index: usize,
-    ) -> Result<Rc<Parameter>, Problem> {
+        axis: usize,
+    ) -> Result<Weights, Problem> {
         let value = self.value(node, index)?;
         let name = Self::input_name(node, index).unwrap_or_default();
+        let constant = match &value {
+            Value::Parameter(parameter) => &parameter.constant,
+            Value::Constant(constant) => constant,
+            _ => return Err(Problem::NotConstant(name.into())),
+        };
+        if let Some(dim) = constant.dims.iter().find(|d| !(1..=MAX_DIMENSION).contains(*d)) {
+            let (tensor, dimension) = (constant.name.clone(), dim.to_string());
+            return Err(Problem::Dimension { tensor, dimension });
+        }
         match value {
-            Value::Parameter(parameter) => Ok(parameter),
+            Value::Parameter(parameter) => Weights::steps(&parameter, axis),
+            Value::Constant(constant) if self.model.real => {
+                let values = Data::F32(constant.finite()?.to_vec().into());
+                Ok(Weights { constant, values, scale: vec![1.0] })
+            }
             Value::Constant(constant) => {
                 if matches!(constant.elements, Elements::Float(_)) {
                     constant.finite()?;
@@ -171,6 +216,30 @@ impl Importer<'_> {
     pub fn scale_of(&self, activation: &Activation) -> f32 {
         self.graph.tensor(activation.tensor).scale_of(0)
     }
+}
+
+/// Checks that a constant holds one value, or one for each channel of an activation laid out as
+/// `view`.
+///
+/// # Errors
+/// Where it holds something else.
+pub fn expect_channels(constant: &Constant, view: &View, channels: usize) -> Result<(), Problem> {
+    let aligned = view.dims.iter().rev().zip(constant.dims.iter().rev());
+    let broadcasts = |(run, &dim): (&Vec<_>, &usize)| {
+        dim == 1 || (dim == channels && *run == view.run(&[Axis::C]))
+    };
+    let count = constant.len();
+    if constant.dims.len() > view.dims.len() && constant.dims.len() > 1
+        || !aligned.map(broadcasts).eq(constant.dims.iter().map(|_| true))
+        || (count != 1 && count != channels)
+    {
+        return Err(Problem::Shape {
+            tensor: constant.name.clone(),
+            shape: constant.dims.clone(),
+            expected: format!("one value for each of {channels} channels"),
+        });
+    }
+    Ok(())
 }
 
 /// Adds a constant to the bias of `conv`, whose result (or whose bias) has layout `view`.
@@ -189,23 +258,8 @@ pub fn add_bias(
         _ => return Err(Problem::NotConstant(name.into())),
     };
     let channels = conv.shape[0];
-    let shape = view.shape();
-    let aligned = shape.iter().zip(&view.dims).rev().zip(constant.dims.iter().rev());
-    let broadcasts = |((_, run), &dim): ((&usize, &Vec<_>), &usize)| {
-        dim == 1 || (dim == channels && *run == view.run(&[crate::import::layout::Axis::C]))
-    };
-    let count = constant.len();
-    if constant.dims.len() > shape.len() && constant.dims.len() > 1
-        || !aligned.map(broadcasts).eq(constant.dims.iter().map(|_| true))
-        || (count != 1 && count != channels)
-    {
-        return Err(Problem::Shape {
-            tensor: constant.name.clone(),
-            shape: constant.dims.clone(),
-            expected: format!("a bias: one value for each of {channels} channels"),
-        });
-    }
-    let at = |o: usize| if count == 1 { 0 } else { o };
+    expect_channels(constant, view, channels)?;
+    let at = |o: usize| if constant.len() == 1 { 0 } else { o };
     let steps: Vec<f64> = match bias {
         Value::Parameter(p) => {
             let (_, values) = p.integers();

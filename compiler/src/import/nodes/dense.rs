@@ -1,10 +1,8 @@
 //! `Gemm` and `MatMul`: convolutions whose kernel covers the whole of their input.
 
-use std::sync::Arc;
-
 use tract_onnx::pb;
 
-use super::conv::{add_bias, Weights};
+use super::conv::add_bias;
 use crate::import::error::Problem;
 use crate::import::layout::View;
 use crate::import::pending::{Convolution, Kind, Pending};
@@ -38,8 +36,8 @@ impl Importer<'_> {
         transposed: bool,
     ) -> Result<(Convolution, View), Problem> {
         let x = self.activation(node, 0)?;
-        let parameter = self.weights(node, 1)?;
-        let constant = &parameter.constant;
+        let weights = self.weights(node, 1, usize::from(!transposed))?;
+        let constant = &weights.constant;
         let x_name = Self::input_name(node, 0).unwrap_or_default();
         let (last, rest) = match x.view.dims.split_last() {
             Some((last, rest)) if rest.iter().all(Vec::is_empty) => (last, rest.len()),
@@ -64,21 +62,19 @@ impl Importer<'_> {
                 });
             }
         };
-        let weights = Weights::new(&parameter, usize::from(!transposed))?;
         let [h, w, c] = x.view.size;
-        let mut values = Vec::with_capacity(weights.values.len());
-        for o in 0..outputs {
-            for at in (0..h * w * c).map(|at| [at / c / w, at / c % w, at % c]) {
-                let feature = x.view.position(last, at);
-                values.push(weights.values[o * stride_o + feature * stride_i]);
-            }
-        }
+        let order = (0..outputs * features).map(|at| {
+            let (o, at) = (at / features, at % features);
+            let feature = x.view.position(last, [at / c / w, at / c % w, at % c]);
+            o * stride_o + feature * stride_i
+        });
+        let values = weights.values.pick(order);
         let conv = Convolution {
             x: x.tensor,
             window: Window::whole(h, w),
             groups: 1,
             weights_name: constant.name.clone(),
-            weights: Arc::new(values),
+            weights: values,
             shape: [outputs, h, w, c],
             scale: weights.scale,
             x_scale: self.scale_of(&x),

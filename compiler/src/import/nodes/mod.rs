@@ -2,6 +2,7 @@
 
 mod activation;
 mod add;
+mod affine;
 mod conv;
 mod dense;
 pub mod layout;
@@ -36,10 +37,15 @@ pub fn run(cx: &mut Importer<'_>, node: &pb::NodeProto, name: &str) -> Result<Va
         "Gemm" => cx.gemm(node, name),
         "MatMul" => cx.matmul(node, name),
         "Add" => cx.add(node, name),
+        "Mul" => cx.affine(node, name, "Mul"),
+        "Sub" => cx.affine(node, name, "Sub"),
+        "Div" => cx.affine(node, name, "Div"),
+        "BatchNormalization" => cx.batch_normalization(node, name),
         "Relu" => cx.relu(node, name),
         "Clip" => cx.clip(node, name),
         "AveragePool" => cx.average_pool(node, name),
         "GlobalAveragePool" => cx.global_average_pool(node, name),
+        "ReduceMean" => cx.reduce_mean(node, name),
         "Softmax" => cx.softmax(node, name),
         "QuantizeLinear" => cx.quantize(node, name),
         "DequantizeLinear" => cx.dequantize(node),
@@ -51,13 +57,17 @@ pub fn run(cx: &mut Importer<'_>, node: &pb::NodeProto, name: &str) -> Result<Va
     }
 }
 
+/// Whether a node's operator is read at all.
+pub fn is_supported(node: &pb::NodeProto) -> bool {
+    qualified(node) == node.op_type && super::SUPPORTED.split(", ").any(|op| op == node.op_type)
+}
+
 /// Checks what a node says by itself, so that it is reported even behind a node that is refused.
 ///
 /// # Errors
 /// What is not read.
 pub fn check(node: &pb::NodeProto, readers: &HashMap<String, usize>) -> Result<(), Problem> {
-    let known = super::SUPPORTED.split(", ").any(|op| op == node.op_type);
-    if !known || qualified(node) != node.op_type {
+    if !is_supported(node) {
         return Err(Problem::Operator);
     }
     if let Some(read) = node.output.iter().skip(1).find(|o| readers.contains_key(*o)) {

@@ -2,9 +2,9 @@
 
 use tract_onnx::pb;
 
-use super::conv::window;
+use super::conv::{spatial, window};
 use crate::import::error::Problem;
-use crate::import::layout::View;
+use crate::import::layout::{resolve_axis, Axis, View, AXES};
 use crate::import::pending::{Kind, Pending};
 use crate::import::proto;
 use crate::import::value::Value;
@@ -16,9 +16,10 @@ impl Importer<'_> {
     pub fn average_pool(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
         let x = self.activation(node, 0)?;
         let [h, w, c] = x.view.expect_map(Self::input_name(node, 0).unwrap_or_default())?;
-        let kernel = proto::sizes(node, "kernel_shape")?
+        let rank = x.view.dims.len();
+        let kernel = spatial(node, "kernel_shape", rank, 1)?
             .ok_or_else(|| Problem::Missing("attribute `kernel_shape`".into()))?;
-        let window = window(node, kernel, [h, w])?;
+        let window = window(node, kernel, [h, w], rank)?;
         let refuse =
             |name, supported| Err(Problem::Attribute { name, value: "1".into(), supported });
         if proto::int(node, "count_include_pad", 0) != 0 && window.pad != [0; 4] {
@@ -33,7 +34,7 @@ impl Importer<'_> {
         }
         let [oh, ow] = window.output(h, w).map_err(Problem::Other)?;
         let kind = Kind::AvgPool { x: x.tensor, window };
-        let view = View::nchw([oh, ow, c]);
+        let view = View::map([oh, ow, c], rank);
         Ok(Value::Pending(Pending::new(name, "AveragePool", kind, view)))
     }
 
@@ -46,7 +47,45 @@ impl Importer<'_> {
         let x = self.activation(node, 0)?;
         let [h, w, c] = x.view.expect_map(Self::input_name(node, 0).unwrap_or_default())?;
         let kind = Kind::AvgPool { x: x.tensor, window: Window::whole(h, w) };
-        let view = View::nchw([1, 1, c]);
+        let view = View::map([1, 1, c], x.view.dims.len());
         Ok(Value::Pending(Pending::new(name, "GlobalAveragePool", kind, view)))
+    }
+
+    /// `ReduceMean` over all of height and width.
+    pub fn reduce_mean(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
+        let x = self.activation(node, 0)?;
+        let rank = x.view.dims.len();
+        let axes = match proto::ints(node, "axes") {
+            Some(axes) => Some(axes.to_vec()),
+            None => {
+                self.constant(node, 1)?.map(|c| c.integers().map(<[i64]>::to_vec)).transpose()?
+            }
+        };
+        let axes = axes.unwrap_or_default();
+        let resolved: Option<Vec<usize>> = axes.iter().map(|&a| resolve_axis(a, rank)).collect();
+        let over = |axis: &Axis| {
+            let at = |run: &Vec<Axis>| run.contains(axis);
+            x.view.dims.iter().position(at).is_none_or(|d| {
+                let reduced = resolved.as_ref().is_some_and(|r| r.contains(&d));
+                reduced == (*axis != Axis::C)
+            })
+        };
+        if axes.is_empty() || resolved.is_none() || !AXES.iter().all(over) {
+            return Err(Problem::Attribute {
+                name: "axes",
+                value: format!("{axes:?} of {}", x.view),
+                supported: "only a mean over all of height and width is supported",
+            });
+        }
+        let reduced = resolved.unwrap_or_default();
+        let [h, w, c] = x.view.size;
+        let mut view = View { size: [1, 1, c], dims: x.view.dims.clone() };
+        reduced.iter().for_each(|&d| view.dims[d].clear());
+        if proto::int(node, "keepdims", 1) == 0 {
+            let mut at = 0..;
+            view.dims.retain(|_| !reduced.contains(&at.next().unwrap_or_default()));
+        }
+        let kind = Kind::AvgPool { x: x.tensor, window: Window::whole(h, w) };
+        Ok(Value::Pending(Pending::new(name, "ReduceMean", kind, view)))
     }
 }

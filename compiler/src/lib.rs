@@ -1,6 +1,7 @@
 //! Compiles an ONNX network into a `no_std` program that trains on a microcontroller.
 //!
-//! The pipeline, left to right, each stage a module: [`import`] reads ONNX, [`adapt`] gives the
+//! The pipeline, left to right, each stage a module: [`import`] reads ONNX, [`quantize`]
+//! makes int8 of real numbers, [`adapt`] gives the
 //! network a new head and marks what is trained, [`differentiate`] adds the backward pass,
 //! [`prune`] keeps what feeds an update, [`lower`] turns real arithmetic into integer ops,
 //! [`schedule`] orders them, [`place`] gives every tensor its offset, [`emit`] writes the program.
@@ -17,6 +18,7 @@ pub mod ops;
 pub mod pipeline;
 pub mod place;
 pub mod prune;
+pub mod quantize;
 pub mod reference;
 pub mod report;
 pub mod schedule;

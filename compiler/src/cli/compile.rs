@@ -14,13 +14,16 @@ use offshoot::{emit, import, place};
 use offshoot_boards::{Board, BoardError};
 
 use super::output::{bytes, grouped, row, say, table};
+use super::quantize::{print_quantization, Calibration};
 use super::Folder;
 
 /// Arguments of `offshoot compile`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The ONNX model, quantised (QDQ).
+    /// The ONNX model, quantised (QDQ) or in float.
     model: PathBuf,
+    #[command(flatten)]
+    calibration: Calibration,
     /// Classes of a new head that starts at zero; without it the model's own classifier is
     /// trained further.
     #[arg(long, value_parser = classes(), allow_negative_numbers = true)]
@@ -95,6 +98,7 @@ pub fn start(classes: Option<u16>) -> HeadStart {
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let scheme = args.update.scheme()?;
     let graph = import::import(&args.model)?;
+    let (graph, quantization) = args.calibration.integers(graph, &args.model)?;
     let compiled = pipeline::compile(&graph, start(args.classes), &scheme)
         .with_context(|| args.model.display().to_string())?;
     let budget = args.sram.unwrap_or_else(|| budget(&args.board));
@@ -103,9 +107,16 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let report = Report::new(&compiled, &args.board.name, budget)?;
     write(&compiled, &report, &Folder(args.output.clone()))?;
     if json {
-        say!("{}", serde_json::to_string(&report)?);
+        let mut object = serde_json::to_value(&report)?;
+        if let Some(quantization) = &quantization {
+            object["quantization"] = serde_json::to_value(quantization)?;
+        }
+        say!("{object}");
     } else {
         print_report(&report);
+        if let Some(quantization) = &quantization {
+            print_quantization(quantization);
+        }
         say!("\n  written to {}", args.output.display());
     }
     Ok(())

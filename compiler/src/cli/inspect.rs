@@ -9,11 +9,12 @@ use offshoot_boards::Board;
 
 use super::compile::{board, budget, classes, start};
 use super::output::{bytes, grouped, row, say, table};
+use super::quantize::placeholder;
 
 /// Arguments of `offshoot inspect`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The ONNX model, quantised (QDQ).
+    /// The ONNX model, quantised (QDQ) or in float.
     model: PathBuf,
     /// Classes of a new head; without it the model's own classifier is the head.
     #[arg(long, value_parser = classes(), allow_negative_numbers = true)]
@@ -25,7 +26,8 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, json: bool) -> Result<()> {
-    let graph = import::import(&args.model)?;
+    // Sizes do not depend on scales: any samples serve.
+    let graph = placeholder(import::import(&args.model)?)?;
     let flash = args.board.flash.map_or(u64::MAX, |f| f.bytes);
     let limits = Limits { sram: budget(&args.board), flash };
     let found = inspect(&graph, start(args.classes), limits)

@@ -9,6 +9,7 @@ mod demo;
 mod inspect;
 mod learn;
 mod output;
+mod quantize;
 mod run;
 mod simulate;
 

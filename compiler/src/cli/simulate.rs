@@ -68,7 +68,8 @@ fn rate(text: &str) -> Result<f32, String> {
     }
 }
 
-fn normalization(text: &str) -> Result<(f32, f32), String> {
+/// Reads `--normalize`.
+pub fn normalization(text: &str) -> Result<(f32, f32), String> {
     let numbers = text
         .split_once(',')
         .and_then(|(mean, std)| Some((mean.trim().parse().ok()?, std.trim().parse().ok()?)));

@@ -206,6 +206,48 @@ pub fn read(
     Ok(Dataset { train: split(&file.train, "train")?, test: split(&file.test, "test")? })
 }
 
+/// Training samples before they are quantised.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reals {
+    /// Real values, NHWC.
+    pub samples: Vec<Vec<f32>>,
+    /// Scale and zero point that [`load`] assumes of an input in integers, where the samples are.
+    pub input: Option<(f32, i32)>,
+}
+
+/// Reads the training samples of `path`, each of `shape` (height, width, channels), as real numbers:
+/// pixels and int8 features count as numbers, and `normalize = (mean, std)` maps every value to
+/// `(v - mean) / std`.
+///
+/// # Errors
+/// What is wrong with the file, or how it does not fit the shape.
+pub fn reals(
+    path: &Path,
+    shape: [usize; 3],
+    normalize: Option<(f32, f32)>,
+) -> Result<Reals, DataError> {
+    let open = |e: std::io::Error| DataError::Open { path: path.into(), reason: e.to_string() };
+    let file = npz::read(path, File::open(path).map_err(open)?)?;
+    let size = shape.iter().product::<usize>();
+    if size == 0 || file.shape.iter().product::<usize>() != size || !same(&file.shape, shape) {
+        return Err(DataError::Shape { path: path.into(), found: file.shape, expected: shape });
+    }
+    let (mean, std) = normalize.unwrap_or((0.0, 1.0));
+    let map = |v: f32| (v - mean) / std;
+    // As many steps from the mean as the value at zero is: what is not whole is lost to rounding.
+    let integers = |zero: f32| Some((1.0 / std, (mean + zero).round().clamp(-128.0, 127.0) as i32));
+    let (values, input): (Vec<f32>, _) = match &file.train.values {
+        Raw::Pixels(v) => (v.iter().map(|&p| map(p.into())).collect(), integers(-128.0)),
+        Raw::Int8(v) => (v.iter().map(|&q| map(q.into())).collect(), integers(0.0)),
+        Raw::Real(v) => (v.iter().map(|&x| map(x)).collect(), None),
+    };
+    if let Some(at) = values.iter().position(|x| !x.is_finite()) {
+        let (index, value) = (at / size, values[at]);
+        return Err(DataError::NotFinite { path: path.into(), split: "train", index, value });
+    }
+    Ok(Reals { samples: values.chunks_exact(size).map(<[f32]>::to_vec).collect(), input })
+}
+
 /// Whether two shapes are equal but for dimensions of 1.
 fn same(found: &[usize], expected: [usize; 3]) -> bool {
     let wide = |shape: &[usize]| shape.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();

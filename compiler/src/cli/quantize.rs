@@ -1,0 +1,84 @@
+//! Quantisation of float models, for the commands that read models.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use offshoot::ir::{Graph, Quant};
+use offshoot::quantize::{is_real, quantize, Quantization, Samples, LEAST};
+use offshoot_simulator::data;
+
+use super::output::say;
+use super::simulate::normalization;
+
+/// How a float model is quantised.
+#[derive(Debug, clap::Args)]
+pub struct Calibration {
+    /// Samples that a float model is quantised by: an .npz archive, of which the training split is
+    /// used.
+    #[arg(long, value_name = "DATA")]
+    calibrate: Option<PathBuf>,
+    /// Map values to (v - MEAN) / STD before the model sees them.
+    #[arg(long, value_name = "MEAN,STD", value_parser = normalization, allow_hyphen_values = true, requires = "calibrate")]
+    normalize: Option<(f32, f32)>,
+}
+
+impl Calibration {
+    /// The int8 network of `graph`, read from `model`, and what was done where it was a float one.
+    pub fn integers(&self, graph: Graph, model: &Path) -> Result<(Graph, Option<Quantization>)> {
+        let name = model.display();
+        let Some(path) = &self.calibrate else {
+            anyhow::ensure!(
+                !is_real(&graph),
+                "{name} is a float model; give samples to quantise it by with --calibrate DATA.npz"
+            );
+            return Ok((graph, None));
+        };
+        anyhow::ensure!(
+            is_real(&graph),
+            "{name} is quantised already; leave out --calibrate, or give the float model"
+        );
+        let reals = data::reals(path, input_shape(&graph), self.normalize)?;
+        let input = reals.input.map(|(scale, zero)| Quant::per_tensor(scale, zero));
+        let samples = Samples { values: reals.samples, input };
+        let (graph, done) = quantize(&graph, &samples)
+            .with_context(|| format!("cannot quantise {name} by {}", path.display()))?;
+        Ok((graph, Some(done)))
+    }
+}
+
+/// The int8 network of a float one, with scales that mean nothing.
+pub fn placeholder(graph: Graph) -> Result<Graph> {
+    if !is_real(&graph) {
+        return Ok(graph);
+    }
+    let size: usize = input_shape(&graph).iter().product();
+    let sample = |seed: usize| (0..size).map(move |i| ((i * 7 + seed * 13) % 17) as f32 / 8.0 - 1.0);
+    let values = (0..LEAST).map(|seed| sample(seed).collect()).collect();
+    Ok(quantize(&graph, &Samples { values, input: None })?.0)
+}
+
+/// Height, width and channels of the input.
+fn input_shape(graph: &Graph) -> [usize; 3] {
+    let shape = graph.input.map(|input| graph.tensor(input).shape.as_slice());
+    match shape {
+        Some(&[_, h, w, c]) => [h, w, c],
+        _ => [0; 3],
+    }
+}
+
+/// Prints what quantisation did.
+pub fn print_quantization(done: &Quantization) {
+    let Some(best) = done.candidates.first() else { return };
+    let with = |on: bool, what: &'static str| if on { what } else { "" };
+    say!(
+        "\n  quantised from float by {} samples: {} ranges{}{}; {:.1} dB above its error on {} held out (worst of {} ways {:.1} dB)",
+        done.calibrated,
+        best.method.name(),
+        with(best.equalized, ", layers equalised"),
+        with(best.corrected, ", biases corrected"),
+        best.signal_to_noise,
+        done.held_out,
+        done.candidates.len(),
+        done.candidates.iter().map(|c| c.signal_to_noise).fold(f64::INFINITY, f64::min),
+    );
+}

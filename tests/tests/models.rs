@@ -1,14 +1,16 @@
-//! Every quantised model of the data folder compiles with a new head, and learns a sample: the head,
-//! all biases, and the weights that are farthest from it.
+//! Every model of the data folder, quantised or float, compiles with a new head, and learns a
+//! sample: the head, all biases, and the weights that are farthest from it.
 
 use offshoot::adapt::HeadStart;
 use offshoot::import::import;
+use offshoot::ir::Graph;
 use offshoot::pipeline::compile;
+use offshoot::quantize::{is_real, quantize, Samples};
 use offshoot::scheme::Scheme;
 use offshoot_simulator::{Memories, Simulation};
 use offshoot_tests::data_dir;
 
-const MODELS: [&str; 8] = [
+const MODELS: [&str; 18] = [
     "mcunetv3/mcunet-5fps_int8qdq.onnx",
     "mcunetv3/mbv2-w0.35_int8qdq.onnx",
     "mlperf_tiny/pretrainedResnet_quant.onnx",
@@ -17,19 +19,47 @@ const MODELS: [&str; 8] = [
     "mlperf_tiny/ad01_int8.onnx",
     "mlperf_tiny/str_ww_ref_model.onnx",
     "others/micro_speech_quantized.onnx",
+    "mcunetv3/mcunet-5fps_fp32.onnx",
+    "mcunetv3/mbv2-w0.35_fp32.onnx",
+    "mlperf_tiny/pretrainedResnet.onnx",
+    "mlperf_tiny/resnet8_keras_bn.onnx",
+    "mlperf_tiny/kws_ref_model_float32.onnx",
+    "mlperf_tiny/vww_96_float.onnx",
+    "mlperf_tiny/vww_mobilenetv1_keras_bn.onnx",
+    "mlperf_tiny/ad01_fp32.onnx",
+    "mlperf_tiny/ad01_keras_bn.onnx",
+    "mlperf_tiny/str_ww_keras_bn.onnx",
 ];
 const CLASSES: usize = 5;
 const STEPS: usize = 4;
 
+/// The int8 network of a float one, by samples of noise: what it computes matters little here.
+fn integers(graph: Graph) -> Graph {
+    if !is_real(&graph) {
+        return graph;
+    }
+    let elements = graph.tensor(graph.input.unwrap()).elements();
+    let noise = |at: usize| {
+        let mixed =
+            (at as u32).wrapping_mul(2_654_435_761).rotate_left(15).wrapping_mul(0x9e37_79b9);
+        mixed as f32 / u32::MAX as f32 * 2.0 - 1.0
+    };
+    let values = (0..12).map(|s| (0..elements).map(|i| noise(s * elements + i)).collect());
+    let (graph, done) =
+        quantize(&graph, &Samples { values: values.collect(), input: None }).unwrap();
+    println!("{}: {:?}", graph.name, done.candidates[0]);
+    graph
+}
+
 #[test]
-fn quantised_models_take_a_new_head() {
+fn models_take_a_new_head() {
     for file in MODELS {
         let path = data_dir().map(|d| d.join("models").join(file)).filter(|p| p.is_file());
         let Some(path) = path else {
             println!("skipped: {file} is not here");
             continue;
         };
-        let graph = import(&path).unwrap();
+        let graph = integers(import(&path).unwrap());
         let scheme = Scheme::from_short("biases=all,0:1").unwrap();
         let compiled = compile(&graph, HeadStart::Zero { classes: CLASSES }, &scheme).unwrap();
         let program = compiled.program.program();

@@ -52,7 +52,8 @@ pub fn placeholder(graph: Graph) -> Result<Graph> {
         return Ok(graph);
     }
     let size: usize = input_shape(&graph).iter().product();
-    let sample = |seed: usize| (0..size).map(move |i| ((i * 7 + seed * 13) % 17) as f32 / 8.0 - 1.0);
+    let sample =
+        |seed: usize| (0..size).map(move |i| ((i * 7 + seed * 13) % 17) as f32 / 8.0 - 1.0);
     let values = (0..LEAST).map(|seed| sample(seed).collect()).collect();
     Ok(quantize(&graph, &Samples { values, input: None })?.0)
 }

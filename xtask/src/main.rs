@@ -1,5 +1,6 @@
 //! One command each for what a developer does: `cargo xtask setup`, `cargo xtask test`.
 
+mod cases;
 mod setup;
 mod shell;
 mod test;
@@ -16,7 +17,7 @@ cargo xtask <command>
 fn main() -> ExitCode {
     let command = std::env::args().nth(1);
     let result = match command.as_deref() {
-        Some("setup") => setup::install_missing(),
+        Some("setup") => setup::everything(),
         Some("test") => test::all(),
         None | Some("help" | "-h" | "--help") => {
             print!("{HELP}");

@@ -1,5 +1,6 @@
 //! Installs a compiler for Cortex-M and an emulator, where they are missing.
 
+use crate::cases;
 use crate::shell::{has, output, run, Result};
 use std::path::Path;
 use std::process::Command;
@@ -9,8 +10,14 @@ const TARGET: &str = "thumbv7em-none-eabihf";
 const COMPILERS: [[&str; 3]; 2] =
     [["rustc-web", "cargo-web", "rust-web-src"], ["rustc", "cargo", "rust-src"]];
 
+/// All that tests need.
+pub fn everything() -> Result<()> {
+    cases::fetch();
+    install_missing()
+}
+
 /// Installs what is missing and says what that is. Leaves the user's Rust toolchain alone.
-pub fn install_missing() -> Result<()> {
+fn install_missing() -> Result<()> {
     let emulates = has("qemu-system-arm");
     if compiles() && emulates {
         println!("setup: compiler and emulator are there");

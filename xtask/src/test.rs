@@ -18,7 +18,7 @@ struct Count {
 /// Sets up, checks and tests, going on after failures so that the count is whole.
 pub fn all() -> Result<()> {
     let mut problems = Vec::new();
-    let ready = setup::install_missing().map_err(|e| problems.push(e)).is_ok();
+    let ready = setup::everything().map_err(|e| problems.push(e)).is_ok();
     let checks = [
         cargo(&["fmt", "--all", "--check"]),
         cargo(&[

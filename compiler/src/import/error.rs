@@ -104,7 +104,7 @@ pub enum ImportError {
 }
 
 /// First operator set that is read.
-pub const OPSETS_FIRST: i64 = 10;
+pub const OPSETS_FIRST: i64 = 7;
 /// Last operator set that is read.
 pub const OPSETS_LAST: i64 = 23;
 

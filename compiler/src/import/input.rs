@@ -102,7 +102,10 @@ impl<'m> Importer<'m> {
         // Where the way to the first layer makes no sense, the node at fault is found there.
         let plain = Pieces::new(shape);
         let default = || plain.bind(&plain.dims).or_else(|| plain.bind_in_order());
-        view.or_else(default).unwrap_or(View { size: [1; 3], dims: vec![Vec::new(); shape.len()] })
+        let in_order = || pieces.bind_in_order();
+        view.or_else(in_order)
+            .or_else(default)
+            .unwrap_or(View { size: [1; 3], dims: vec![Vec::new(); shape.len()] })
     }
 
     /// The first node in execution order that reads `tensor`.

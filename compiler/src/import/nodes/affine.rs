@@ -73,6 +73,13 @@ impl Importer<'_> {
                 "is exported for training; export the network for inference".into(),
             ));
         }
+        if proto::int(node, "spatial", 1) != 1 {
+            return Err(Problem::Attribute {
+                name: "spatial",
+                value: "0".into(),
+                supported: "only 1 is supported: one mean and variance a channel",
+            });
+        }
         let x = self.value(node, 0)?;
         let (view, channels) = self.channels(x, node, 0)?;
         if view.dims.get(1) != Some(&view.run(&[Axis::C])) {

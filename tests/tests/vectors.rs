@@ -32,3 +32,18 @@ fn inputs_of_the_keyword_network() {
 fn inputs_of_the_resnet() {
     generator_matches("pretrainedResnet_quant");
 }
+
+#[test]
+fn inputs_of_the_mobilenet() {
+    generator_matches("vww_96_int8");
+}
+
+#[test]
+fn inputs_of_the_autoencoder() {
+    generator_matches("ad01_int8");
+}
+
+#[test]
+fn inputs_of_the_wake_word_network() {
+    generator_matches("str_ww_ref_model");
+}

@@ -28,6 +28,20 @@ pub(crate) fn is_depthwise(groups: usize, weights: &Tensor) -> bool {
     groups > 1 && weights.shape[0] == groups && weights.shape[3] == 1
 }
 
+/// `s_x * s_w[o] / s_y` for each output channel, rounded as TensorFlow Lite rounds it: in f64, but for
+/// the product of the two scales of a fully connected layer, which it takes in f32
+/// (`GetQuantizedConvolutionMultipler`).
+fn multipliers(x: &Tensor, weights: &Tensor, y: &Tensor) -> Vec<f64> {
+    let one_scale = weights.quant.as_ref().is_some_and(|q| q.scale.len() == 1);
+    let one_pixel = |t: &Tensor| t.shape.get(1..3).is_some_and(|hw| hw == [1, 1]);
+    let covers = weights.shape.get(1..3) == x.shape.get(1..3);
+    let product = |o: usize| match one_scale && covers && one_pixel(y) {
+        true => f64::from(x.scale_of(0) * weights.scale_of(o)),
+        false => f64::from(x.scale_of(0)) * f64::from(weights.scale_of(o)),
+    };
+    (0..weights.shape[0]).map(|o| product(o) / f64::from(y.scale_of(0))).collect()
+}
+
 /// Checks weights against the input's channels and the groups; gives `[O, kh, kw, I/groups]`.
 pub(crate) fn weight_shape(
     weights: &Tensor,
@@ -168,9 +182,7 @@ impl Operator for Conv2d {
         let geometry = geometry(cx, x, y, &self.window);
         let weights = cx.graph.tensor(w);
         let depthwise = is_depthwise(self.groups, weights);
-        let factor = cx.graph.tensor(x).scale_of(0) as f64 / cx.graph.tensor(y).scale_of(0) as f64;
-        let scales: Vec<f64> =
-            (0..weights.shape[0]).map(|o| weights.scale_of(o) as f64 * factor).collect();
+        let scales: Vec<f64> = multipliers(cx.graph.tensor(x), weights, cx.graph.tensor(y));
         let (x_zero, range) = (cx.graph.tensor(x).zero() as i16, cx.range(y, self.clamp));
         let (input, output) = (cx.slot(x), cx.slot(y));
         let mask = node.outputs.get(1).map_or_else(Default::default, |&m| cx.slot(m));

@@ -80,7 +80,7 @@ fn no_graph() {
 
 #[test]
 fn an_old_operator_set() {
-    refused("opset", |m| m.opset_import[0].version = 7, &["operator set 7", "export with"]);
+    refused("opset", |m| m.opset_import[0].version = 6, &["operator set 6", "export with"]);
     refused("no-opset", |m| m.opset_import.clear(), &["no operator set", "export with"]);
 }
 

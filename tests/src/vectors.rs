@@ -1,4 +1,4 @@
-//! Inputs of the recorded vectors: the recipe that `tests/record/tflite.py` describes.
+//! Inputs of the recorded vectors: the recipe that `tests/record/inputs.py` describes.
 
 /// Input `index` of a network that takes `height` by `width` by `channels`, int8 in NHWC order:
 /// noise, a smooth image, or low noise round a constant, by `index` modulo 3.

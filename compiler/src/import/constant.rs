@@ -162,4 +162,16 @@ impl Parameter {
             Elements::Float(_) => (IntType::I64, &[]),
         }
     }
+
+    /// What the integers stand for.
+    pub fn real(&self) -> Constant {
+        let inner: usize = self.constant.dims.iter().skip(self.axis + 1).product();
+        let real = |(at, &q): (usize, &i64)| {
+            let channel = at / inner.max(1) % self.scale.len().max(1);
+            let steps = q.saturating_sub(self.zero[channel]) as f64;
+            (steps * f64::from(self.scale[channel])) as f32
+        };
+        let elements = Elements::Float(self.integers().1.iter().enumerate().map(real).collect());
+        Constant { name: self.constant.name.clone(), dims: self.constant.dims.clone(), elements }
+    }
 }

@@ -28,6 +28,7 @@ mod model;
 mod nodes;
 mod pending;
 mod proto;
+mod qlinear;
 mod quantization;
 mod value;
 

@@ -7,7 +7,7 @@ use prost::Message;
 use tract_onnx::pb;
 
 use super::error::{ImportError, Problem, Refusal, OPSETS_FIRST, OPSETS_LAST};
-use super::nodes;
+use super::{nodes, qlinear};
 
 /// A decoded file.
 pub struct Model {
@@ -38,7 +38,8 @@ impl Model {
             return Err(not_onnx("it is empty".into()));
         }
         let model = pb::ModelProto::decode(bytes).map_err(|e| not_onnx(e.to_string()))?;
-        let graph = model.graph.ok_or_else(|| not_onnx("it holds no graph".into()))?;
+        let mut graph = model.graph.ok_or_else(|| not_onnx("it holds no graph".into()))?;
+        qlinear::expand(&mut graph);
         let opset = opset(file, &model.opset_import)?;
         let mut initializers = HashMap::new();
         for (index, tensor) in graph.initializer.iter().enumerate() {

@@ -131,6 +131,7 @@ impl Importer<'_> {
         let output = node.output.first().map_or("", String::as_str);
         let pending = match value {
             Value::Constant(constant) => return quantize_constant(node, &constant, &params),
+            Value::Parameter(p) => return quantize_constant(node, &p.real(), &params),
             Value::Pending(pending) => pending,
             Value::Activation(a) => match a.form {
                 Form::Dropped => return Ok(Value::Activation(a)),
@@ -180,12 +181,12 @@ impl Importer<'_> {
                 let params = self.params(node, kind)?;
                 expect_kind(&params, kind)?;
                 let axis = params.axis(node, &constant.dims)?;
-                if self.model.real && params.scale.iter().all(|s| s.is_finite()) {
-                    return Ok(Value::Constant(Rc::new(dequantized(&constant, &params, axis))));
-                }
                 let Params { scale, zero, zero_name, .. } = params;
                 let parameter = Parameter { constant, scale, zero, zero_name, axis };
-                Ok(Value::Parameter(Rc::new(parameter)))
+                Ok(match self.model.real {
+                    true => Value::Constant(Rc::new(parameter.real())),
+                    false => Value::Parameter(Rc::new(parameter)),
+                })
             }
             Value::Activation(a) => match a.form {
                 Form::Dropped => Ok(Value::Activation(a)),
@@ -235,19 +236,6 @@ fn expect_kind(params: &Params, kind: IntType) -> Result<(), Problem> {
         found: params.kind.name().into(),
         expected: "the type of what is dequantised: int8, uint8 or int32",
     })
-}
-
-/// What the integers of a constant stand for.
-fn dequantized(constant: &Constant, params: &Params, axis: usize) -> Constant {
-    let Elements::Int(_, values) = &constant.elements else { return constant.clone() };
-    let inner: usize = constant.dims.iter().skip(axis + 1).product();
-    let real = |(at, &q): (usize, &i64)| {
-        let channel = at / inner.max(1) % params.scale.len();
-        let steps = q.saturating_sub(params.zero[channel]) as f64;
-        (steps * f64::from(params.scale[channel])) as f32
-    };
-    let elements = Elements::Float(values.iter().enumerate().map(real).collect());
-    Constant { name: constant.name.clone(), dims: constant.dims.clone(), elements }
 }
 
 /// A float constant in the integers that stand for it.

@@ -280,11 +280,11 @@ fn additions() {
     net.pair(&y, "last", 1.0, 0);
     expect(&net, &["node \"sum\"", "without broadcasting"]);
     let mut net = sound();
-    net.floats("one", &[], &[1.0]);
+    net.floats("one", &[1, 1, 4, 4], &[1.0; 16]);
     let y = net.node("Add", &["end_dq", "one"], "sum", &[]);
     net.graph().output[0].name = "last_dq".into();
     net.pair(&y, "last", 1.0, 0);
-    expect(&net, &["node \"sum\"", "\"one\"", "as their bias"]);
+    expect(&net, &["node \"sum\"", "\"one\"", "one value for each of 2 channels"]);
     let mut net = sound();
     net.floats("bias", &[3], &[1.0; 3]);
     net.node_mut("conv").input.push("bias".into());

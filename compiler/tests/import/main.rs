@@ -6,3 +6,4 @@ mod layouts;
 mod models;
 mod mutations;
 mod operators;
+mod qlinear;

@@ -20,16 +20,13 @@ impl Importer<'_> {
             let [first, second] = values;
             let (bias, layer) = if index == 0 { (first, second) } else { (second, first) };
             let bias_name = Self::input_name(node, index).unwrap_or_default();
-            return match layer {
-                Value::Pending(mut pending) if pending.is_free() => {
-                    let Kind::Conv(conv) = &mut pending.kind else {
-                        return Err(constant_operand(bias_name));
-                    };
+            if let Value::Pending(mut pending) = layer {
+                if let (true, Kind::Conv(conv)) = (pending.is_free(), &mut pending.kind) {
                     add_bias(conv, &pending.view, &bias, bias_name)?;
-                    Ok(Value::Pending(pending))
+                    return Ok(Value::Pending(pending));
                 }
-                _ => Err(constant_operand(bias_name)),
-            };
+            }
+            return self.affine(node, name, "Add");
         }
         let [a, b] = [self.activation(node, 0)?, self.activation(node, 1)?];
         if a.view != b.view {
@@ -45,10 +42,4 @@ impl Importer<'_> {
         let kind = Kind::Add { a: a.tensor, b: b.tensor };
         Ok(Value::Pending(Pending::new(name, "Add", kind, a.view)))
     }
-}
-
-fn constant_operand(bias: &str) -> Problem {
-    Problem::Other(format!(
-        "adds constant {bias:?}; a constant can only be added right behind Conv, Gemm or MatMul, as their bias"
-    ))
 }

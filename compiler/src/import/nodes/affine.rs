@@ -1,6 +1,8 @@
 //! Constants that scale and shift channels: `BatchNormalization`, and `Mul`, `Div`, `Add` and `Sub`
-//! with a constant. In a network of real numbers they become part of the layer before them, or a
-//! depthwise convolution of their own.
+//! with a constant. In a network of real numbers they become part of the layer before them; else they
+//! are a depthwise convolution of their own, whose scales hold the factors exactly.
+
+use std::rc::Rc;
 
 use tract_onnx::pb;
 
@@ -13,6 +15,9 @@ use crate::import::value::Value;
 use crate::import::Importer;
 use crate::ir::Data;
 use crate::ops::window::Window;
+
+/// Half of int32.
+const MOST_BIAS: f64 = (1u64 << 30) as f64;
 
 /// `y = factor x + offset`, in each channel.
 struct Affine {
@@ -28,7 +33,11 @@ impl Importer<'_> {
         name: &str,
         op: &'static str,
     ) -> Result<Value, Problem> {
-        let values = [self.value(node, 0)?, self.value(node, 1)?];
+        let real = |value| match value {
+            Value::Parameter(p) => Value::Constant(Rc::new(p.real())),
+            other => other,
+        };
+        let values = [self.value(node, 0)?, self.value(node, 1)?].map(real);
         let Some(at) = values.iter().position(|v| matches!(v, Value::Constant(_))) else {
             return Err(Problem::Other(
                 "one of its operands must be constant; activations can only be added".into(),
@@ -111,7 +120,7 @@ impl Importer<'_> {
         self.apply(node, name, "BatchNormalization", 0, affine)
     }
 
-    /// Layout and channels of an operand, which must be real.
+    /// Layout and channels of an operand.
     fn channels(
         &mut self,
         x: Value,
@@ -120,10 +129,11 @@ impl Importer<'_> {
     ) -> Result<(View, usize), Problem> {
         let name = Self::input_name(node, index).unwrap_or_default();
         let view = match x {
-            _ if !self.model.real => {
-                return Err(Problem::Other(
-                    "scales channels in a quantised network; fold it into the layer before it when exporting".into(),
-                ))
+            Value::Pending(pending) if !self.model.real => {
+                return Err(Problem::Other(format!(
+                    "scales or shifts what {:?} ({}) gives, which is not quantised; fold it into that layer when exporting",
+                    pending.name, pending.op
+                )))
             }
             Value::Pending(pending) => pending.view,
             other => other.dequantized(name)?.view,
@@ -152,20 +162,46 @@ impl Importer<'_> {
         }
         let x = self.activation(node, index)?;
         let channels = affine.factor.len();
-        let weights: Vec<f32> = affine.factor.iter().map(|&f| f as f32).collect();
+        let (weights, scale, x_scale, bias) = match self.model.real {
+            true => {
+                let weights: Vec<f32> = affine.factor.iter().map(|&f| f as f32).collect();
+                (Data::F32(weights.into()), vec![1.0], 1.0, affine.offset)
+            }
+            false => {
+                let x_scale = self.graph.tensor(x.tensor).scale_of(0);
+                let (weights, scale, bias) = steps(&affine, x_scale);
+                (Data::I8(weights.into()), scale, x_scale, bias)
+            }
+        };
         let conv = Convolution {
             x: x.tensor,
             window: Window::whole(1, 1),
             groups: channels,
             weights_name: format!("{name}.scale"),
-            weights: Data::F32(weights.into()),
+            weights,
             shape: [channels, 1, 1, 1],
-            scale: vec![1.0],
-            x_scale: 1.0,
-            bias: affine.offset,
+            scale,
+            x_scale,
+            bias,
         };
         Ok(Value::Pending(Pending::new(name, op, Kind::Conv(conv), x.view)))
     }
+}
+
+/// Weights of one step size a channel, which makes each of them exact, their scales, and the biases in
+/// steps of `x_scale` times those.
+fn steps(affine: &Affine, x_scale: f32) -> (Vec<i8>, Vec<f32>, Vec<f64>) {
+    let mut all = (Vec::new(), Vec::new(), Vec::new());
+    for (&factor, &offset) in affine.factor.iter().zip(&affine.offset) {
+        // A small factor beside a large offset: the step is such that the bias does not run over.
+        let step =
+            (factor.abs() / 127.0).max(offset.abs() / (f64::from(x_scale) * MOST_BIAS)) as f32;
+        let step = if step > 0.0 { step } else { 1.0 };
+        all.0.push((factor / f64::from(step)).round() as i8);
+        all.1.push(step);
+        all.2.push(offset / (f64::from(x_scale) * f64::from(step)));
+    }
+    all
 }
 
 fn fold(conv: &mut Convolution, affine: &Affine) {

@@ -1,4 +1,4 @@
-//! Quantised networks beside ONNX Runtime (`tests/record/onnxruntime.py` recorded it): the share of
+//! Quantised networks beside ONNX Runtime (`tests/record/qdq.py` recorded it): the share of
 //! equal results, and the largest difference in steps of the output.
 //!
 //! ONNX Runtime computes each node in float and rounds once, as the reference does in whole steps;

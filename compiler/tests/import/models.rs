@@ -1,7 +1,7 @@
 //! Real models, against recorded results of another implementation.
 //!
 //! `tests/vectors/onnxruntime.npz` holds the classifier's int8 results, a row an input, as
-//! `tests/record/onnxruntime.py` recorded them. Models other than the demo's are not part of the
+//! `tests/record/qdq.py` recorded them. Models other than the demo's are not part of the
 //! project: where they are absent, they are skipped.
 
 use std::fs::File;

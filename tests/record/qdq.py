@@ -1,6 +1,6 @@
 """Record what ONNX Runtime computes for quantised models, for the tests to come near.
 
-    python onnxruntime.py DATA [OUT]
+    python qdq.py DATA [OUT]
 
 DATA is the folder of shared data (models/ inside it); the demo's model is taken
 from the project. OUT (default: ../vectors/onnxruntime.npz next to this script)
@@ -16,9 +16,6 @@ Inputs are not stored: `inputs.py` says how they are made.
 
 import pathlib
 import sys
-
-# This script is called like the package.
-sys.path.append(sys.path.pop(0))
 
 import numpy as np
 import onnx

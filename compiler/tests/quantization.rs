@@ -1,0 +1,140 @@
+//! Post-training quantisation against the float network on test splits: the share of right answers may
+//! fall by a point.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array1, Array3, Array4, Axis};
+use ndarray_npy::NpzReader;
+use offshoot::import::import;
+use offshoot::ir::Quant;
+use offshoot::quantize::{outputs, quantize, Samples};
+use offshoot::reference::Values;
+use offshoot_tests::{data_dir, skip};
+
+/// Largest loss, as a share of answers.
+const MARGIN: f64 = 0.01;
+
+/// Samples to quantise by, and samples with their classes to judge by.
+struct Data {
+    calibrate: Vec<Vec<f32>>,
+    /// Where samples come in integers: their scale and zero point.
+    input: Option<Quant>,
+    test: Vec<(Vec<f32>, usize)>,
+}
+
+fn loses_at_most_a_point(model: &Path, data: Data) {
+    let graph = import(model).unwrap();
+    let (input, output) = (graph.input.unwrap(), graph.output.unwrap());
+    let samples = Samples { values: data.calibrate, input: data.input };
+    let (integers, done) = quantize(&graph, &samples).unwrap();
+    let best = &done.candidates[0];
+    let right = |scores: &[f32], class: usize| {
+        let found = (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+        usize::from(found == Some(class))
+    };
+    let mut values = Values::<f32>::new(&graph);
+    let mut float = 0;
+    for (sample, class) in &data.test {
+        values.set(input, sample.clone());
+        values.run(0, graph.nodes().len());
+        float += right(values.get(output), *class);
+    }
+    let tests: Vec<Vec<f32>> = data.test.iter().map(|(sample, _)| sample.clone()).collect();
+    let found = outputs(&integers, &tests).unwrap();
+    let int8: usize = found.iter().zip(&data.test).map(|(s, (_, class))| right(s, *class)).sum();
+    let share = |n: usize| n as f64 / data.test.len() as f64;
+    println!(
+        "{}: float {:.4}, int8 {:.4} of {} ({} ranges, equalised {}, corrected {}, {:.1} dB)",
+        graph.name,
+        share(float),
+        share(int8),
+        data.test.len(),
+        best.method.name(),
+        best.equalized,
+        best.corrected,
+        best.signal_to_noise
+    );
+    assert!(share(int8) >= share(float) - MARGIN, "{}", graph.name);
+}
+
+fn archive(file: &str) -> Option<NpzReader<File>> {
+    let path = data_dir()?.join(file);
+    Some(NpzReader::new(File::open(path).ok()?).unwrap())
+}
+
+fn model(file: &str) -> Option<PathBuf> {
+    Some(data_dir()?.join("models").join(file)).filter(|path| path.is_file())
+}
+
+#[test]
+fn resnet8_on_small_photographs() {
+    let (Some(model), Some(mut images)) =
+        (model("mlperf_tiny/resnet8_keras_bn.onnx"), archive("images/cifar10_s.npz"))
+    else {
+        skip!("no ResNet8, or no images")
+    };
+    let mut rows = |name: &str| -> Vec<Vec<f32>> {
+        let x: Array4<u8> = images.by_name(name).unwrap();
+        x.axis_iter(Axis(0)).map(|x| x.iter().map(|&p| f32::from(p)).collect()).collect()
+    };
+    let [calibrate, test] = ["x_train", "x_test"].map(&mut rows);
+    let labels: Array1<u8> = images.by_name("y_test").unwrap();
+    let test = test.into_iter().zip(labels.iter().map(|&l| usize::from(l))).collect();
+    let input = Some(Quant::per_tensor(1.0, -128));
+    loses_at_most_a_point(&model, Data { calibrate, input, test });
+}
+
+/// Images of a JPEG archive, every `part`-th of the split, in 96 by 96 pixels from 0 to 1.
+fn photographs(file: &str, tests: bool, part: usize) -> Option<Vec<Vec<f32>>> {
+    let mut images = archive(file)?;
+    let bytes: Array1<u8> = images.by_name("jpeg").unwrap();
+    let offsets: Array1<u32> = images.by_name("offsets").unwrap();
+    let is_test: Array1<u8> = images.by_name("is_test").unwrap();
+    let bytes = bytes.as_slice().unwrap();
+    let chosen = (0..is_test.len()).filter(|&i| (is_test[i] == 1) == tests).step_by(part);
+    let image = |i: usize| {
+        let jpeg = &bytes[offsets[i] as usize..offsets[i + 1] as usize];
+        let image = image::load_from_memory(jpeg).unwrap();
+        let small = image.resize_exact(96, 96, image::imageops::FilterType::Triangle).to_rgb8();
+        small.into_raw().into_iter().map(|p| f32::from(p) / 255.0).collect()
+    };
+    Some(chosen.map(image).collect())
+}
+
+/// There is no split of visual wake words here: faces are persons, flowers are none.
+#[test]
+fn mobilenet_on_persons_and_flowers() {
+    const FILES: [&str; 2] = ["images/flowers5_128_jpeg.npz", "images/facemask_128_jpeg.npz"];
+    let Some(model) = model("mlperf_tiny/vww_mobilenetv1_keras_bn.onnx") else {
+        skip!("no MobileNetV1")
+    };
+    let (mut calibrate, mut test) = (Vec::new(), Vec::new());
+    for (class, file) in FILES.into_iter().enumerate() {
+        let (Some(some), Some(all)) = (photographs(file, false, 16), photographs(file, true, 1))
+        else {
+            skip!("no {file}")
+        };
+        calibrate.extend(some);
+        test.extend(all.into_iter().map(|image| (image, class)));
+    }
+    let input = Some(Quant::per_tensor(1.0 / 255.0, -128));
+    loses_at_most_a_point(&model, Data { calibrate, input, test });
+}
+
+#[test]
+fn one_dimensional_network_on_accelerations() {
+    let Some(mut windows) = archive("signals/hmp7_accel.npz") else { skip!("no accelerations") };
+    let mut rows = |name: &str| -> Vec<Vec<f32>> {
+        let x: Array3<i8> = windows.by_name(name).unwrap();
+        x.axis_iter(Axis(0)).map(|x| x.iter().map(|&v| f32::from(v) / 32.0).collect()).collect()
+    };
+    let [calibrate, test] = ["x_train", "x_test"].map(&mut rows);
+    let labels: Array1<u8> = windows.by_name("y_test").unwrap();
+    let test = test.into_iter().zip(labels.iter().map(|&l| usize::from(l))).collect();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/hmp7_conv1d.onnx");
+    loses_at_most_a_point(
+        &model,
+        Data { calibrate, input: Some(Quant::per_tensor(1.0 / 32.0, 0)), test },
+    );
+}

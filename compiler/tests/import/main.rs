@@ -4,6 +4,5 @@ mod broken;
 mod builder;
 mod layouts;
 mod models;
-mod mutations;
 mod operators;
 mod qlinear;

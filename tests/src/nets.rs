@@ -29,7 +29,8 @@ pub struct Conv {
 impl Conv {
     /// A dense convolution with stride 1 that keeps the map's size, for odd kernels.
     pub fn same(out: usize, kernel: usize) -> Conv {
-        let window = Window { kernel: [kernel; 2], stride: [1; 2], pad: [kernel / 2; 4] };
+        let window =
+            Window { kernel: [kernel; 2], stride: [1; 2], pad: [kernel / 2; 4], dilation: [1; 2] };
         Conv { out, window, groups: 1, relu: true }
     }
 
@@ -180,8 +181,9 @@ impl Net {
     /// A random op on `x`, of any kind that has a gradient.
     fn any(&mut self, x: TensorId) -> TensorId {
         let [h, w, c] = self.hwc(x);
-        let overlapping = Window { kernel: [2; 2], stride: [1; 2], pad: [0, 0, 1, 1] };
-        let uneven = Window { kernel: [3, 2], stride: [2, 1], pad: [1, 0, 2, 1] };
+        let overlapping =
+            Window { kernel: [2; 2], stride: [1; 2], pad: [0, 0, 1, 1], dilation: [1; 2] };
+        let uneven = Window { kernel: [3, 2], stride: [2, 1], pad: [1, 0, 2, 1], dilation: [1; 2] };
         match self.random.below(9) {
             0 => self.conv(x, Conv::same(4, 3)),
             1 => self.conv(x, Conv::same(6, 1)),
@@ -261,7 +263,7 @@ pub fn resnet(seed: u64, size: usize, width: usize) -> Graph {
 /// A tall strided first convolution with uneven padding, then separable ones: keyword spotting.
 pub fn ds_cnn(seed: u64) -> Graph {
     let (mut net, x) = Net::new("ds_cnn", seed, [13, 6, 1]);
-    let window = Window { kernel: [10, 4], stride: [2, 2], pad: [4, 1, 5, 1] };
+    let window = Window { kernel: [10, 4], stride: [2, 2], pad: [4, 1, 5, 1], dilation: [1; 2] };
     let mut x = net.conv(x, Conv { out: 4, window, groups: 1, relu: true });
     for _ in 0..2 {
         x = net.depthwise(x, 1);

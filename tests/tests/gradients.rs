@@ -42,7 +42,7 @@ fn dense_convolution() {
 #[test]
 fn strided_convolution_with_uneven_padding() {
     after_a_convolution(2, |net, x| {
-        let window = Window { kernel: [3, 4], stride: [2, 3], pad: [2, 0, 1, 3] };
+        let window = Window { kernel: [3, 4], stride: [2, 3], pad: [2, 0, 1, 3], dilation: [1; 2] };
         net.conv(x, Conv { out: 4, window, groups: 1, relu: true })
     });
 }
@@ -90,10 +90,13 @@ fn a_tensor_with_four_readers() {
 #[test]
 fn overlapping_and_padded_averages() {
     after_a_convolution(10, |net, x| {
-        net.avg_pool(x, Window { kernel: [3, 3], stride: [1, 2], pad: [0; 4] })
+        net.avg_pool(x, Window { kernel: [3, 3], stride: [1, 2], pad: [0; 4], dilation: [1; 2] })
     });
     after_a_convolution(11, |net, x| {
-        net.avg_pool(x, Window { kernel: [3, 2], stride: [2, 1], pad: [1, 0, 1, 1] })
+        net.avg_pool(
+            x,
+            Window { kernel: [3, 2], stride: [2, 1], pad: [1, 0, 1, 1], dilation: [1; 2] },
+        )
     });
 }
 

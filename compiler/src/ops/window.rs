@@ -4,7 +4,7 @@ use offshoot_runtime::program::op as rt;
 
 use crate::ir::Attributes;
 
-/// Kernel size, stride and padding `[top, left, bottom, right]`.
+/// Kernel size, stride, dilation and padding `[top, left, bottom, right]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Kernel height and width.
@@ -13,21 +13,27 @@ pub struct Window {
     pub stride: [usize; 2],
     /// Padding: top, left, bottom, right.
     pub pad: [usize; 4],
+    /// Distance between kernel positions, vertical and horizontal.
+    pub dilation: [usize; 2],
 }
 
 impl Window {
     /// A window that covers a whole map.
     pub fn whole(height: usize, width: usize) -> Window {
-        Window { kernel: [height, width], stride: [1, 1], pad: [0; 4] }
+        Window { kernel: [height, width], stride: [1, 1], pad: [0; 4], dilation: [1, 1] }
     }
 
     /// Its attributes.
     pub fn attributes(&self) -> Attributes {
         let wide = |v: usize| v as i64;
-        Attributes::new()
+        let plain = Attributes::new()
             .with("kernel", self.kernel.map(wide))
             .with("stride", self.stride.map(wide))
-            .with("pad", self.pad.map(wide))
+            .with("pad", self.pad.map(wide));
+        match self.dilation {
+            [1, 1] => plain,
+            dilation => plain.with("dilation", dilation.map(wide)),
+        }
     }
 
     /// The window that attributes describe.
@@ -39,6 +45,7 @@ impl Window {
             kernel: attributes.get("kernel")?,
             stride: attributes.get("stride")?,
             pad: attributes.get("pad")?,
+            dilation: attributes.find("dilation")?.unwrap_or([1, 1]),
         })
     }
 
@@ -53,18 +60,24 @@ impl Window {
             let (kernel, stride) = (self.kernel[axis], self.stride[axis]);
             let (before, after) = (self.pad[axis], self.pad[axis + 2]);
             let padded = size[axis] + before + after;
-            if kernel == 0 || stride == 0 || padded < kernel {
+            let span = self.span(axis);
+            if kernel == 0 || stride == 0 || self.dilation[axis] == 0 || padded < span {
                 return Err(format!(
-                    "a {}x{} kernel with stride {:?} and padding {:?} does not fit a {height}x{width} map",
-                    self.kernel[0], self.kernel[1], self.stride, self.pad
+                    "a {}x{} kernel with stride {:?}, padding {:?} and dilation {:?} does not fit a {height}x{width} map",
+                    self.kernel[0], self.kernel[1], self.stride, self.pad, self.dilation
                 ));
             }
-            if before >= kernel || after >= kernel {
+            if before >= span || after >= span {
                 return Err(format!("padding {:?} is as large as the kernel", self.pad));
             }
-            output[axis] = (padded - kernel) / stride + 1;
+            output[axis] = (padded - span) / stride + 1;
         }
         Ok(output)
+    }
+
+    /// Pixels that the window spans along `axis` (0: vertical).
+    pub fn span(&self, axis: usize) -> usize {
+        self.kernel[axis].saturating_sub(1).saturating_mul(self.dilation[axis]).saturating_add(1)
     }
 
     /// The runtime's description.
@@ -74,6 +87,7 @@ impl Window {
             kernel: self.kernel.map(narrow),
             stride: self.stride.map(narrow),
             pad: [self.pad[0] as u16, self.pad[1] as u16],
+            dilation: self.dilation.map(narrow),
         }
     }
 
@@ -86,8 +100,9 @@ impl Window {
         size: usize,
     ) -> impl Iterator<Item = (usize, usize)> {
         let (pad, start) = (self.pad[axis], at * self.stride[axis]);
+        let dilation = self.dilation[axis];
         (0..self.kernel[axis])
-            .filter_map(move |k| (start + k).checked_sub(pad).map(|i| (i, k)))
+            .filter_map(move |k| (start + k * dilation).checked_sub(pad).map(|i| (i, k)))
             .filter(move |&(i, _)| i < size)
     }
 }

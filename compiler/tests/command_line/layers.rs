@@ -140,9 +140,9 @@ fn names_that_occur_twice() {
 }
 
 #[test]
-fn a_dilated_convolution() {
-    let patch = |g: &mut GraphProto| attribute(g, "block1_dw", "dilations").ints = vec![2, 2];
-    refused("dilation", patch, &["node \"block1_dw\" (Conv)", "[2, 2]", "dilation of 1"]);
+fn a_convolution_dilated_beyond_its_map() {
+    let patch = |g: &mut GraphProto| attribute(g, "block1_dw", "dilations").ints = vec![9, 9];
+    refused("dilation", patch, &["node \"block1_dw\" (Conv)", "dilation [9, 9]", "does not fit"]);
 }
 
 #[test]

@@ -85,7 +85,9 @@ pub fn window(
     } else {
         proto::sizes(node, "pads")?
     };
+    let dilation = spatial(node, "dilations", rank, 1)?.unwrap_or([1; 2]);
     let mut pad: [usize; 4] = pads.unwrap_or([0; 4]);
+    let window = Window { kernel, stride, pad, dilation };
     let auto = proto::attribute(node, "auto_pad").map_or(&b"NOTSET"[..], |a| &a.s);
     match auto {
         b"NOTSET" | b"" => {}
@@ -93,8 +95,8 @@ pub fn window(
         b"SAME_UPPER" | b"SAME_LOWER" => {
             for axis in 0..2 {
                 let step = stride[axis].max(1);
-                let span = (size[axis].div_ceil(step) - 1) * step + kernel[axis];
-                let total = span.saturating_sub(size[axis]);
+                let reach = (size[axis].div_ceil(step) - 1) * step + window.span(axis);
+                let total = reach.saturating_sub(size[axis]);
                 let (less, more) = (total / 2, total - total / 2);
                 let upper = auto == b"SAME_UPPER";
                 (pad[axis], pad[axis + 2]) = if upper { (less, more) } else { (more, less) };
@@ -108,7 +110,7 @@ pub fn window(
             })
         }
     }
-    let window = Window { kernel, stride, pad };
+    let window = Window { pad, ..window };
     window.output(size[0], size[1]).map_err(Problem::Other)?;
     Ok(window)
 }

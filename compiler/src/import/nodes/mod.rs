@@ -44,6 +44,8 @@ pub fn run(cx: &mut Importer<'_>, node: &pb::NodeProto, name: &str) -> Result<Va
         "Relu" => cx.relu(node, name),
         "Clip" => cx.clip(node, name),
         "AveragePool" => cx.average_pool(node, name),
+        "MaxPool" => cx.max_pool(node, name),
+        "GlobalMaxPool" => cx.global_max_pool(node, name),
         "GlobalAveragePool" => cx.global_average_pool(node, name),
         "ReduceMean" => cx.reduce_mean(node, name),
         "Softmax" => cx.softmax(node, name),
@@ -80,12 +82,6 @@ pub fn check(node: &pb::NodeProto, readers: &HashMap<String, usize>) -> Result<(
     }
     let refuse =
         |name, value: String, supported| Err(Problem::Attribute { name, value, supported });
-    if let Some(dilations) = proto::ints(node, "dilations") {
-        if dilations.iter().any(|&d| d != 1) {
-            let value = format!("{dilations:?}");
-            return refuse("dilations", value, "only a dilation of 1 is supported");
-        }
-    }
     if proto::int(node, "block_size", 0) != 0 {
         let value = proto::int(node, "block_size", 0).to_string();
         return refuse("block_size", value, "one scale, or one for each channel, is supported");

@@ -56,7 +56,7 @@ impl Conv {
 /// Whether every window is one pixel, in the order in which pixels lie.
 fn is_pointwise(geometry: &Geometry, groups: usize) -> bool {
     let Geometry { x, y, window } = geometry;
-    let plain = Window { kernel: [1, 1], stride: [1, 1], pad: [0, 0] };
+    let plain = Window { kernel: [1, 1], stride: [1, 1], pad: [0, 0], dilation: [1, 1] };
     groups == 1 && *window == plain && (x.h, x.w) == (y.h, y.w)
 }
 
@@ -81,7 +81,8 @@ impl<'m> Windows<'m> {
         zero: i16,
     ) -> Windows<'m> {
         let pixel = geometry.x.c as usize;
-        let (dense, pointwise) = (groups == 1, is_pointwise(&geometry, groups));
+        let dense = groups == 1 && geometry.window.dilation[1] == 1;
+        let pointwise = is_pointwise(&geometry, groups);
         Windows { geometry, x, channels, pixel, dense, pointwise, zero: zero.into() }
     }
 
@@ -169,15 +170,15 @@ impl<'m> Windows<'m> {
     ) -> Result<(), Fault> {
         let width = self.geometry.window.kernel[1] as usize;
         let taps = h.to - h.from;
-        // With one group the taps of a line follow each other without a gap.
+        // With one group and no dilation the taps of a line follow each other without a gap.
         let (runs, length) =
             if self.dense { (1, taps * self.channels) } else { (taps, self.channels) };
         for (line, ky) in (v.from..v.to).enumerate() {
-            let pixel = (v.first + line) * self.geometry.x.w as usize + h.first;
+            let pixel = (v.first + line * v.step) * self.geometry.x.w as usize + h.first;
             for run in 0..runs {
                 let at = (ky * width + h.from) * self.channels + run * length;
                 let w = row.get(at..at + length).ok_or(Fault::Size)?;
-                let start = (pixel + run) * self.pixel + first;
+                let start = (pixel + run * h.step) * self.pixel + first;
                 let mut x = [w; N];
                 for (n, x) in x.iter_mut().enumerate() {
                     let start = start + n * step;

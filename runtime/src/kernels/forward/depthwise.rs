@@ -70,11 +70,11 @@ impl Kernel<'_> {
         let channels = self.geometry.x.c as usize;
         let mut sums = [0i32; N];
         for (line, ky) in (v.from..v.to).enumerate() {
-            let pixel = (v.first + line) * self.geometry.x.w as usize + h.first;
+            let pixel = (v.first + line * v.step) * self.geometry.x.w as usize + h.first;
             let tap = ky * self.geometry.window.kernel[1] as usize + h.from;
             let x = self.x.get(pixel * channels + c..).ok_or(Fault::Size)?;
             let w = self.w.get(tap * channels + c..).ok_or(Fault::Size)?;
-            for (x, w) in x.chunks(channels).zip(w.chunks(channels)).take(h.to - h.from) {
+            for (x, w) in x.chunks(channels * h.step).zip(w.chunks(channels)).take(h.to - h.from) {
                 let (x, w) = (x.first_chunk::<N>(), w.first_chunk::<N>());
                 let (x, w) = (x.ok_or(Fault::Size)?, w.ok_or(Fault::Size)?);
                 for ((sum, &x), &w) in sums.iter_mut().zip(x).zip(w) {

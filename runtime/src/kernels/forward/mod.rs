@@ -6,15 +6,21 @@
 
 mod add;
 mod conv;
+mod copy;
 mod depthwise;
 mod dot;
 mod head;
 mod init;
+mod max_pool;
+mod mul;
 mod output;
 mod pool;
 mod requantize;
 mod save;
 mod softmax;
+mod table;
+
+pub(super) use table::entry;
 
 /// Channels that a channel-wise kernel accumulates side by side: enough to share what a kernel
 /// position costs, few enough for the registers.

@@ -74,9 +74,9 @@ fn sums<const N: usize>(
     let channels = geometry.x.c as usize;
     let mut sums = [0i32; N];
     for line in 0..v.to - v.from {
-        let pixel = (v.first + line) * geometry.x.w as usize + h.first;
+        let pixel = (v.first + line * v.step) * geometry.x.w as usize + h.first;
         let x = x.get(pixel * channels + c..).ok_or(Fault::Size)?;
-        for x in x.chunks(channels).take(h.to - h.from) {
+        for x in x.chunks(channels * h.step).take(h.to - h.from) {
             let x = x.first_chunk::<N>().ok_or(Fault::Size)?;
             for (sum, &x) in sums.iter_mut().zip(x) {
                 *sum += x as i32;
@@ -173,6 +173,7 @@ mod tests {
             let channels = [1, 5, 16, 35][r.below(4)];
             let mut geometry = r.geometry(channels, channels);
             geometry.window.pad = [0, 0];
+            geometry.window.dilation = [1, 1];
             geometry.window.kernel = [1 + r.below(3) as u16, 1 + r.below(3) as u16];
             geometry.x.h =
                 (geometry.y.h - 1) * geometry.window.stride[0] + geometry.window.kernel[0];

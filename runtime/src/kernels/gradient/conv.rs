@@ -146,6 +146,7 @@ impl Gather<'_> {
         let Geometry { x, y, window } = self.geometry;
         let (columns, across) = (x.w as usize, window.kernel[1] as usize);
         let seen = |at: usize, tap: usize, axis: usize, outputs: u16| {
+            let tap = tap * window.dilation[axis] as usize;
             let ahead = (at + window.pad[axis] as usize).checked_sub(tap)?;
             let stride = window.stride[axis].max(1) as usize;
             let output = ahead / stride;

@@ -5,12 +5,20 @@
 
 pub(super) mod axpy;
 mod conv;
+mod copy;
 mod depthwise;
 mod head;
 mod loss;
+mod max_pool;
+mod mul;
 mod pool;
 mod sink;
 mod sum;
+mod table;
+
+/// Bits below an error's step in which kernels that only add errors count, so that another branch's
+/// finer steps are kept.
+const FRACTION: i32 = 12;
 
 /// Channels that kernels without scratch sum at a time, on the stack.
 const CHUNK: usize = 32;

@@ -81,7 +81,7 @@ mod tests {
         let whole = Geometry {
             x: Shape { h: 5, w: 4, c: 70 },
             y: Shape { h: 1, w: 1, c: 70 },
-            window: Window { kernel: [5, 4], stride: [1, 1], pad: [0, 0] },
+            window: Window { kernel: [5, 4], stride: [1, 1], pad: [0, 0], dilation: [1, 1] },
         };
         let mut cases = vec![whole];
         cases.extend(shapes().into_iter().map(|mut g| {

@@ -31,12 +31,30 @@ impl<'a> Sink<'a> {
         [error, skip, output]: [&Error; 3],
         mask: Slot,
     ) -> Result<(&'a [i8], Sink<'a>), Fault> {
+        let errors = [error, skip, output];
+        let (e, _, sink) = Sink::open_with(arena, state, unit, errors, mask, Slot::default())?;
+        Ok((e, sink))
+    }
+
+    /// As [`Sink::open`], with the bytes of one more slot of the arena.
+    ///
+    /// # Errors
+    /// As [`Sink::open`].
+    pub fn open_with(
+        arena: &'a mut Arena<'_>,
+        state: &Arena<'_>,
+        unit: i32,
+        [error, skip, output]: [&Error; 3],
+        mask: Slot,
+        other: Slot,
+    ) -> Result<(&'a [i8], &'a [u8], Sink<'a>), Fault> {
         let skip_down = unit.saturating_sub(exponent(state, skip)?);
-        let ([e, skip, mask], [out]) = arena.split([error.data, skip.data, mask], [output.data])?;
+        let ([e, skip, mask, other], [out]) =
+            arena.split([error.data, skip.data, mask, other], [output.data])?;
         ensure(skip.is_empty() || skip.len() == out.len())?;
         ensure(mask.is_empty() || mask.len() == mask::bytes(out.len()))?;
         let (out, skip) = (typed_mut(out)?, typed(skip)?);
-        Ok((typed(e)?, Sink { out, mask, skip, skip_down }))
+        Ok((typed(e)?, other, Sink { out, mask, skip, skip_down }))
     }
 
     /// Elements of the tensor.

@@ -51,15 +51,21 @@ impl Random {
     pub fn geometry(&mut self, x_channels: usize, y_channels: usize) -> Geometry {
         let mut axis = || {
             let (size, kernel) = (self.within(1, 11), self.within(1, 4));
-            let (stride, pad) = (self.within(1, 3), self.within(0, kernel - 1));
+            let dilation = if self.below(3) == 0 { self.within(1, size.min(3)) } else { 1 };
+            let (stride, pad) = (self.within(1, 3), self.within(0, (kernel - 1) * dilation));
             let outputs = self.within(1, (size - 1 + pad) / stride + 1);
-            [size, outputs, kernel, stride, pad].map(|n| n as u16)
+            [size, outputs, kernel, stride, pad, dilation].map(|n| n as u16)
         };
         let (v, h) = (axis(), axis());
         Geometry {
             x: Shape { h: v[0], w: h[0], c: x_channels as u16 },
             y: Shape { h: v[1], w: h[1], c: y_channels as u16 },
-            window: Window { kernel: [v[2], h[2]], stride: [v[3], h[3]], pad: [v[4], h[4]] },
+            window: Window {
+                kernel: [v[2], h[2]],
+                stride: [v[3], h[3]],
+                pad: [v[4], h[4]],
+                dilation: [v[5], h[5]],
+            },
         }
     }
 
@@ -79,15 +85,21 @@ impl Random {
     }
 }
 
-/// Windowed shapes: strides, padding more on one side, kernels that leave pixels unseen.
+/// Windowed shapes: strides, padding more on one side, kernels that leave pixels unseen, dilation.
 pub fn shapes() -> Vec<Geometry> {
     let shape = |[h, w, c]: [u16; 3]| Shape { h, w, c };
     let geometry = |x, y, kernel, stride, pad| Geometry {
         x: shape(x),
         y: shape(y),
-        window: Window { kernel, stride, pad },
+        window: Window { kernel, stride, pad, dilation: [1, 1] },
+    };
+    let dilated = |mut g: Geometry, dilation| {
+        g.window.dilation = dilation;
+        g
     };
     vec![
+        dilated(geometry([7, 6, 4], [7, 4, 8], [3, 2], [1, 1], [2, 0]), [2, 2]),
+        dilated(geometry([9, 8, 4], [3, 4, 4], [2, 3], [2, 2], [1, 2]), [3, 2]),
         geometry([4, 5, 12], [4, 5, 8], [1, 1], [1, 1], [0, 0]),
         geometry([6, 5, 4], [6, 5, 8], [3, 3], [1, 1], [1, 1]),
         geometry([7, 8, 8], [4, 4, 4], [3, 3], [2, 2], [1, 0]),

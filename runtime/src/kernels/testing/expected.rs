@@ -26,7 +26,8 @@ pub fn joined(geometry: &Geometry) -> Vec<[usize; 3]> {
         let pairs = (0..outputs as usize)
             .flat_map(move |o| (0..window.kernel[axis] as usize).map(move |k| (o, k)));
         pairs.filter_map(move |(o, k)| {
-            let input = (o * stride + k).checked_sub(pad)?;
+            let dilation = window.dilation[axis] as usize;
+            let input = (o * stride + k * dilation).checked_sub(pad)?;
             (input < size as usize).then_some([o, k, input])
         })
     };

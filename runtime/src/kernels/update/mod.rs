@@ -22,6 +22,7 @@ impl Geometry {
         };
         let stride = (self.window.stride[axis] as usize).max(1);
         let pad = self.window.pad[axis] as usize;
+        let tap = tap * self.window.dilation[axis] as usize;
         let from = pad.saturating_sub(tap).div_ceil(stride);
         let to = (size + pad).saturating_sub(tap).div_ceil(stride).min(outputs);
         (from..to.max(from), (from * stride + tap).saturating_sub(pad))
@@ -38,8 +39,10 @@ mod tests {
             let (mut forward, mut here) = (Vec::new(), Vec::new());
             for y in 0..g.y.w as usize {
                 let reach = g.columns(y);
-                forward
-                    .extend((reach.from..reach.to).map(|k| (k, y, reach.first + k - reach.from)));
+                forward.extend(
+                    (reach.from..reach.to)
+                        .map(|k| (k, y, reach.first + (k - reach.from) * reach.step)),
+                );
             }
             for k in 0..g.window.kernel[1] as usize {
                 let (outputs, first) = g.inside(1, k);

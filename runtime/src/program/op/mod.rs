@@ -13,82 +13,17 @@
 //!   and gamma the step's loss-gradient scale; the exponent lies in its tracker, or is
 //!   [`LOSS_EXPONENT`] where the tracker is empty (the loss gradient itself).
 
+#[macro_use]
+mod macros;
 mod parts;
 
 pub use parts::{
-    ChannelScale, Error, Geometry, Precision, Range, Shape, Weights, Window, FEATURE_BITS,
-    LOSS_EXPONENT,
+    ChannelScale, Error, Geometry, Path, Precision, Range, Shape, Steps, Weights, Window,
+    FEATURE_BITS, LOSS_EXPONENT,
 };
 
 use crate::fixed::Multiplier;
 use crate::{Access, Memory, Slot};
-
-/// Declares the descriptors, the [`Op`] enum over them, and `visit` from the access written
-/// beside each slot field, so that the three cannot disagree.
-macro_rules! descriptors {
-    ($( $(#[$doc:meta])* $name:ident {
-        $( $(#[$fdoc:meta])* $field:ident : $ty:ty $(= $access:ident)? ),* $(,)?
-    } )*) => {
-        $(
-            $(#[$doc])*
-            #[derive(Clone, Copy, Debug, Default, PartialEq)]
-            #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-            pub struct $name { $( $(#[$fdoc])* pub $field: $ty, )* }
-
-            impl $name {
-                /// Shows every memory slot and how it is used. Scratch is given by its size only.
-                pub fn visit(&mut self, f: &mut dyn FnMut(Access, &mut Slot)) {
-                    $( $( visit_field!(self.$field, $access, f); )? )*
-                    let _ = f;
-                }
-            }
-        )*
-
-        /// One operation of a program.
-        #[derive(Clone, Copy, Debug, PartialEq)]
-        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-        #[allow(clippy::large_enum_variant)]
-        pub enum Op { $( $(#[$doc])* $name($name), )* }
-
-        impl Op {
-            /// The descriptor's name.
-            pub const fn name(&self) -> &'static str {
-                match self { $( Op::$name(_) => stringify!($name), )* }
-            }
-
-            /// Shows every memory slot and how it is used.
-            pub fn visit(&mut self, f: &mut dyn FnMut(Access, &mut Slot)) {
-                match self { $( Op::$name(op) => op.visit(f), )* }
-            }
-
-            /// Carries the operation out.
-            ///
-            /// # Errors
-            /// A [`Fault`](crate::Fault) where a slot does not fit its memory; none on a program that
-            /// [`verify`](crate::program::verify) accepts.
-            pub fn run(&self, machine: &mut crate::Machine<'_>) -> Result<(), crate::Fault> {
-                match self { $( Op::$name(op) => op.run(machine), )* }
-            }
-        }
-
-        $( impl From<$name> for Op { fn from(op: $name) -> Op { Op::$name(op) } } )*
-    };
-}
-
-macro_rules! visit_field {
-    ($slot:expr, reads, $f:ident) => {
-        $slot.read($f)
-    };
-    ($slot:expr, writes, $f:ident) => {
-        $slot.write($f)
-    };
-    ($slot:expr, updates, $f:ident) => {
-        $slot.update($f)
-    };
-    ($slot:expr, $access:ident, $f:ident) => {
-        $f(Access::$access, &mut $slot)
-    };
-}
 
 descriptors! {
     /// Convolution, grouped or dense; a fully connected layer is a 1x1 convolution of one pixel.
@@ -178,6 +113,68 @@ descriptors! {
         scale: Multiplier,
         /// Zero point and clamp of y.
         range: Range,
+    }
+
+    /// Largest value of each window; padding never wins, scale and zero point stay.
+    MaxPool {
+        /// int8 x.
+        input: Slot = Read,
+        /// int8 y.
+        output: Slot = Write,
+        /// u8 kernel position of the first largest value, an element of y each; empty: not kept.
+        index: Slot = Write,
+        /// Shapes and window; channels are equal.
+        geometry: Geometry,
+    }
+
+    /// Any function of one int8 value: `y = table[x + 128]`.
+    Table {
+        /// int8 x.
+        input: Slot = Read,
+        /// int8 y.
+        output: Slot = Write,
+        /// int8 `[256]`, constant.
+        table: Slot = Read,
+    }
+
+    /// Product of two tensors, as TensorFlow Lite's int8 MUL; the second may be broadcast.
+    Mul {
+        /// int8 `[pixels][channels]`.
+        a: Slot = Read,
+        /// int8, read in `steps`.
+        b: Slot = Read,
+        /// int8, shaped as `a`.
+        output: Slot = Write,
+        /// Channels of `a`.
+        channels: u16,
+        /// How `b` is laid over `a`.
+        steps: Steps,
+        /// Zero points of the factors.
+        zeros: [i16; 2],
+        /// `s_a s_b / s_y`.
+        scale: Multiplier,
+        /// Zero point and clamp of the product.
+        range: Range,
+    }
+
+    /// Moves elements: slices, padding, transposes, repetitions, parts of a concatenation.
+    Copy {
+        /// int8 x.
+        input: Slot = Read,
+        /// int8 y, all of it written: what is not moved becomes `fill`. Empty where `part` is not.
+        output: Slot = Write,
+        /// int8 y, of which only what is moved is written.
+        part: Slot = Update,
+        /// Which elements go where.
+        path: Path,
+        /// What `output` holds where nothing is moved to.
+        fill: i8,
+        /// Zero point of x.
+        x_zero: i16,
+        /// `s_x / s_y`; value 0 where x and y share scale and zero point.
+        scale: Multiplier,
+        /// Zero point of y.
+        y_zero: i16,
     }
 
     /// Mean over all pixels, kept in 8.7 fixed point: `round(128 * sum(x - x_zero) / pixels)`.
@@ -345,6 +342,81 @@ descriptors! {
         geometry: Geometry,
         /// Fraction bits: a window's error counts `e * round(2^fraction / count)`.
         fraction: i8,
+    }
+
+    /// Input gradient of [`MaxPool`]: each window's error goes to the pixel that won it.
+    MaxPoolInputGrad {
+        /// Error of y.
+        error: Error = reads,
+        /// Error of x.
+        output: Error = writes,
+        /// Error of x by another path, to be added; empty data: none.
+        skip: Error = reads,
+        /// Clamp mask of x.
+        mask: Slot = Read,
+        /// u8 kernel positions that the forward op kept.
+        index: Slot = Read,
+        /// Shapes and window of the forward op.
+        geometry: Geometry,
+    }
+
+    /// Input gradient of [`Table`]: `e * slope[x + 128]`.
+    TableInputGrad {
+        /// Error of y.
+        error: Error = reads,
+        /// Error of x.
+        output: Error = writes,
+        /// Error of x by another path, to be added; empty data: none.
+        skip: Error = reads,
+        /// Clamp mask of x.
+        mask: Slot = Read,
+        /// int8 x.
+        input: Slot = Read,
+        /// int16 `[256]`, constant: the derivative in real units, times `2^fraction`.
+        slope: Slot = Read,
+        /// Fraction bits of the slopes.
+        fraction: i8,
+    }
+
+    /// Input gradient of [`Mul`] for one factor, `sum e * other`: over what it was broadcast to.
+    MulInputGrad {
+        /// Error of y.
+        error: Error = reads,
+        /// Error of the factor.
+        output: Error = writes,
+        /// Error of the factor by another path, to be added; empty data: none.
+        skip: Error = reads,
+        /// Clamp mask of the factor.
+        mask: Slot = Read,
+        /// int8, the other factor.
+        other: Slot = Read,
+        /// Channels of y.
+        channels: u16,
+        /// How the factor is laid over y.
+        steps: Steps,
+        /// How the other factor is laid over y.
+        other_steps: Steps,
+        /// Zero point of the other factor.
+        other_zero: i16,
+        /// Scale of the other factor times `2^fraction`.
+        scale: Multiplier,
+        /// Fraction bits of the scaled sum.
+        fraction: i8,
+    }
+
+    /// Input gradient of [`Copy`]: errors go back where their elements came from, and add up where
+    /// one was moved to several places.
+    CopyInputGrad {
+        /// Error of y.
+        error: Error = reads,
+        /// Error of x.
+        output: Error = writes,
+        /// Error of x by another path, to be added; empty data: none.
+        skip: Error = reads,
+        /// Clamp mask of x.
+        mask: Slot = Read,
+        /// Which elements went where.
+        path: Path,
     }
 
     /// Sum of error tensors where branches meet (`skip` may be empty), through a clamp mask.

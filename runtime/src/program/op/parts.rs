@@ -32,7 +32,7 @@ impl Shape {
     }
 }
 
-/// A sliding window: kernel size, stride, and the padding before the first row and column.
+/// A sliding window: kernel size, stride, dilation, and the padding before the first row and column.
 /// Padding after the last ones follows from the output's shape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -43,12 +43,19 @@ pub struct Window {
     pub stride: [u16; 2],
     /// Padding above and to the left.
     pub pad: [u16; 2],
+    /// Distance between kernel positions, vertical and horizontal; 1 where they are neighbours.
+    pub dilation: [u16; 2],
 }
 
 impl Window {
     /// Kernel positions, `kh * kw`.
     pub const fn taps(&self) -> usize {
         self.kernel[0] as usize * self.kernel[1] as usize
+    }
+
+    /// Pixels that the window spans along `axis` (0: vertical).
+    pub const fn span(&self, axis: usize) -> u64 {
+        (self.kernel[axis] as u64).saturating_sub(1) * self.dilation[axis] as u64 + 1
     }
 }
 
@@ -62,6 +69,33 @@ pub struct Geometry {
     pub y: Shape,
     /// The window that maps one to the other.
     pub window: Window,
+}
+
+/// How a tensor is laid over another of `[pixels][channels]`: the distance between its elements for
+/// neighbouring pixels and channels, 0 where it is broadcast.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Steps {
+    /// From pixel to pixel: 0, 1 or the number of channels.
+    pub pixel: u16,
+    /// From channel to channel: 0 or 1.
+    pub channel: u16,
+}
+
+/// Which elements of one tensor go where in another: five nested loops, the last innermost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Path {
+    /// Turns of each loop, at least 1.
+    pub size: [u16; 5],
+    /// Where the first element comes from.
+    pub from_at: u32,
+    /// How far each loop moves where elements come from; 0 repeats them.
+    pub from: [i32; 5],
+    /// Where the first element goes to.
+    pub to_at: u32,
+    /// How far each loop moves where elements go to.
+    pub to: [i32; 5],
 }
 
 /// How a trained weight is held in state memory.

@@ -2,7 +2,8 @@
 
 use super::rules::{elements, ensure, positions, Check, Problem, Rules};
 use crate::program::op::{
-    Add, AvgPool, Conv, Depthwise, Head, PoolMean, Requantize, SaveChannels, Softmax,
+    Add, AvgPool, Conv, Copy, Depthwise, Head, MaxPool, Mul, Path, PoolMean, Requantize,
+    SaveChannels, Softmax, Steps, Table,
 };
 use crate::program::Memory;
 
@@ -67,7 +68,7 @@ impl Rules<'_> {
 
     pub(super) fn avg_pool(&self, op: &AvgPool) -> Check {
         let (x, y, window) = (op.geometry.x, op.geometry.y, op.geometry.window);
-        self.geometry(&op.geometry)?;
+        self.sees(&op.geometry)?;
         ensure(x.c == y.c, "shapes")?;
         self.tensor("input", op.input, elements(x))?;
         self.tensor("output", op.output, elements(y))?;
@@ -81,9 +82,73 @@ impl Rules<'_> {
         // The scale holds the number of taps, so that all windows must be whole.
         let whole = |axis: usize, size: u16, outputs: u16| {
             let last = (outputs as u64 - 1) * window.stride[axis] as u64;
-            window.pad[axis] == 0 && last + window.kernel[axis] as u64 <= size as u64
+            window.pad[axis] == 0 && last + window.span(axis) <= size as u64
         };
         ensure(whole(0, x.h, y.h) && whole(1, x.w, y.w), "window")
+    }
+
+    pub(super) fn max_pool(&self, op: &MaxPool) -> Check {
+        let (x, y) = (op.geometry.x, op.geometry.y);
+        self.sees(&op.geometry)?;
+        ensure(x.c == y.c, "shapes")?;
+        self.tensor("input", op.input, elements(x))?;
+        self.tensor("output", op.output, elements(y))?;
+        let kept = if op.index.is_empty() { 0 } else { elements(y) };
+        ensure(kept == 0 || op.geometry.window.taps() <= 256, "window")?;
+        self.tensor("index", op.index, kept)
+    }
+
+    pub(super) fn lookup(&self, op: &Table) -> Check {
+        let count = op.output.bytes.into();
+        self.tensor("input", op.input, count)?;
+        self.tensor("output", op.output, count)?;
+        self.slot("table", op.table, Memory::Constant, 1, 256)
+    }
+
+    pub(super) fn mul(&self, op: &Mul) -> Check {
+        let count = op.output.bytes;
+        self.tensor("first factor", op.a, count.into())?;
+        self.tensor("product", op.output, count.into())?;
+        let other = self.broadcast(op.steps, count, op.channels)?;
+        self.tensor("second factor", op.b, other)?;
+        op.zeros.iter().try_for_each(|&zero| self.zero(zero))?;
+        self.multiplier("scale", op.scale)?;
+        self.range(&op.range)
+    }
+
+    /// Elements of a tensor laid over `count` elements of so many channels.
+    pub(super) fn broadcast(&self, s: Steps, count: u32, channels: u16) -> Result<u64, Problem> {
+        ensure(channels > 0 && count > 0 && count.is_multiple_of(channels.into()), "shapes")?;
+        let known = [[channels, 1], [0, 1], [1, 0], [0, 0]];
+        ensure(known.contains(&[s.pixel, s.channel]), "broadcast")?;
+        Ok(s.elements((count / u32::from(channels)) as usize, channels.into()) as u64)
+    }
+
+    pub(super) fn copy(&self, op: &Copy) -> Check {
+        ensure(op.output.is_empty() != op.part.is_empty(), "output")?;
+        let y = if op.part.is_empty() { op.output } else { op.part };
+        self.tensor("input", op.input, op.input.bytes.into())?;
+        self.tensor("output", op.output, op.output.bytes.into())?;
+        self.tensor("part of the output", op.part, op.part.bytes.into())?;
+        self.path(&op.path, op.input.bytes, y.bytes)?;
+        self.zero(op.x_zero)?;
+        self.zero(op.y_zero)?;
+        self.multiplier("scale", op.scale)
+    }
+
+    /// Whether a path stays inside tensors of so many elements.
+    pub(super) fn path(&self, path: &Path, from: u32, to: u32) -> Check {
+        ensure(path.size.iter().all(|&n| n > 0), "path")?;
+        for (at, steps, count) in [(path.from_at, &path.from, from), (path.to_at, &path.to, to)] {
+            let (mut least, mut most) = (i128::from(at), i128::from(at));
+            for (&turns, &step) in path.size.iter().zip(steps) {
+                let moved = (i128::from(turns) - 1) * i128::from(step);
+                least += moved.min(0);
+                most += moved.max(0);
+            }
+            ensure(least >= 0 && most < i128::from(count), "path")?;
+        }
+        Ok(())
     }
 
     pub(super) fn pool_mean(&self, op: &PoolMean) -> Check {

@@ -145,7 +145,7 @@ impl Rules<'_> {
         ensure(terms * 128 * 255 <= i32::MAX as u64, "number of terms of a sum")
     }
 
-    /// Shapes that are not empty, and windows that all see a pixel.
+    /// Shapes that are not empty, and windows that all overlap the map.
     pub fn geometry(&self, g: &Geometry) -> Check {
         let Geometry { x, y, window } = g;
         ensure(elements(*x) > 0 && elements(*y) > 0, "shapes")?;
@@ -153,12 +153,20 @@ impl Rules<'_> {
         for (axis, (size, outputs)) in axes.into_iter().enumerate() {
             let (kernel, stride) = (window.kernel[axis], window.stride[axis]);
             let pad = window.pad[axis];
-            ensure(kernel > 0 && stride > 0 && pad < kernel, "window")?;
-            // Windows move one way: where first and last see a pixel, all do.
+            let (dilation, span) = (window.dilation[axis], window.span(axis));
+            ensure(kernel > 0 && stride > 0 && dilation > 0 && (pad as u64) < span, "window")?;
+            // Windows move one way: where first and last overlap the map, all do.
             let last = (outputs as u64 - 1) * stride as u64;
             ensure(last < size as u64 + pad as u64, "window")?;
         }
         Ok(())
+    }
+
+    /// Windows that all see a pixel: none is so far dilated that it steps over the map.
+    pub fn sees(&self, g: &Geometry) -> Check {
+        self.geometry(g)?;
+        let [down, right] = g.window.dilation;
+        ensure(down <= g.x.h.max(1) && right <= g.x.w.max(1), "dilation")
     }
 
     /// u16 indices below `channels`, ascending; how many.

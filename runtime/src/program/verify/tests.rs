@@ -31,9 +31,12 @@ fn sample() -> Sample {
     let r = &mut Random::new(1);
     let mut bench = Bench::default();
     let map = Shape { h: 4, w: 4, c: 8 };
-    let geometry =
-        Geometry { x: map, y: map, window: Window { kernel: [1, 1], stride: [1, 1], pad: [0, 0] } };
-    let three = Window { kernel: [3, 3], stride: [1, 1], pad: [1, 1] };
+    let geometry = Geometry {
+        x: map,
+        y: map,
+        window: Window { kernel: [1, 1], stride: [1, 1], pad: [0, 0], dilation: [1, 1] },
+    };
+    let three = Window { kernel: [3, 3], stride: [1, 1], pad: [1, 1], dilation: [1, 1] };
     let [input, wide, narrow, pooled_map] = [0; 4].map(|_| bench.room(128));
     let (features, logits) = (bench.room(16), bench.room(12));
     let range = Range { zero: 0, min: -128, max: 127 };

@@ -3,10 +3,14 @@
 use super::rules::{elements, ensure, positions, Check, Rules};
 use crate::fixed::Multiplier;
 use crate::program::op::{
-    BiasUpdate, ConvInputGrad, ConvUpdate, DepthwiseInputGrad, DepthwiseUpdate, HeadInputGrad,
-    HeadUpdate, PoolInputGrad, SoftmaxCrossEntropy, SumGrad,
+    BiasUpdate, ConvInputGrad, ConvUpdate, CopyInputGrad, DepthwiseInputGrad, DepthwiseUpdate,
+    HeadInputGrad, HeadUpdate, MaxPoolInputGrad, MulInputGrad, PoolInputGrad, SoftmaxCrossEntropy,
+    SumGrad, TableInputGrad,
 };
 use crate::program::Memory;
+
+/// Errors that add up in 31 bits, 12 of them below their step.
+const MAX_COPIES: u64 = 1 << 12;
 
 /// Fraction bits that leave an int8 error and its sign in 32 bits.
 const MAX_FRACTION: i8 = 24;
@@ -75,13 +79,65 @@ impl Rules<'_> {
 
     pub(super) fn pool_input_grad(&self, op: &PoolInputGrad) -> Check {
         let (x, y) = (op.geometry.x, op.geometry.y);
-        self.geometry(&op.geometry)?;
+        self.sees(&op.geometry)?;
         ensure(x.c == y.c, "shapes")?;
         self.error("error", &op.error, elements(y))?;
         self.error_out(&op.output, elements(x))?;
         self.skip(&op.skip, elements(x))?;
         self.mask(op.mask, elements(x))?;
         ensure((0..=MAX_FRACTION).contains(&op.fraction), "fraction bits")
+    }
+
+    pub(super) fn max_pool_input_grad(&self, op: &MaxPoolInputGrad) -> Check {
+        let (x, y) = (op.geometry.x, op.geometry.y);
+        self.sees(&op.geometry)?;
+        ensure(x.c == y.c && op.geometry.window.taps() <= 256, "shapes")?;
+        self.error("error", &op.error, elements(y))?;
+        self.error_out(&op.output, elements(x))?;
+        self.skip(&op.skip, elements(x))?;
+        self.mask(op.mask, elements(x))?;
+        self.tensor("index", op.index, elements(y))
+    }
+
+    pub(super) fn table_input_grad(&self, op: &TableInputGrad) -> Check {
+        let count = op.output.data.bytes.into();
+        self.error("error", &op.error, count)?;
+        self.error_out(&op.output, count)?;
+        self.skip(&op.skip, count)?;
+        self.mask(op.mask, count)?;
+        self.tensor("input", op.input, count)?;
+        self.slot("slopes", op.slope, Memory::Constant, 2, 256)?;
+        ensure((-MAX_FRACTION..=MAX_FRACTION).contains(&op.fraction), "fraction bits")
+    }
+
+    pub(super) fn mul_input_grad(&self, op: &MulInputGrad) -> Check {
+        let count = op.error.data.bytes;
+        self.error("error", &op.error, count.into())?;
+        let own = self.broadcast(op.steps, count, op.channels)?;
+        let other = self.broadcast(op.other_steps, count, op.channels)?;
+        self.error_out(&op.output, own)?;
+        self.skip(&op.skip, own)?;
+        self.mask(op.mask, own)?;
+        self.tensor("other factor", op.other, other)?;
+        self.zero(op.other_zero)?;
+        self.multiplier("scale", op.scale)?;
+        self.sum_fits(u64::from(count) / own.max(1))
+    }
+
+    pub(super) fn copy_input_grad(&self, op: &CopyInputGrad) -> Check {
+        let (x, y) = (op.output.data.bytes, op.error.data.bytes);
+        ensure(x > 0 && y > 0, "shapes")?;
+        self.error("error", &op.error, y.into())?;
+        self.error_out(&op.output, x.into())?;
+        self.skip(&op.skip, x.into())?;
+        self.mask(op.mask, x.into())?;
+        self.path(&op.path, x, y)?;
+        // Repetitions go forwards, so that places add up.
+        let repeats = op.path.from.iter().zip(&op.path.to).filter(|(&from, _)| from == 0);
+        ensure(repeats.into_iter().all(|(_, &to)| to >= 0), "path")?;
+        let repeats = op.path.size.iter().zip(&op.path.from).filter(|(_, &step)| step == 0);
+        let copies = repeats.fold(1u64, |all, (&n, _)| all.saturating_mul(n.into()));
+        ensure(copies <= MAX_COPIES, "number of terms of a sum")
     }
 
     pub(super) fn sum_grad(&self, op: &SumGrad) -> Check {

@@ -10,7 +10,10 @@
 
 use crate::ir::{DType, Graph, Node, Tensor, TensorId};
 use crate::ops::window::Window;
-use crate::ops::{BiasGrad, MaskGrad, Op, PoolInputGrad, Sgd, SoftmaxCrossEntropy, SumGrad};
+use crate::ops::{
+    BiasGrad, CopyInputGrad, MaskGrad, Op, PoolInputGrad, Sgd, SoftmaxCrossEntropy, SumGrad,
+};
+use offshoot_runtime::program::op::Path;
 
 /// A graph cannot be differentiated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -183,6 +186,24 @@ impl Backward {
             let dx = self.error(&format!("{}.dx", node.name), op.into(), vec![dy], &shape);
             self.contribute(x, dx);
         }
+    }
+
+    /// Gives input `index` of a node whose elements were moved along `path` its gradient.
+    pub fn contribute_copy(&mut self, node: &Node, index: usize, dy: TensorId, path: Path) {
+        let x = node.inputs[index];
+        if self.wants(x) {
+            let shape = self.graph.tensor(x).shape.clone();
+            let op = CopyInputGrad { input: [shape[1], shape[2], shape[3]], path };
+            let dx = self.error(&format!("{}.dx", node.name), op.into(), vec![dy], &shape);
+            self.contribute(x, dx);
+        }
+    }
+
+    /// Has the current forward node keep `tensor`, its second output, for the backward pass.
+    pub fn remember(&mut self, tensor: Tensor) -> TensorId {
+        let id = self.graph.add_tensor(tensor);
+        self.forward[self.current].outputs.push(id);
+        id
     }
 
     /// Adds the update of `parameter` by its streamed gradient.

@@ -29,6 +29,10 @@ fn can_finish(op: &Op) -> bool {
         op,
         Op::Conv2dInputGrad(_)
             | Op::PoolInputGrad(_)
+            | Op::MaxPoolInputGrad(_)
+            | Op::UnaryInputGrad(_)
+            | Op::MulInputGrad(_)
+            | Op::CopyInputGrad(_)
             | Op::FlattenInputGrad(_)
             | Op::SumGrad(_)
             | Op::MaskGrad(_)

@@ -305,6 +305,11 @@ impl<'g> Lowering<'g> {
         }
     }
 
+    /// A table of bytes.
+    pub fn table(&mut self, bytes: &[u8]) -> Slot {
+        self.constants.add(bytes)
+    }
+
     /// A table of f32.
     pub fn factors(&mut self, factors: &[f32]) -> Slot {
         let bytes: Vec<u8> = factors.iter().flat_map(|f| f.to_le_bytes()).collect();

@@ -8,34 +8,46 @@ mod add;
 mod avg_pool;
 mod bias;
 mod clamp;
+mod concat;
 pub(crate) mod conv2d;
 mod conv2d_grad;
+mod copy;
 mod flatten;
+mod function;
 mod head;
 mod loss;
+mod max_pool;
+mod mul;
 mod pool_mean;
 mod requantize;
 mod save_channels;
 mod sgd;
 mod softmax;
 mod sum;
+mod unary;
 pub(crate) mod window;
 
 pub use add::Add;
 pub use avg_pool::{AvgPool, PoolInputGrad};
 pub use bias::BiasGrad;
 pub use clamp::Clamp;
+pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use conv2d_grad::{Conv2dInputGrad, Conv2dWeightGrad};
+pub use copy::{Copy, CopyInputGrad};
 pub use flatten::{Flatten, FlattenInputGrad};
+pub use function::Function;
 pub use head::{Head, HeadInputGrad, HeadWeightGrad};
 pub use loss::SoftmaxCrossEntropy;
+pub use max_pool::{MaxPool, MaxPoolInputGrad};
+pub use mul::{Mul, MulInputGrad};
 pub use pool_mean::PoolMean;
 pub use requantize::Requantize;
 pub use save_channels::SaveChannels;
 pub use sgd::Sgd;
 pub use softmax::Softmax;
 pub use sum::{MaskGrad, SumGrad};
+pub use unary::{Unary, UnaryInputGrad};
 pub use window::Window;
 
 use num_traits::Float;
@@ -163,9 +175,10 @@ macro_rules! operators {
 }
 
 operators! {
-    Conv2d, Add, AvgPool, PoolMean, Flatten, Requantize, Softmax, Head, SaveChannels,
+    Conv2d, Add, AvgPool, MaxPool, Unary, Mul, Copy, Concat, PoolMean, Flatten, Requantize, Softmax, Head, SaveChannels,
     SoftmaxCrossEntropy, HeadInputGrad, HeadWeightGrad, Conv2dInputGrad, Conv2dWeightGrad,
-    BiasGrad, PoolInputGrad, FlattenInputGrad, SumGrad, MaskGrad, Sgd,
+    BiasGrad, PoolInputGrad, MaxPoolInputGrad, UnaryInputGrad, MulInputGrad, CopyInputGrad,
+    FlattenInputGrad, SumGrad, MaskGrad, Sgd,
 }
 
 /// Height, width and channels of an NHWC activation of batch 1.

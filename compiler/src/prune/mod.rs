@@ -1,5 +1,5 @@
-//! Removes every node that feeds neither an update nor the network's output, and the masks that
-//! nothing reads.
+//! Removes every node that feeds neither an update nor the network's output, and what nodes keep for a
+//! backward pass that does not read it.
 
 use std::collections::HashSet;
 
@@ -19,19 +19,17 @@ pub fn prune(graph: &Graph) -> Graph {
         }
     }
     let mut pruned = graph.retain(|id| needed.contains(&id));
-    drop_unread_masks(&mut pruned);
-    // Dropped masks leave their tensors behind: make ids dense again.
+    drop_unread(&mut pruned);
+    // Dropped outputs leave their tensors behind: make ids dense again.
     pruned.retain(|_| true)
 }
 
-fn drop_unread_masks(graph: &mut Graph) {
+fn drop_unread(graph: &mut Graph) {
     let read: HashSet<TensorId> =
         graph.nodes().flat_map(|(_, n)| n.inputs.iter().copied()).collect();
     let unread: Vec<NodeId> = graph
         .nodes()
-        .filter(|(_, n)| {
-            n.op.clamp().is_some() && n.outputs.len() == 2 && !read.contains(&n.outputs[1])
-        })
+        .filter(|(_, n)| n.outputs.get(1).is_some_and(|kept| !read.contains(kept)))
         .map(|(id, _)| id)
         .collect();
     for id in unread {

@@ -44,8 +44,6 @@ pub fn run(cx: &mut Importer<'_>, node: &pb::NodeProto, name: &str) -> Result<Va
         "Relu" => cx.relu(node, name),
         "Clip" => cx.clip(node, name),
         "AveragePool" => cx.average_pool(node, name),
-        "MaxPool" => cx.max_pool(node, name),
-        "GlobalMaxPool" => cx.global_max_pool(node, name),
         "GlobalAveragePool" => cx.global_average_pool(node, name),
         "ReduceMean" => cx.reduce_mean(node, name),
         "Softmax" => cx.softmax(node, name),

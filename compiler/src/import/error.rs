@@ -109,9 +109,12 @@ pub const OPSETS_FIRST: i64 = 7;
 pub const OPSETS_LAST: i64 = 23;
 
 /// Operators that are read.
-pub const SUPPORTED: &str = "Conv, Gemm, MatMul, Add, Mul, Sub, Div, BatchNormalization, Relu, \
-    Clip, AveragePool, GlobalAveragePool, ReduceMean, Softmax, QuantizeLinear, DequantizeLinear, Reshape, Flatten, Squeeze, Unsqueeze, Transpose, \
-    Constant, Identity, Dropout";
+pub const SUPPORTED: &str = "Conv, ConvTranspose, Gemm, MatMul, Add, Sub, Mul, Div, \
+    BatchNormalization, LayerNormalization, Relu, Clip, LeakyRelu, PRelu, Sigmoid, HardSigmoid, \
+    HardSwish, Tanh, Gelu, Elu, Erf, Neg, Softmax, MaxPool, AveragePool, GlobalMaxPool, \
+    GlobalAveragePool, ReduceMean, Concat, Split, Slice, Gather, Pad, Resize, Upsample, Reshape, \
+    Flatten, Squeeze, Unsqueeze, Transpose, QuantizeLinear, DequantizeLinear, Constant, Identity, \
+    Dropout";
 
 /// A node that cannot be imported, and why.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

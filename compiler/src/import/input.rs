@@ -9,7 +9,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 
 use super::constant::IntType;
 use super::error::ImportError;
-use super::layout::{Axis, View, AXES};
+use super::layout::{normal, Axis, Run, View};
 use super::nodes::layout::Change;
 use super::proto;
 use super::value::{Activation, Form, Value};
@@ -17,18 +17,12 @@ use super::Importer;
 use crate::ir::{DType, Tensor};
 
 /// Operators that leave every element where it is.
-const ELEMENTWISE: [&str; 10] = [
-    "QuantizeLinear",
-    "DequantizeLinear",
-    "Relu",
-    "Clip",
-    "Add",
-    "Mul",
-    "Sub",
-    "Div",
-    "Identity",
-    "Dropout",
-];
+const ELEMENTWISE: &str =
+    "QuantizeLinear DequantizeLinear Relu Clip Add Mul Sub Div Identity Dropout \
+    LeakyRelu Sigmoid HardSigmoid HardSwish Tanh Gelu Elu Erf Neg";
+
+/// Operators that read rows of features, or a row of them a step: their input is laid out as it comes.
+const ROWS: &str = "MatMul Gemm LayerNormalization LSTM GRU";
 
 impl<'m> Importer<'m> {
     /// Adds the network's input to the graph.
@@ -69,6 +63,7 @@ impl<'m> Importer<'m> {
     fn input_view(&mut self, input: &str, shape: &[usize]) -> View {
         let mut pieces = Pieces::new(shape);
         let mut map = is_map(shape.len()).then(|| pieces.dims.clone());
+        let mut rows = false;
         let mut name = input;
         let model = self.model;
         // Every step goes to a later node, so this ends. What is wrong with a node is said when it
@@ -82,7 +77,11 @@ impl<'m> Importer<'m> {
                 }
                 Ok(Some(Change::Transpose(perm))) => pieces.transpose(&perm),
                 Ok(Some(Change::Shape(target))) if pieces.reshape(&target) => {}
-                Ok(None) if ELEMENTWISE.contains(&node.op_type.as_str()) => {}
+                Ok(None) if among(ELEMENTWISE, &node.op_type) => {}
+                Ok(None) if among(ROWS, &node.op_type) => {
+                    rows = true;
+                    break;
+                }
                 _ => break,
             }
             if is_map(pieces.dims.len()) {
@@ -96,7 +95,9 @@ impl<'m> Importer<'m> {
         // Nothing but its sizes tells how a map is laid out that is flattened at once.
         let flat = !is_map(pieces.dims.len()) && map.as_ref() == Some(&pieces.original);
         let view = match &map {
-            Some(dims) if !(flat && looks_nhwc(shape)) => pieces.bind(dims),
+            Some(dims) if !(rows && is_map(pieces.dims.len()) || flat && looks_nhwc(shape)) => {
+                pieces.bind(dims)
+            }
             _ => pieces.bind_in_order(),
         };
         // Where the way to the first layer makes no sense, the node at fault is found there.
@@ -109,11 +110,16 @@ impl<'m> Importer<'m> {
     }
 
     /// The first node in execution order that reads `tensor`.
-    fn first_reader(&self, tensor: &str) -> Option<&'m pb::NodeProto> {
+    pub fn first_reader(&self, tensor: &str) -> Option<&'m pb::NodeProto> {
         let model = self.model;
         let reads = |node: &&pb::NodeProto| node.input.iter().any(|i| i == tensor);
         model.order.iter().map(|&i| &model.graph.node[i]).find(reads)
     }
+}
+
+/// Whether a list has a word.
+fn among(words: &str, word: &str) -> bool {
+    words.split_ascii_whitespace().any(|w| w == word)
 }
 
 /// Whether a tensor of this rank may be a map: batch, channels, height and width, or one length.
@@ -197,39 +203,48 @@ impl Pieces {
 
     /// The layout in which `dims` are batch, channels, height and width.
     fn bind(&self, dims: &[Vec<usize>]) -> Option<View> {
-        let order: &[Axis] = match dims.len() {
-            4 => &[Axis::C, Axis::H, Axis::W],
-            3 => &[Axis::C, Axis::W],
+        let order: &[usize] = match dims.len() {
+            4 => &[CHANNELS, HEIGHT, WIDTH],
+            3 => &[CHANNELS, WIDTH],
             _ => return None,
         };
-        let mut axes = vec![None; self.sizes.len()];
-        for (run, &axis) in dims.iter().skip(1).zip(order) {
+        let mut places = vec![None; self.sizes.len()];
+        for (run, &place) in dims.iter().skip(1).zip(order) {
             match run.as_slice() {
                 [] => {}
-                &[piece] => axes[piece] = Some(axis),
+                &[piece] => places[piece] = Some(place),
                 _ => return None,
             }
         }
-        self.view(&axes)
+        self.view(&places)
     }
 
     /// The layout in which the input's own order is that of memory.
     fn bind_in_order(&self) -> Option<View> {
         let order: Vec<usize> = self.original.iter().flatten().copied().collect();
-        let mut axes = vec![None; self.sizes.len()];
-        for (&piece, axis) in order.iter().rev().zip(AXES.into_iter().rev()) {
-            axes[piece] = Some(axis);
+        let mut places = vec![None; self.sizes.len()];
+        for (&piece, place) in order.iter().rev().zip([CHANNELS, WIDTH, HEIGHT]) {
+            places[piece] = Some(place);
         }
-        self.view(&axes)
+        self.view(&places)
     }
 
-    fn view(&self, axes: &[Option<Axis>]) -> Option<View> {
-        let mut view = View { size: [1; 3], dims: Vec::new() };
-        for (&axis, &size) in axes.iter().zip(&self.sizes) {
-            view.size[axis? as usize] = size;
+    /// The layout in which each piece is height, width or channels.
+    fn view(&self, places: &[Option<usize>]) -> Option<View> {
+        let mut size = [1; 3];
+        for (&place, &piece) in places.iter().zip(&self.sizes) {
+            size[place?] = piece;
         }
-        let named = |run: &Vec<usize>| run.iter().filter_map(|&p| axes[p]).collect();
-        view.dims = self.original.iter().map(named).collect();
-        Some(view)
+        let steps = [size[1].checked_mul(size[2])?, size[2], 1];
+        let axis = |p: usize| places[p].map(|at| Axis { size: size[at], step: steps[at] });
+        let named =
+            |run: &Vec<usize>| normal(&run.iter().filter_map(|&p| axis(p)).collect::<Run>());
+        let dims = self.original.iter().map(named).collect();
+        Some(View { size, dims })
     }
 }
+
+/// Places of the axes in memory.
+const HEIGHT: usize = 0;
+const WIDTH: usize = 1;
+const CHANNELS: usize = 2;

@@ -1,26 +1,25 @@
-//! Where the axes of an activation are: the file's dimensions in terms of height, width and
-//! channels of the tensor in memory.
+//! Where the elements of an activation are: the file's dimensions in terms of memory.
 //!
 //! In the IR an activation is always `[1, height, width, channels]`. The file sees it through a
-//! [`View`]: each of the file's dimensions is a run of those axes, the slowest first. Axes of size
-//! 1 take no part, so that reshapes that only add or drop them need no thought, and a flattened
-//! map remembers in which order it was flattened.
+//! [`View`]: each of the file's dimensions is a run of [`Axis`], the slowest first, and an axis is a
+//! number of elements at equal distances in memory. Axes of size 1 take no part and neighbours that
+//! follow each other in memory are one, so that equal views are equal values: a transpose or a
+//! reshape is another view of the same tensor, and a flattened map remembers in which order it was
+//! flattened.
 
 use super::error::Problem;
 
-/// An axis of an activation in memory.
+/// Elements at equal distances in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Axis {
-    /// Height.
-    H,
-    /// Width.
-    W,
-    /// Channels.
-    C,
+pub struct Axis {
+    /// How many.
+    pub size: usize,
+    /// Distance between neighbours, in elements.
+    pub step: usize,
 }
 
-/// All axes, in the order of memory.
-pub const AXES: [Axis; 3] = [Axis::H, Axis::W, Axis::C];
+/// A run of axes, the slowest first, without those of size 1, neighbours joined where they can be.
+pub type Run = Vec<Axis>;
 
 /// How the file sees an activation.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,66 +27,54 @@ pub struct View {
     /// Height, width and channels in memory.
     pub size: [usize; 3],
     /// The axes that make up each of the file's dimensions; none where it is 1.
-    pub dims: Vec<Vec<Axis>>,
+    pub dims: Vec<Run>,
 }
 
+/// Which of the file's dimensions make up height, width and channels.
+pub type Arrangement = [Vec<usize>; 3];
+
 impl View {
-    /// A map as ONNX has it: batch, channels, height, width; of rank 3, batch, channels, length,
-    /// which is its width.
-    pub fn map(size: [usize; 3], rank: usize) -> View {
-        let order: &[Axis] =
-            if rank == 3 { &[Axis::C, Axis::W] } else { &[Axis::C, Axis::H, Axis::W] };
-        let mut view = View { size, dims: vec![Vec::new()] };
-        for &axis in order {
-            view.dims.push(view.run(&[axis]));
+    /// The dimensions of `shape` laid into memory as `arrangement` says.
+    pub fn arranged(shape: &[usize], arrangement: &Arrangement) -> View {
+        let mut view = View { size: [1; 3], dims: vec![Vec::new(); shape.len()] };
+        let mut step = 1;
+        for (size, dims) in view.size.iter_mut().zip(arrangement).rev() {
+            for &dim in dims.iter().rev() {
+                view.dims[dim] = normal(&[Axis { size: shape[dim], step }]);
+                *size *= shape[dim];
+                step *= shape[dim];
+            }
         }
         view
+    }
+
+    /// A map as ONNX has it: batch, channels, height, width; of rank 3, batch, channels, length,
+    /// which is its width.
+    pub fn map([h, w, c]: [usize; 3], rank: usize) -> View {
+        let shape = if rank == 3 { vec![1, c, w] } else { vec![1, c, h, w] };
+        View::arranged(&shape, &channels_first(rank))
     }
 
     /// Channels alone, as the last of `rank` dimensions.
     pub fn row(channels: usize, rank: usize) -> View {
-        let mut view = View { size: [1, 1, channels], dims: vec![Vec::new(); rank.max(1)] };
-        let channels = view.run(&[Axis::C]);
-        if let Some(last) = view.dims.last_mut() {
-            *last = channels;
-        }
-        view
-    }
-
-    /// Size of an axis.
-    pub fn len(&self, axis: Axis) -> usize {
-        self.size[axis as usize]
-    }
-
-    /// `axes` without those of size 1.
-    pub fn run(&self, axes: &[Axis]) -> Vec<Axis> {
-        axes.iter().copied().filter(|&a| self.len(a) != 1).collect()
+        let mut shape = vec![1; rank.max(1)];
+        shape[rank.max(1) - 1] = channels;
+        View::arranged(&shape, &in_order(rank.max(1)))
     }
 
     /// The file's dimensions.
     pub fn shape(&self) -> Vec<usize> {
-        self.dims.iter().map(|d| d.iter().map(|&a| self.len(a)).product()).collect()
+        self.dims.iter().map(|run| run.iter().map(|axis| axis.size).product()).collect()
     }
 
-    /// Checks that the file sees a map, `[1, channels, height, width]` or `[1, channels, length]`.
-    ///
-    /// # Errors
-    /// Where it sees something else.
-    pub fn expect_map(&self, tensor: &str) -> Result<[usize; 3], Problem> {
-        let rank = self.dims.len();
-        if rank != 3 && rank != 4 {
-            let expected =
-                "4 dimensions: batch, channels, height, width (or 3: batch, channels, length)"
-                    .into();
-            return Err(Problem::Shape { tensor: tensor.into(), shape: self.shape(), expected });
-        }
-        let long = rank == 4 || self.len(Axis::H) == 1;
-        if long && self.dims == View::map(self.size, rank).dims {
-            Ok(self.size)
-        } else {
-            let expected = "[batch, channels, height, width] or [batch, channels, length]";
-            Err(Problem::Layout { layout: self.to_string(), expected })
-        }
+    /// Elements.
+    pub fn elements(&self) -> usize {
+        self.size.iter().product()
+    }
+
+    /// The channels, as a run.
+    pub fn channels(&self) -> Run {
+        normal(&[Axis { size: self.size[2], step: 1 }])
     }
 
     /// With the file's dimensions in the order of `perm`, a permutation of them.
@@ -95,56 +82,83 @@ impl View {
         View { size: self.size, dims: perm.iter().map(|&p| self.dims[p].clone()).collect() }
     }
 
-    /// With the file's dimensions regrouped to `shape`.
-    ///
-    /// # Errors
-    /// Where an axis would have to be split.
-    pub fn reshape(&self, shape: &[usize]) -> Result<View, Problem> {
-        let mut axes = self.dims.iter().flatten().copied().peekable();
+    /// With the file's dimensions regrouped to `shape`; none where no view of the same memory does it.
+    pub fn reshape(&self, shape: &[usize]) -> Option<View> {
+        let mut rest: Run = self.dims.iter().flatten().copied().rev().collect();
         let mut dims = Vec::with_capacity(shape.len());
-        let split = || Problem::Layout {
-            layout: self.to_string(),
-            expected: "a reshape that joins whole axes (channels, height or width) and splits none",
-        };
         for &size in shape {
-            let (mut run, mut product) = (Vec::new(), 1usize);
-            while product < size {
-                let axis = axes.next().ok_or_else(split)?;
-                product = product.saturating_mul(self.len(axis));
-                run.push(axis);
-            }
-            if product != size {
-                return Err(split());
-            }
-            dims.push(run);
+            dims.push(normal(&take(&mut rest, size)?));
         }
-        if axes.next().is_some() {
-            return Err(split());
-        }
-        Ok(View { size: self.size, dims })
+        rest.is_empty().then_some(View { size: self.size, dims })
     }
 
-    /// Where element `(h, w, c)` lies along a dimension made of `run`.
-    pub fn position(&self, run: &[Axis], at: [usize; 3]) -> usize {
-        run.iter().fold(0, |index, &axis| index * self.len(axis) + at[axis as usize])
+    /// Whether the file's order of elements is that of memory.
+    pub fn is_in_order(&self) -> bool {
+        let all: Run = self.dims.iter().flatten().copied().collect();
+        matches!(normal(&all).as_slice(), [] | [Axis { step: 1, .. }])
     }
+}
+
+/// Takes axes from the end of `rest`, splitting the last of them, until they are `size` elements.
+pub fn take(rest: &mut Run, size: usize) -> Option<Run> {
+    let (mut run, mut missing) = (Vec::new(), size);
+    while missing > 1 {
+        let axis = rest.pop()?;
+        if missing.is_multiple_of(axis.size) {
+            run.push(axis);
+            missing /= axis.size;
+        } else if axis.size.is_multiple_of(missing) {
+            let inner = axis.size / missing;
+            run.push(Axis { size: missing, step: axis.step * inner });
+            rest.push(Axis { size: inner, step: axis.step });
+            missing = 1;
+        } else {
+            return None;
+        }
+    }
+    (missing == 1).then_some(run)
+}
+
+/// Without axes of size 1, and with neighbours joined where one continues the other.
+pub fn normal(axes: &[Axis]) -> Run {
+    let mut run: Run = Vec::with_capacity(axes.len());
+    for &axis in axes.iter().filter(|axis| axis.size != 1) {
+        match run.last_mut() {
+            Some(last) if last.step == axis.step * axis.size => {
+                *last = Axis { size: last.size * axis.size, step: axis.step };
+            }
+            _ => run.push(axis),
+        }
+    }
+    run
+}
+
+/// Where each element of a run lies, in its order.
+pub fn offsets(run: &[Axis]) -> Vec<usize> {
+    run.iter().fold(vec![0], |offsets, axis| {
+        let step = |from: usize| (0..axis.size).map(move |n| from + n * axis.step);
+        offsets.into_iter().flat_map(step).collect()
+    })
+}
+
+/// The dimension behind the batch as channels, the last as width, all others as height.
+pub fn channels_first(rank: usize) -> Arrangement {
+    match rank {
+        0 | 1 => in_order(rank),
+        2 => [vec![0], vec![], vec![1]],
+        _ => [(0..rank - 1).filter(|&dim| dim != 1).collect(), vec![rank - 1], vec![1]],
+    }
+}
+
+/// The last dimension as channels, the one before it as width, all others as height.
+pub fn in_order(rank: usize) -> Arrangement {
+    let dim = |from_end: usize| rank.checked_sub(from_end).into_iter().collect();
+    [(0..rank.saturating_sub(2)).collect(), dim(2), dim(1)]
 }
 
 impl std::fmt::Display for View {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = |axis: &Axis| match axis {
-            Axis::H => format!("height {}", self.len(Axis::H)),
-            Axis::W => format!("width {}", self.len(Axis::W)),
-            Axis::C => format!("channels {}", self.len(Axis::C)),
-        };
-        let dim = |run: &Vec<Axis>| {
-            if run.is_empty() {
-                "1".to_string()
-            } else {
-                run.iter().map(name).collect::<Vec<_>>().join(" x ")
-            }
-        };
-        write!(f, "[{}]", self.dims.iter().map(dim).collect::<Vec<_>>().join(", "))
+        write!(f, "{:?}", self.shape())
     }
 }
 
@@ -224,5 +238,38 @@ pub fn permutation(perm: Option<&[i64]>, rank: usize) -> Result<Vec<usize>, Prob
             value: format!("{perm:?}"),
             supported: "it must name every dimension of its input once",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reshapes_split_and_join() {
+        let map = View::map([4, 5, 6], 4);
+        assert_eq!(map.shape(), [1, 6, 4, 5]);
+        // Height and width follow each other in memory, channels do not.
+        let flat = map.reshape(&[6, 20]).unwrap();
+        assert_eq!(flat.dims, [vec![Axis { size: 6, step: 1 }], vec![Axis { size: 20, step: 6 }]]);
+        assert_eq!(flat.reshape(&[1, 6, 4, 5]), Some(map.clone()));
+        let groups = map.reshape(&[1, 2, 3, 20]).unwrap().transpose(&[0, 2, 1, 3]);
+        let shuffled = groups.reshape(&[1, 6, 4, 5]).unwrap();
+        assert_eq!(offsets(&shuffled.dims[1]), [0, 3, 1, 4, 2, 5]);
+        assert_eq!(map.reshape(&[9, 15]), None);
+        assert_eq!(map.reshape(&[6, 19]), None);
+    }
+
+    #[test]
+    fn order_of_memory() {
+        assert!(!View::map([4, 5, 6], 4).is_in_order());
+        assert!(View::map([4, 5, 1], 4).is_in_order());
+        assert!(View::row(7, 2).is_in_order());
+        let nhwc = View::arranged(&[1, 4, 5, 6], &in_order(4));
+        assert!(nhwc.is_in_order());
+        assert_eq!(nhwc.size, [4, 5, 6]);
+        assert_eq!(View::map([4, 5, 6], 4).transpose(&[0, 2, 3, 1]), nhwc);
+        assert_eq!(View::arranged(&[2, 3], &in_order(2)).size, [1, 2, 3]);
+        assert_eq!(View::arranged(&[7], &in_order(1)).size, [1, 1, 7]);
     }
 }

@@ -20,6 +20,7 @@
 //!    output depends on is skipped; nodes that the output does not depend on are ignored.
 //! 6. No bytes make it panic, and what it returns passes [`crate::ir::verify`].
 
+mod arrange;
 mod constant;
 mod error;
 mod input;
@@ -40,6 +41,7 @@ use offshoot_runtime::hash;
 use tract_onnx::pb;
 
 use crate::ir::{verify, Graph, TensorId};
+use crate::ops::Op;
 use constant::Constant;
 use model::Model;
 use pending::Kind;
@@ -47,15 +49,31 @@ use value::{Activation, Form, Value};
 
 pub use error::{ImportError, Problem, Refusal, OPSETS_FIRST, OPSETS_LAST, SUPPORTED};
 
+/// How a file is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Keeps each `BatchNormalization` as a layer of its own, whose scale and shift can be trained;
+    /// else it becomes part of the layer before it, where there is one.
+    pub keep_batch_normalization: bool,
+}
+
 /// Reads the ONNX file at `path`.
 ///
 /// # Errors
 /// Why it cannot be read, with the nodes at fault.
 pub fn import(path: &Path) -> Result<Graph, ImportError> {
+    import_with(path, Options::default())
+}
+
+/// As [`import`], with `options`.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_with(path: &Path, options: Options) -> Result<Graph, ImportError> {
     let bytes = std::fs::read(path)
         .map_err(|source| ImportError::Io { file: path.to_path_buf(), source })?;
     let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-    import_named(&path.display().to_string(), &name, &bytes)
+    import_named(&path.display().to_string(), &name, &bytes, options)
 }
 
 /// Reads the bytes of an ONNX file; the network is called `name`, and errors call the file so.
@@ -63,13 +81,18 @@ pub fn import(path: &Path) -> Result<Graph, ImportError> {
 /// # Errors
 /// Why they cannot be read, with the nodes at fault.
 pub fn import_bytes(name: &str, bytes: &[u8]) -> Result<Graph, ImportError> {
-    import_named(name, name, bytes)
+    import_named(name, name, bytes, Options::default())
 }
 
-fn import_named(file: &str, name: &str, bytes: &[u8]) -> Result<Graph, ImportError> {
+fn import_named(
+    file: &str,
+    name: &str,
+    bytes: &[u8],
+    options: Options,
+) -> Result<Graph, ImportError> {
     let model = Model::decode(file, bytes)?;
     let graph = Graph::new(name, hash::fnv1a(hash::EMPTY, bytes));
-    let mut importer = Importer { model: &model, graph, values: HashMap::new(), batch: 1 };
+    let mut importer = Importer { model: &model, options, graph, values: HashMap::new(), batch: 1 };
     let mut refusals = importer.run_nodes(|node| node.op_type == "Constant");
     importer.add_input(file).map_err(|e| model.unsupported(file).unwrap_or(e))?;
     refusals.extend(importer.run_nodes(|node| node.op_type != "Constant"));
@@ -87,6 +110,7 @@ fn import_named(file: &str, name: &str, bytes: &[u8]) -> Result<Graph, ImportErr
 /// The state of an import: what each tensor of the file stands for, and the graph so far.
 struct Importer<'m> {
     model: &'m Model,
+    options: Options,
     graph: Graph,
     values: HashMap<String, Value>,
     /// Batch size of the file's input.
@@ -103,12 +127,12 @@ impl<'m> Importer<'m> {
             if !which(node) {
                 continue;
             }
-            let value = self.run_node(node, &model.names[index]).unwrap_or_else(|problem| {
+            let values = self.run_node(node, &model.names[index]).unwrap_or_else(|problem| {
                 let name = model.names[index].clone();
                 refusals.push(Refusal { node: name, op: nodes::qualified(node), problem });
-                Value::Refused
+                vec![Value::Refused; node.output.len()]
             });
-            if let Some(output) = node.output.first() {
+            for (output, value) in node.output.iter().zip(values) {
                 self.values.insert(output.clone(), value);
             }
         }
@@ -116,27 +140,43 @@ impl<'m> Importer<'m> {
     }
 
     /// What a node gives; [`Value::Refused`] where one of its inputs was refused already.
-    fn run_node(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
+    fn run_node(&mut self, node: &pb::NodeProto, name: &str) -> Result<Vec<Value>, Problem> {
         nodes::check(node, &self.model.readers)?;
         let refused = |i: &String| matches!(self.values.get(i), Some(Value::Refused));
         if node.input.iter().any(refused) {
-            return Ok(Value::Refused);
+            return Ok(vec![Value::Refused; node.output.len()]);
         }
-        let value = nodes::run(self, node, name)?;
-        let output = node.output.first().map_or("", String::as_str);
-        match value {
+        let values = nodes::run(self, node, name)?;
+        let shared = |(value, output): (Value, &String)| match value {
             Value::Pending(_) if self.readers(output) <= 1 => Ok(value),
             Value::Pending(pending) if self.model.real => {
                 Ok(Value::Activation(self.settle(pending, output)?))
             }
             Value::Pending(_) => Err(Problem::SharedFloat(output.into())),
             _ => Ok(value),
-        }
+        };
+        values.into_iter().zip(&node.output).map(shared).collect()
     }
 
     /// How many nodes read a tensor.
     fn readers(&self, tensor: &str) -> usize {
         self.model.readers.get(tensor).copied().unwrap_or(0)
+    }
+
+    /// Whether `tensor` is the network's output, or becomes it by no more than a change of form.
+    fn leads_to_output(&self, tensor: &str) -> bool {
+        const FORM: [&str; 6] =
+            ["DequantizeLinear", "QuantizeLinear", "Identity", "Reshape", "Flatten", "Squeeze"];
+        let mut name = tensor;
+        while name != self.model.output() {
+            match self.first_reader(name) {
+                Some(node) if self.readers(name) == 1 && FORM.contains(&node.op_type.as_str()) => {
+                    name = node.output.first().map_or("", String::as_str);
+                }
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// Name of a node's input, where it is there.
@@ -183,7 +223,13 @@ impl<'m> Importer<'m> {
     /// A node's input, which must be an activation in real numbers, dequantised or never quantised.
     fn activation(&mut self, node: &pb::NodeProto, index: usize) -> Result<Activation, Problem> {
         let name = Self::input_name(node, index).unwrap_or_default();
-        match self.value(node, index)? {
+        let value = self.value(node, index)?;
+        self.settled(value, name)
+    }
+
+    /// As [`Importer::activation`], of what input `name` of a node stands for.
+    fn settled(&mut self, value: Value, name: &str) -> Result<Activation, Problem> {
+        match value {
             Value::Pending(pending) if self.model.real => self.settle(pending, name),
             value => value.dequantized(name),
         }
@@ -195,7 +241,9 @@ impl<'m> Importer<'m> {
         let (node, reason) = match self.values.get(&name) {
             Some(Value::Activation(a)) if a.form != Form::Float => return Ok(a.tensor),
             Some(Value::Pending(pending)) => match pending.kind {
-                Kind::Softmax { x } => return Ok(x),
+                Kind::Op { op: Op::Softmax(_), ref inputs } if pending.is_free() => {
+                    return Ok(inputs[0])
+                }
                 _ if self.model.real => {
                     let settled = self.settle(pending.clone(), &name);
                     return settled.map(|a| a.tensor).map_err(|problem| ImportError::Refused {

@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use super::error::Problem;
 use super::layout::View;
+use super::nodes::padding;
 use super::value::{Activation, Form, Value};
 use super::Importer;
 use crate::ir::{DType, Data, Fold, Quant, Tensor, TensorId};
 use crate::ops::window::Window;
-use crate::ops::{Add, AvgPool, Clamp, Conv2d, Op, Requantize, Softmax};
+use crate::ops::{Add, Clamp, Conv2d, Op, Requantize};
+
+/// The quantisation of what `Softmax` gives, by TensorFlow Lite: scale and zero point.
+pub const PROBABILITY: (f32, i32) = (1.0 / 256.0, -128);
 
 /// The range of no activation.
 const FREE: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
@@ -41,22 +45,31 @@ pub enum Kind {
         /// The other.
         b: TensorId,
     },
-    /// An average.
-    AvgPool {
-        /// The map.
-        x: TensorId,
-        /// Its windows.
-        window: Window,
-    },
     /// An activation by itself.
     Requantize {
         /// What it reads.
         x: TensorId,
     },
-    /// Softmax over channels.
-    Softmax {
+    /// `x` where it is positive, else `x` times a factor of its channel.
+    PRelu {
         /// What it reads.
         x: TensorId,
+        /// Of what is negative: the factors as a layer, whose input is not set.
+        slope: Convolution,
+    },
+    /// Zeros around a map: rows above, columns to the left, rows below, columns to the right.
+    Pad {
+        /// The map.
+        x: Activation,
+        /// How many.
+        pads: [usize; 4],
+    },
+    /// Any other op, which does not clamp.
+    Op {
+        /// The op.
+        op: Op,
+        /// What it reads.
+        inputs: Vec<TensorId>,
     },
 }
 
@@ -89,6 +102,17 @@ impl Pending {
         Box::new(Pending { name: name.into(), op, kind, view, range: FREE })
     }
 
+    /// An op of the IR without activation.
+    pub fn op(
+        name: &str,
+        operator: &'static str,
+        op: Op,
+        inputs: Vec<TensorId>,
+        view: View,
+    ) -> Box<Pending> {
+        Pending::new(name, operator, Kind::Op { op, inputs }, view)
+    }
+
     /// The clamp of its activation in steps of `quant`; where the activation is only implied, by a
     /// zero point at the end of int8, the whole of int8. Of a real result, its range.
     fn clamp(&self, quant: Option<&Quant>) -> Option<Clamp> {
@@ -117,6 +141,31 @@ impl Convolution {
     pub fn bias_scale(&self, o: usize) -> f64 {
         let scale = if self.scale.len() == 1 { self.scale[0] } else { self.scale[o] };
         f64::from(self.x_scale) * f64::from(scale)
+    }
+
+    /// Multiplies the weights, which have no bias yet.
+    ///
+    /// # Errors
+    /// A factor that weights cannot have.
+    pub fn scale_by(&mut self, factor: f64) -> Result<(), Problem> {
+        if factor == 1.0 {
+            return Ok(());
+        }
+        if !(factor.is_finite() && factor > 0.0) {
+            return Err(Problem::Attribute {
+                name: "alpha",
+                value: factor.to_string(),
+                supported: "it must be positive",
+            });
+        }
+        match &self.weights {
+            Data::F32(values) => {
+                let scaled = values.iter().map(|&w| (f64::from(w) * factor) as f32);
+                self.weights = Data::F32(scaled.collect::<Vec<f32>>().into());
+            }
+            _ => self.scale.iter_mut().for_each(|s| *s = (f64::from(*s) * factor) as f32),
+        }
+        Ok(())
     }
 
     /// Adds `steps` to the bias.
@@ -163,6 +212,24 @@ impl Importer<'_> {
         quant: Option<Quant>,
         name: &str,
     ) -> Result<TensorId, Problem> {
+        if let Kind::Pad { x, pads } = &pending.kind {
+            let (op, inputs) = (padding(x, pads, &pending.view)?.into(), vec![x.tensor]);
+            pending.kind = Kind::Op { op, inputs };
+        }
+        let needed = match (&quant, &pending.kind) {
+            (Some(_), Kind::Op { op, inputs }) => self.needed(op, inputs),
+            _ => None,
+        };
+        let plain = matches!(pending.kind, Kind::Op { .. });
+        if needed.is_some() && needed != quant || plain && !pending.is_free() {
+            // The op is a node of its own, and so is what clamps and rescales it.
+            let range = std::mem::replace(&mut pending.range, FREE);
+            let (view, label) = (pending.view.clone(), format!("{}.clamp", pending.name));
+            let x = self.finish(pending, needed.or(quant.clone()), &format!("{name}.free"))?;
+            let mut clamp = Pending::new(&label, "Clip", Kind::Requantize { x }, view);
+            clamp.range = range;
+            return self.finish(clamp, quant, name);
+        }
         let clamp = pending.clamp(quant.as_ref());
         let [h, w, c] = pending.view.size;
         let shape = vec![1, h, w, c];
@@ -174,35 +241,53 @@ impl Importer<'_> {
             }
             Kind::Add { a, b } => (Add { clamp }.into(), vec![a, b]),
             Kind::Requantize { x } => (Requantize { clamp }.into(), vec![x]),
-            Kind::AvgPool { x, window } => {
-                if quant.is_none() && !pending.is_free() {
-                    // The average is a node of its own, and so is what clamps it.
-                    let range = std::mem::replace(&mut pending.range, FREE);
-                    let (view, label) = (pending.view.clone(), format!("{}.clamp", pending.name));
-                    let x = self.finish(pending, None, &format!("{name}.average"))?;
-                    let mut clamp = Pending::new(&label, "Clip", Kind::Requantize { x }, view);
-                    clamp.range = range;
-                    return self.finish(clamp, None, name);
-                }
-                if clamp.is_some_and(|range| range != Clamp::Steps([-128, 127])) {
-                    return Err(Problem::Other(format!(
-                        "node {:?} ({}) is followed by an activation before it is quantised; quantise the average first",
-                        pending.name, pending.op
-                    )));
-                }
-                if window.pad != [0; 4] && self.graph.tensor(x).quant != quant {
-                    return Err(Problem::Other(format!(
-                        "node {:?} ({}) averages over padding and changes the scale; quantise its result like its input",
-                        pending.name, pending.op
-                    )));
-                }
-                (AvgPool { window }.into(), vec![x])
+            Kind::PRelu { x, slope } => {
+                let halves = self.halves(&pending.name, &pending.view, x, slope, &quant)?;
+                (Add { clamp }.into(), halves.to_vec())
             }
-            Kind::Softmax { x } => (Softmax.into(), vec![x]),
+            Kind::Op { op, inputs } => (op, inputs),
+            // Made a `Copy` above.
+            Kind::Pad { x, .. } => (Requantize { clamp }.into(), vec![x.tensor]),
         };
         let dtype = if quant.is_some() { DType::I8 } else { DType::F32 };
         let output = Tensor { quant, ..Tensor::computed(name, dtype, shape) };
         Ok(self.graph.add_op(pending.name, op, inputs, output))
+    }
+
+    /// The quantisation that the result of `op` must have, where it is not free.
+    fn needed(&self, op: &Op, inputs: &[TensorId]) -> Option<Quant> {
+        let x = inputs.first().and_then(|&x| self.graph.tensor(x).quant.clone());
+        match op {
+            Op::MaxPool(_) => x,
+            Op::AvgPool(pool) if pool.window.pad != [0; 4] => x,
+            Op::Softmax(_) => Some(Quant::per_tensor(PROBABILITY.0, PROBABILITY.1)),
+            _ => None,
+        }
+    }
+
+    /// What is positive of `x`, and what is negative times the factors of its channels, the latter
+    /// quantised to `quant`.
+    fn halves(
+        &mut self,
+        name: &str,
+        view: &View,
+        x: TensorId,
+        slope: Convolution,
+        quant: &Option<Quant>,
+    ) -> Result<[TensorId; 2], Problem> {
+        let own = self.graph.tensor(x).quant.clone();
+        let mut half = |what: &str, range: [f32; 2]| {
+            let name = format!("{name}.{what}");
+            let mut pending = Pending::new(&name, "PRelu", Kind::Requantize { x }, view.clone());
+            pending.range = range;
+            self.finish(pending, own.clone(), &name)
+        };
+        let positive = half("positive", [0.0, f32::INFINITY])?;
+        let x = half("negative", [f32::NEG_INFINITY, 0.0])?;
+        let label = format!("{name}.slope");
+        let kind = Kind::Conv(Convolution { x, ..slope });
+        let pending = Pending::new(&label, "PRelu", kind, view.clone());
+        Ok([positive, self.finish(pending, quant.clone(), &label)?])
     }
 
     /// Adds the weights and bias of a convolution called `node`.

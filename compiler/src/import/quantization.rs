@@ -8,11 +8,12 @@ use tract_onnx::pb;
 use super::constant::{Constant, Elements, IntType, Parameter};
 use super::error::Problem;
 use super::layout::resolve_axis;
-use super::pending::{Kind, Pending};
+use super::pending::{Kind, Pending, PROBABILITY};
 use super::proto;
 use super::value::{Activation, Form, Value};
 use super::Importer;
 use crate::ir::Quant;
+use crate::ops::Op;
 
 /// Scales and zero points of a node.
 struct Params {
@@ -22,9 +23,6 @@ struct Params {
     zero_name: String,
     kind: IntType,
 }
-
-/// The quantisation of a result that `Softmax` has.
-const PROBABILITY: (f32, i32) = (1.0 / 256.0, -128);
 
 /// No real quantity has steps beyond this: the file is damaged, or was calibrated on nothing.
 const LARGEST_SCALE: f32 = 1e9;
@@ -161,10 +159,11 @@ impl Importer<'_> {
         };
         let quant = params.per_tensor(node)?;
         let view = pending.view.clone();
-        if let Kind::Softmax { x } = pending.kind {
-            if (quant.scale_of(0), quant.zero) != PROBABILITY {
+        if let Kind::Op { op: Op::Softmax(_), inputs } = &pending.kind {
+            // At the end of the network, steps of another size mean the same as what it reads.
+            if (quant.scale_of(0), quant.zero) != PROBABILITY && self.leads_to_output(output) {
                 let form = Form::Dropped;
-                return Ok(Value::Activation(Activation { tensor: x, view, form }));
+                return Ok(Value::Activation(Activation { tensor: inputs[0], view, form }));
             }
         }
         let tensor = self.finish(pending, Some(quant), output)?;

@@ -48,6 +48,22 @@ pub enum Form {
 }
 
 impl Value {
+    /// Whether it is known when the file is read.
+    pub fn is_constant(&self) -> bool {
+        matches!(self, Value::Constant(_) | Value::Parameter(_))
+    }
+
+    /// Its dimensions in the file; of what was refused, none.
+    pub fn shape(&self) -> Vec<usize> {
+        match self {
+            Value::Constant(constant) => constant.dims.clone(),
+            Value::Parameter(parameter) => parameter.constant.dims.clone(),
+            Value::Activation(activation) => activation.view.shape(),
+            Value::Pending(pending) => pending.view.shape(),
+            Value::Refused => Vec::new(),
+        }
+    }
+
     /// The activation that this must be, dequantised; it is called `name`.
     ///
     /// # Errors

@@ -23,6 +23,8 @@ pub enum Function {
     Silu,
     /// `x` where positive, else `alpha (exp(x) - 1)`.
     Elu(f32),
+    /// Error function.
+    Erf,
     /// `-x`.
     Negate,
 }
@@ -54,6 +56,7 @@ impl Function {
             Function::GeluTanh => ("gelu_tanh", vec![]),
             Function::Silu => ("silu", vec![]),
             Function::Elu(alpha) => ("elu", vec![alpha]),
+            Function::Erf => ("erf", vec![]),
             Function::Negate => ("negate", vec![]),
         }
     }
@@ -86,6 +89,7 @@ impl Function {
             "gelu_tanh" => Function::GeluTanh,
             "silu" => Function::Silu,
             "elu" => Function::Elu(one()?),
+            "erf" => Function::Erf,
             "negate" => Function::Negate,
             _ => return Err(format!("there is no function `{name}`")),
         })
@@ -111,6 +115,7 @@ impl Function {
                     f64::from(alpha) * x.exp_m1()
                 }
             }
+            Function::Erf => libm::erf(x),
             Function::Negate => -x,
         }
     }
@@ -155,6 +160,7 @@ impl Function {
                     f64::from(alpha) * x.exp()
                 }
             }
+            Function::Erf => std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp(),
             Function::Negate => -1.0,
         }
     }
@@ -170,7 +176,7 @@ fn gelu_inner(x: f64) -> [f64; 2] {
 mod tests {
     use super::Function;
 
-    const ALL: [Function; 10] = [
+    const ALL: [Function; 11] = [
         Function::LeakyRelu(0.1),
         Function::Sigmoid,
         Function::HardSigmoid([0.2, 0.5]),
@@ -180,6 +186,7 @@ mod tests {
         Function::GeluTanh,
         Function::Silu,
         Function::Elu(0.7),
+        Function::Erf,
         Function::Negate,
     ];
 

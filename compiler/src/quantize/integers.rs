@@ -2,7 +2,7 @@
 
 use super::calibrate::Seen;
 use super::histogram::Method;
-use crate::ir::{DType, Data, Graph, Node, Quant, TensorId};
+use crate::ir::{DType, Data, Graph, Node, Quant, Tensor, TensorId};
 use crate::ops::{Clamp, Op};
 
 /// A range narrower than this, in real units, is that of a tensor that holds nothing.
@@ -77,6 +77,18 @@ fn quant([low, high]: [f64; 2]) -> Quant {
     let scale = (span / 255.0) as f32;
     let zero = (-128.0 - low / f64::from(scale)).round_ties_even();
     Quant::per_tensor(scale, zero.clamp(-128.0, 127.0) as i32)
+}
+
+/// A constant that ops read as an activation, in the 256 steps that its values span.
+pub fn constant(tensor: &Tensor) -> Tensor {
+    let values: Vec<f64> = tensor.data.iter().flat_map(|d| d.iter()).collect();
+    let least = values.iter().copied().fold(0.0, f64::min);
+    let most = values.iter().copied().fold(0.0, f64::max);
+    let quant = quant([least, most]);
+    let (scale, zero) = (f64::from(quant.scale_of(0)), f64::from(quant.zero));
+    let step = |v: f64| ((v / scale).round_ties_even() + zero).clamp(-128.0, 127.0) as i8;
+    let data = Data::I8(values.into_iter().map(step).collect::<Vec<i8>>().into());
+    Tensor::constant(tensor.name.clone(), tensor.shape.clone(), data, quant)
 }
 
 /// A clamp in the steps of what it clamps.

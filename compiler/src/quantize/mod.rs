@@ -18,6 +18,7 @@ use crate::ir::{DType, Graph, Quant, VerifyError};
 use crate::pipeline::{compile_inference, CompileError};
 use calibrate::observe;
 pub use histogram::Method;
+pub use integers::constant;
 use integers::{integers, Choice};
 
 /// Most samples that ranges are taken from; more add nothing but time.

@@ -2,16 +2,15 @@
 //! with a constant. In a network of real numbers they become part of the layer before them; else they
 //! are a depthwise convolution of their own, whose scales hold the factors exactly.
 
-use std::rc::Rc;
-
 use tract_onnx::pb;
 
-use super::conv::expect_channels;
+use super::conv::expect_channelwise;
+use crate::import::constant::Constant;
 use crate::import::error::Problem;
-use crate::import::layout::{Axis, View};
+use crate::import::layout::{channels_first, View};
 use crate::import::pending::{Convolution, Kind, Pending};
 use crate::import::proto;
-use crate::import::value::Value;
+use crate::import::value::{Activation, Value};
 use crate::import::Importer;
 use crate::ir::Data;
 use crate::ops::window::Window;
@@ -20,35 +19,23 @@ use crate::ops::window::Window;
 const MOST_BIAS: f64 = (1u64 << 30) as f64;
 
 /// `y = factor x + offset`, in each channel.
-struct Affine {
-    factor: Vec<f64>,
-    offset: Vec<f64>,
+pub struct Affine {
+    pub factor: Vec<f64>,
+    pub offset: Vec<f64>,
 }
 
 impl Importer<'_> {
-    /// `Mul`, `Div`, `Add` or `Sub` of an activation and a constant.
+    /// `Mul`, `Div`, `Add` or `Sub` of an activation and operand `at`, a constant for each channel.
     pub fn affine(
         &mut self,
         node: &pb::NodeProto,
         name: &str,
         op: &'static str,
+        at: usize,
+        constant: &Constant,
     ) -> Result<Value, Problem> {
-        let real = |value| match value {
-            Value::Parameter(p) => Value::Constant(Rc::new(p.real())),
-            other => other,
-        };
-        let values = [self.value(node, 0)?, self.value(node, 1)?].map(real);
-        let Some(at) = values.iter().position(|v| matches!(v, Value::Constant(_))) else {
-            return Err(Problem::Other(
-                "one of its operands must be constant; activations can only be added".into(),
-            ));
-        };
-        let [a, b] = values;
-        let (Value::Constant(constant), x) = (if at == 0 { (a, b) } else { (b, a) }) else {
-            return Ok(Value::Refused);
-        };
-        let (view, channels) = self.channels(x, node, 1 - at)?;
-        expect_channels(&constant, &view, channels)?;
+        let x = self.value(node, 1 - at)?;
+        let channels = self.affine_view(&x, node, 1 - at)?.size[2];
         let values = constant.finite()?;
         let value = |c: usize| f64::from(values[if values.len() == 1 { 0 } else { c }]);
         let of = |factor: &dyn Fn(f64) -> f64, offset: &dyn Fn(f64) -> f64| Affine {
@@ -68,7 +55,7 @@ impl Importer<'_> {
                 )))
             }
         };
-        self.apply(node, name, op, 1 - at, affine)
+        self.apply(node, name, op, (1 - at, x), affine)
     }
 
     /// `BatchNormalization` with the statistics that it was trained with.
@@ -89,17 +76,20 @@ impl Importer<'_> {
                 supported: "only 1 is supported: one mean and variance a channel",
             });
         }
-        let x = self.value(node, 0)?;
-        let (view, channels) = self.channels(x, node, 0)?;
-        if view.dims.get(1) != Some(&view.run(&[Axis::C])) {
-            let expected = "[batch, channels, height, width]";
-            return Err(Problem::Layout { layout: view.to_string(), expected });
+        let mut x = self.value(node, 0)?;
+        let mut view = self.affine_view(&x, node, 0)?;
+        if view.dims.get(1) != Some(&view.channels()) {
+            let settled = self.settled(x, Self::input_name(node, 0).unwrap_or_default())?;
+            let settled = self.arrange(settled, &channels_first(view.dims.len()), name)?;
+            view = settled.view.clone();
+            x = Value::Activation(settled);
         }
+        let channels = view.size[2];
         let mut rows = Vec::with_capacity(4);
         for (index, what) in ["scale", "bias", "mean", "variance"].into_iter().enumerate() {
             let constant = self.constant(node, index + 1)?;
             let constant = constant.ok_or_else(|| Problem::Missing(format!("its {what}")))?;
-            expect_channels(&constant, &View::row(channels, 1), channels)?;
+            expect_channelwise(&constant, &View::row(channels, 1))?;
             let values = constant.finite()?.to_vec();
             rows.push((0..channels).map(move |c| f64::from(values[c % values.len()])));
         }
@@ -117,59 +107,70 @@ impl Importer<'_> {
             affine.factor.push(factor);
             affine.offset.push(bias - mean * factor);
         }
-        self.apply(node, name, "BatchNormalization", 0, affine)
+        self.apply(node, name, "BatchNormalization", (0, x), affine)
     }
 
-    /// Layout and channels of an operand.
-    fn channels(
+    /// Layout of an operand that is scaled or shifted.
+    pub fn affine_view(
         &mut self,
-        x: Value,
+        x: &Value,
         node: &pb::NodeProto,
         index: usize,
-    ) -> Result<(View, usize), Problem> {
+    ) -> Result<View, Problem> {
         let name = Self::input_name(node, index).unwrap_or_default();
-        let view = match x {
+        match x {
             Value::Pending(pending) if !self.model.real => {
                 return Err(Problem::Other(format!(
                     "scales or shifts what {:?} ({}) gives, which is not quantised; fold it into that layer when exporting",
                     pending.name, pending.op
                 )))
             }
-            Value::Pending(pending) => pending.view,
-            other => other.dequantized(name)?.view,
-        };
-        let channels = view.len(Axis::C);
-        Ok((view, channels))
+            Value::Pending(pending) => Ok(pending.view.clone()),
+            other => Ok(other.clone().dequantized(name)?.view),
+        }
     }
 
-    /// Makes `affine` part of the layer that input `index` comes from, where it can be, else a
-    /// layer of its own.
+    /// Makes `affine` part of the layer that a node's input comes from, where it can be, else a layer
+    /// of its own.
     fn apply(
         &mut self,
         node: &pb::NodeProto,
         name: &str,
         op: &'static str,
-        index: usize,
+        (index, x): (usize, Value),
         affine: Affine,
     ) -> Result<Value, Problem> {
-        if let Value::Pending(mut pending) = self.value(node, index)? {
-            if let (true, Kind::Conv(conv)) = (pending.is_free(), &mut pending.kind) {
+        if let Value::Pending(pending) = &x {
+            let mut pending = pending.clone();
+            let kept = self.options.keep_batch_normalization && op == "BatchNormalization";
+            if let (true, false, Kind::Conv(conv)) = (pending.is_free(), kept, &mut pending.kind) {
                 fold(conv, &affine);
                 let into = pending.name.clone();
                 self.note_fold(name, op, &into);
                 return Ok(Value::Pending(pending));
             }
         }
-        let x = self.activation(node, index)?;
+        let x = self.settled(x, Self::input_name(node, index).unwrap_or_default())?;
+        Ok(Value::Pending(self.affine_layer(name, op, x, &affine)))
+    }
+
+    /// A layer that scales and shifts each channel.
+    pub fn affine_layer(
+        &self,
+        name: &str,
+        op: &'static str,
+        x: Activation,
+        affine: &Affine,
+    ) -> Box<Pending> {
         let channels = affine.factor.len();
         let (weights, scale, x_scale, bias) = match self.model.real {
             true => {
                 let weights: Vec<f32> = affine.factor.iter().map(|&f| f as f32).collect();
-                (Data::F32(weights.into()), vec![1.0], 1.0, affine.offset)
+                (Data::F32(weights.into()), vec![1.0], 1.0, affine.offset.clone())
             }
             false => {
                 let x_scale = self.graph.tensor(x.tensor).scale_of(0);
-                let (weights, scale, bias) = steps(&affine, x_scale);
+                let (weights, scale, bias) = steps(affine, x_scale);
                 (Data::I8(weights.into()), scale, x_scale, bias)
             }
         };
@@ -184,7 +185,7 @@ impl Importer<'_> {
             x_scale,
             bias,
         };
-        Ok(Value::Pending(Pending::new(name, op, Kind::Conv(conv), x.view)))
+        Pending::new(name, op, Kind::Conv(conv), x.view)
     }
 }
 

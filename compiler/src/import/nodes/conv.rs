@@ -6,7 +6,7 @@ use tract_onnx::pb;
 
 use crate::import::constant::{Constant, Elements, IntType, Parameter};
 use crate::import::error::Problem;
-use crate::import::layout::{Axis, View};
+use crate::import::layout::View;
 use crate::import::pending::{Convolution, Kind, Pending};
 use crate::import::proto::{self, MAX_DIMENSION};
 use crate::import::value::{Activation, Value};
@@ -69,7 +69,7 @@ pub fn spatial(
 }
 
 /// Kernel, stride and padding of a node over a map of `size` that the file sees in `rank`
-/// dimensions.
+/// dimensions, and which another node pads by `padded` before.
 ///
 /// # Errors
 /// Attributes that are not read, or a window that does not fit.
@@ -77,6 +77,7 @@ pub fn window(
     node: &pb::NodeProto,
     kernel: [usize; 2],
     size: [usize; 2],
+    padded: [usize; 4],
     rank: usize,
 ) -> Result<Window, Problem> {
     let stride = spatial(node, "strides", rank, 1)?.unwrap_or([1; 2]);
@@ -93,6 +94,9 @@ pub fn window(
         b"NOTSET" | b"" => {}
         b"VALID" => pad = [0; 4],
         b"SAME_UPPER" | b"SAME_LOWER" => {
+            if padded != [0; 4] {
+                return Err(Problem::Other("pads a padded map".into()));
+            }
             for axis in 0..2 {
                 let step = stride[axis].max(1);
                 let reach = (size[axis].div_ceil(step) - 1) * step + window.span(axis);
@@ -110,6 +114,7 @@ pub fn window(
             })
         }
     }
+    (0..4).for_each(|side| pad[side] += padded[side]);
     let window = Window { pad, ..window };
     window.output(size[0], size[1]).map_err(Problem::Other)?;
     Ok(window)
@@ -118,10 +123,10 @@ pub fn window(
 impl Importer<'_> {
     /// `Conv`.
     pub fn conv(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
-        let x = self.activation(node, 0)?;
         let weights = self.weights(node, 1, 0)?;
         let dims = &weights.constant.dims;
-        let [h, w, channels] = x.view.expect_map(Self::input_name(node, 0).unwrap_or_default())?;
+        let (x, padded) = self.unpadded(node, name, dims)?;
+        let [h, w, channels] = x.view.size;
         let rank = x.view.dims.len();
         let (o, per_group, kh, kw) = match *dims.as_slice() {
             [o, i, kh, kw] if rank == 4 => (o, i, kh, kw),
@@ -150,7 +155,7 @@ impl Importer<'_> {
                 supported: "it must be that of the weights",
             });
         }
-        let window = window(node, kernel, [h, w], rank)?;
+        let window = window(node, kernel, [h, w], padded, rank)?;
         let [oh, ow] = window.output(h, w).map_err(Problem::Other)?;
         // From [O, I, kh, kw] to [O, kh, kw, I].
         let taps = kh * kw;
@@ -176,6 +181,34 @@ impl Importer<'_> {
         }
         let view = View::map([oh, ow, o], rank);
         Ok(Value::Pending(Pending::new(name, "Conv", Kind::Conv(conv), view)))
+    }
+
+    /// The map that a convolution reads, and how it is padded by a node of its own that the
+    /// convolution can do the work of.
+    fn unpadded(
+        &mut self,
+        node: &pb::NodeProto,
+        name: &str,
+        weights: &[usize],
+    ) -> Result<(Activation, [usize; 4]), Problem> {
+        let kernel = match weights {
+            &[_, _, kh, kw] => [kh, kw],
+            &[_, _, k] => [1, k],
+            _ => [1; 2],
+        };
+        if let Value::Pending(pending) = self.value(node, 0)? {
+            if let (true, Kind::Pad { x, pads }) = (pending.is_free(), &pending.kind) {
+                let [h, w, _] = x.view.size;
+                let rank = x.view.dims.len();
+                if window(node, kernel, [h, w], *pads, rank).is_ok() {
+                    self.note_fold(&pending.name, "Pad", name);
+                    return Ok((x.clone(), *pads));
+                }
+            }
+        }
+        let x = self.activation(node, 0)?;
+        let x = self.as_map(x, Self::input_name(node, 0).unwrap_or_default(), name)?;
+        Ok((x, [0; 4]))
     }
 
     /// A node's input, which must be a constant: dequantised, along `axis` if along any, or of a
@@ -220,28 +253,29 @@ impl Importer<'_> {
     }
 }
 
-/// Checks that a constant holds one value, or one for each channel of an activation laid out as
-/// `view`.
+/// Whether a constant holds one value, or one for each channel of an activation laid out as `view`.
+pub fn is_channelwise(constant: &Constant, view: &View) -> bool {
+    let (row, channels) = (view.channels(), view.size[2]);
+    let mut aligned = view.dims.iter().rev().zip(constant.dims.iter().rev());
+    let narrow = constant.dims.len() <= view.dims.len() || constant.dims.len() <= 1;
+    narrow
+        && aligned.all(|(run, &dim)| dim == 1 || (dim == channels && *run == row))
+        && (constant.len() == 1 || constant.len() == channels)
+}
+
+/// Checks that a constant [`is_channelwise`].
 ///
 /// # Errors
-/// Where it holds something else.
-pub fn expect_channels(constant: &Constant, view: &View, channels: usize) -> Result<(), Problem> {
-    let aligned = view.dims.iter().rev().zip(constant.dims.iter().rev());
-    let broadcasts = |(run, &dim): (&Vec<_>, &usize)| {
-        dim == 1 || (dim == channels && *run == view.run(&[Axis::C]))
-    };
-    let count = constant.len();
-    if constant.dims.len() > view.dims.len() && constant.dims.len() > 1
-        || !aligned.map(broadcasts).eq(constant.dims.iter().map(|_| true))
-        || (count != 1 && count != channels)
-    {
-        return Err(Problem::Shape {
-            tensor: constant.name.clone(),
-            shape: constant.dims.clone(),
-            expected: format!("one value for each of {channels} channels"),
-        });
+/// Where it is not.
+pub fn expect_channelwise(constant: &Constant, view: &View) -> Result<(), Problem> {
+    if is_channelwise(constant, view) {
+        return Ok(());
     }
-    Ok(())
+    Err(Problem::Shape {
+        tensor: constant.name.clone(),
+        shape: constant.dims.clone(),
+        expected: format!("one value for each of {} channels", view.size[2]),
+    })
 }
 
 /// Adds a constant to the bias of `conv`, whose result (or whose bias) has layout `view`.
@@ -260,7 +294,7 @@ pub fn add_bias(
         _ => return Err(Problem::NotConstant(name.into())),
     };
     let channels = conv.shape[0];
-    expect_channels(constant, view, channels)?;
+    expect_channelwise(constant, view)?;
     let at = |o: usize| if constant.len() == 1 { 0 } else { o };
     let steps: Vec<f64> = match bias {
         Value::Parameter(p) => {

@@ -1,10 +1,14 @@
-//! `Gemm` and `MatMul`: convolutions whose kernel covers the whole of their input.
+//! `Gemm` and `MatMul`: convolutions over one pixel, or over the whole of a flattened map; or products
+//! of two activations.
+
+use std::rc::Rc;
 
 use tract_onnx::pb;
 
-use super::conv::add_bias;
+use super::conv::{add_bias, Weights};
+use crate::import::constant::{Constant, Elements};
 use crate::import::error::Problem;
-use crate::import::layout::View;
+use crate::import::layout::{offsets, Axis, View};
 use crate::import::pending::{Convolution, Kind, Pending};
 use crate::import::proto;
 use crate::import::value::Value;
@@ -12,17 +16,28 @@ use crate::import::Importer;
 use crate::ops::window::Window;
 
 impl Importer<'_> {
-    /// `MatMul` of an activation by constant weights.
+    /// `MatMul`.
     pub fn matmul(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
-        let (conv, view) = self.dense(node, false)?;
+        let weights = self.value(node, 1)?;
+        if !weights.is_constant() || weights.shape().len() > 2 || self.value(node, 0)?.is_constant()
+        {
+            return self.product(node, name);
+        }
+        let (conv, view) = self.dense(node, name, false)?;
         Ok(Value::Pending(Pending::new(name, "MatMul", Kind::Conv(conv), view)))
     }
 
     /// `Gemm`.
     pub fn gemm(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
-        let (mut conv, view) = self.dense(node, proto::int(node, "transB", 0) != 0)?;
+        let (mut conv, view) = self.dense(node, name, proto::int(node, "transB", 0) != 0)?;
+        let factor = |name| f64::from(proto::float(node, name).unwrap_or(1.0));
+        conv.scale_by(factor("alpha"))?;
         if let Some(bias) = self.optional(node, 2)? {
             let bias_name = Self::input_name(node, 2).unwrap_or_default();
+            let bias = match factor("beta") {
+                1.0 => bias,
+                beta => scaled(&bias, beta, bias_name)?,
+            };
             add_bias(&mut conv, &view, &bias, bias_name)?;
         }
         Ok(Value::Pending(Pending::new(name, "Gemm", Kind::Conv(conv), view)))
@@ -33,23 +48,13 @@ impl Importer<'_> {
     fn dense(
         &mut self,
         node: &pb::NodeProto,
+        name: &str,
         transposed: bool,
     ) -> Result<(Convolution, View), Problem> {
         let x = self.activation(node, 0)?;
         let weights = self.weights(node, 1, usize::from(!transposed))?;
+        let features = x.view.shape().last().copied().unwrap_or(1);
         let constant = &weights.constant;
-        let x_name = Self::input_name(node, 0).unwrap_or_default();
-        let (last, rest) = match x.view.dims.split_last() {
-            Some((last, rest)) if rest.iter().all(Vec::is_empty) => (last, rest.len()),
-            _ => {
-                return Err(Problem::Shape {
-                    tensor: x_name.into(),
-                    shape: x.view.shape(),
-                    expected: "one row of features; flatten the map first".into(),
-                })
-            }
-        };
-        let features: usize = x.view.size.iter().product();
         let (outputs, stride_o, stride_i) = match constant.dims.as_slice() {
             &[o, i] if transposed && i == features => (o, i, 1),
             &[i, o] if !transposed && i == features => (o, 1, o),
@@ -62,24 +67,48 @@ impl Importer<'_> {
                 });
             }
         };
-        let [h, w, c] = x.view.size;
-        let order = (0..outputs * features).map(|at| {
-            let (o, at) = (at / features, at % features);
-            let feature = x.view.position(last, [at / c / w, at / c % w, at % c]);
-            o * stride_o + feature * stride_i
-        });
-        let values = weights.values.pick(order);
+        let one_row = x.view.elements() == features;
+        // A row of features that is a whole map is read by a kernel of its size; of several rows, each
+        // is a pixel.
+        let x = if one_row { x } else { self.last_as_channels(x, name)? };
+        let (kernel, view) = match one_row {
+            true => (x.view.size, View::row(outputs, x.view.dims.len())),
+            false => ([1, 1, features], x.view.with_last(outputs)),
+        };
+        let mut at = vec![0; features];
+        let last: &[Axis] = x.view.dims.last().map_or(&[], Vec::as_slice);
+        offsets(last).into_iter().enumerate().for_each(|(feature, place)| at[place] = feature);
+        let order =
+            (0..outputs * features).map(|n| n / features * stride_o + at[n % features] * stride_i);
+        let Weights { values, scale, .. } = &weights;
         let conv = Convolution {
             x: x.tensor,
-            window: Window::whole(h, w),
+            window: Window::whole(kernel[0], kernel[1]),
             groups: 1,
             weights_name: constant.name.clone(),
-            weights: values,
-            shape: [outputs, h, w, c],
-            scale: weights.scale,
+            weights: values.pick(order),
+            shape: [outputs, kernel[0], kernel[1], kernel[2]],
+            scale: scale.clone(),
             x_scale: self.scale_of(&x),
             bias: vec![0.0; outputs],
         };
-        Ok((conv, View::row(outputs, rest + 1)))
+        Ok((conv, view))
     }
+
+    /// A product of two activations.
+    fn product(&mut self, _node: &pb::NodeProto, _name: &str) -> Result<Value, Problem> {
+        Err(Problem::Operator)
+    }
+}
+
+/// A constant times `factor`.
+fn scaled(value: &Value, factor: f64, name: &str) -> Result<Value, Problem> {
+    let constant = match value {
+        Value::Constant(constant) => (**constant).clone(),
+        Value::Parameter(parameter) => parameter.real(),
+        _ => return Err(Problem::NotConstant(name.into())),
+    };
+    let values = constant.finite()?.iter().map(|&v| (f64::from(v) * factor) as f32).collect();
+    let scaled = Constant { elements: Elements::Float(values), ..constant };
+    Ok(Value::Constant(Rc::new(scaled)))
 }

@@ -1,5 +1,5 @@
-//! `Reshape`, `Flatten`, `Squeeze`, `Unsqueeze` and `Transpose`: they become no node, only another
-//! view of a tensor, or another order of a constant.
+//! `Reshape`, `Flatten`, `Squeeze`, `Unsqueeze` and `Transpose`: they become another view of a
+//! tensor, or another order of a constant, and a node only where no view of the tensor does it.
 
 use std::rc::Rc;
 
@@ -7,9 +7,9 @@ use tract_onnx::pb;
 
 use crate::import::constant::{Constant, Parameter};
 use crate::import::error::Problem;
-use crate::import::layout::{permutation, product, reshape_target, resolve_axis};
+use crate::import::layout::{in_order, permutation, product, reshape_target, resolve_axis, View};
 use crate::import::proto;
-use crate::import::value::Value;
+use crate::import::value::{Activation, Value};
 use crate::import::Importer;
 
 /// A change of layout.
@@ -93,33 +93,59 @@ impl Importer<'_> {
     }
 
     /// Carries out a node that only changes the layout.
-    pub fn rearrange(&mut self, node: &pb::NodeProto) -> Result<Value, Problem> {
+    pub fn rearrange(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
         let mut value = self.value(node, 0)?;
-        let shape = match &value {
-            Value::Constant(c) => c.dims.clone(),
-            Value::Parameter(p) => p.constant.dims.clone(),
-            Value::Activation(a) => a.view.shape(),
-            Value::Pending(p) => p.view.shape(),
-            Value::Refused => return Ok(Value::Refused),
-        };
+        let shape = value.shape();
         let Some(change) = self.change(node, &shape)? else { return Err(Problem::Operator) };
         match &mut value {
             Value::Constant(c) => *c = Rc::new(rearranged(c, &change)?),
             Value::Parameter(p) => *p = Rc::new(parameter(p, &change)?),
-            Value::Activation(a) => a.view = view(&a.view, &change)?,
-            Value::Pending(p) => p.view = view(&p.view, &change)?,
+            Value::Activation(a) => *a = self.viewed(a.clone(), &change, name)?,
+            Value::Pending(p) => match view(&p.view, &change) {
+                Some(view) => p.view = view,
+                None => {
+                    let x = self.activation(node, 0)?;
+                    value = Value::Activation(self.viewed(x, &change, name)?);
+                }
+            },
             Value::Refused => {}
         }
         Ok(value)
     }
+
+    /// `x` in another layout: another view of it, or, where none does it, of a copy in the file's
+    /// order.
+    fn viewed(
+        &mut self,
+        x: Activation,
+        change: &Change,
+        name: &str,
+    ) -> Result<Activation, Problem> {
+        if let Some(view) = view(&x.view, change) {
+            return Ok(Activation { view, ..x });
+        }
+        let order = in_order(x.view.dims.len());
+        let plain = self.arrange(x, &order, name)?;
+        let view = view(&plain.view, change).ok_or_else(|| {
+            Problem::Other(format!("cannot lay {} out anew; reshape it in fewer steps", plain.view))
+        })?;
+        Ok(Activation { view, ..plain })
+    }
 }
 
-fn view(
-    view: &crate::import::layout::View,
-    change: &Change,
-) -> Result<crate::import::layout::View, Problem> {
+/// Dimensions that `axes` name, each once, ascending or not.
+///
+/// # Errors
+/// One that is none.
+pub fn axes_of(axes: &[i64], rank: usize) -> Result<Vec<usize>, Problem> {
+    let resolved: Option<Vec<usize>> = axes.iter().map(|&a| resolve_axis(a, rank)).collect();
+    let distinct = |dims: &Vec<usize>| (1..dims.len()).all(|n| !dims[..n].contains(&dims[n]));
+    resolved.filter(distinct).ok_or_else(|| bad_axes(axes, rank))
+}
+
+fn view(view: &View, change: &Change) -> Option<View> {
     match change {
-        Change::Transpose(perm) => Ok(view.transpose(perm)),
+        Change::Transpose(perm) => Some(view.transpose(perm)),
         Change::Shape(shape) => view.reshape(shape),
     }
 }

@@ -1,12 +1,19 @@
 //! One file for each family of ONNX operators, and the list of them.
 
-mod activation;
-mod add;
 mod affine;
+mod binary;
+mod clamp;
 mod conv;
+mod conv_transpose;
 mod dense;
 pub mod layout;
+mod moves;
+mod norm;
 mod pool;
+mod resize;
+mod unary;
+
+pub use moves::padding;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -27,34 +34,45 @@ pub fn qualified(node: &pb::NodeProto) -> String {
     }
 }
 
-/// What a node gives; its operator is named here, and nowhere else.
+/// What a node gives, one value for each of its outputs; its operator is named here, and nowhere else.
 ///
 /// # Errors
 /// Why it is not read.
-pub fn run(cx: &mut Importer<'_>, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
-    match node.op_type.as_str() {
+pub fn run(cx: &mut Importer<'_>, node: &pb::NodeProto, name: &str) -> Result<Vec<Value>, Problem> {
+    let value = match node.op_type.as_str() {
         "Conv" => cx.conv(node, name),
+        "ConvTranspose" => cx.conv_transpose(node, name),
         "Gemm" => cx.gemm(node, name),
         "MatMul" => cx.matmul(node, name),
-        "Add" => cx.add(node, name),
-        "Mul" => cx.affine(node, name, "Mul"),
-        "Sub" => cx.affine(node, name, "Sub"),
-        "Div" => cx.affine(node, name, "Div"),
+        "Add" => cx.binary(node, name, "Add"),
+        "Mul" => cx.binary(node, name, "Mul"),
+        "Sub" => cx.binary(node, name, "Sub"),
+        "Div" => cx.binary(node, name, "Div"),
         "BatchNormalization" => cx.batch_normalization(node, name),
         "Relu" => cx.relu(node, name),
         "Clip" => cx.clip(node, name),
-        "AveragePool" => cx.average_pool(node, name),
-        "GlobalAveragePool" => cx.global_average_pool(node, name),
+        "PRelu" => cx.prelu(node, name),
+        "LeakyRelu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "Gelu" | "Elu" | "Erf"
+        | "Neg" => cx.unary(node, name),
+        "MaxPool" | "AveragePool" => cx.pool(node, name),
+        "GlobalMaxPool" | "GlobalAveragePool" => cx.global_pool(node, name),
         "ReduceMean" => cx.reduce_mean(node, name),
         "Softmax" => cx.softmax(node, name),
+        "Concat" => cx.concat(node, name),
+        "Split" => return cx.split(node, name),
+        "Slice" => cx.slice(node, name),
+        "Gather" => cx.gather(node, name),
+        "Pad" => cx.pad(node, name),
+        "Resize" | "Upsample" => cx.resize(node, name),
         "QuantizeLinear" => cx.quantize(node, name),
         "DequantizeLinear" => cx.dequantize(node),
-        "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" => cx.rearrange(node),
+        "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" => cx.rearrange(node, name),
         "Constant" => constant(node),
         "Identity" => cx.value(node, 0),
         "Dropout" => cx.dropout(node),
         _ => Err(Problem::Operator),
-    }
+    };
+    value.map(|value| vec![value])
 }
 
 /// Whether a node's operator is read at all.
@@ -70,7 +88,8 @@ pub fn check(node: &pb::NodeProto, readers: &HashMap<String, usize>) -> Result<(
     if !is_supported(node) {
         return Err(Problem::Operator);
     }
-    if let Some(read) = node.output.iter().skip(1).find(|o| readers.contains_key(*o)) {
+    let results = if node.op_type == "Split" { usize::MAX } else { 1 };
+    if let Some(read) = node.output.iter().skip(results).find(|o| readers.contains_key(*o)) {
         return Err(Problem::Other(format!(
             "its further result {read:?} is read; only the first is supported"
         )));
@@ -83,16 +102,6 @@ pub fn check(node: &pb::NodeProto, readers: &HashMap<String, usize>) -> Result<(
     if proto::int(node, "block_size", 0) != 0 {
         let value = proto::int(node, "block_size", 0).to_string();
         return refuse("block_size", value, "one scale, or one for each channel, is supported");
-    }
-    for (name, one) in [("alpha", 1.0), ("beta", 1.0)] {
-        let value = proto::float(node, name).unwrap_or(one);
-        if node.op_type == "Gemm" && value != one {
-            return refuse(
-                name,
-                value.to_string(),
-                "only 1 is supported; fold it into the weights",
-            );
-        }
     }
     if node.op_type == "Gemm" && proto::int(node, "transA", 0) != 0 {
         return refuse("transA", "1".into(), "only 0 is supported: rows of features");

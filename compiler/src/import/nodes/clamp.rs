@@ -1,12 +1,11 @@
-//! `Relu`, `Clip` and `Softmax`.
+//! `Relu` and `Clip`: ranges of what is computed.
 
 use tract_onnx::pb;
 
 use crate::import::error::Problem;
-use crate::import::layout::{resolve_axis, Axis};
 use crate::import::pending::{Kind, Pending};
 use crate::import::proto;
-use crate::import::value::{Form, Value};
+use crate::import::value::Value;
 use crate::import::Importer;
 
 impl Importer<'_> {
@@ -51,7 +50,7 @@ impl Importer<'_> {
         [low, high]: [f32; 2],
     ) -> Result<Value, Problem> {
         let mut pending = match self.value(node, 0)? {
-            Value::Pending(pending) if !matches!(pending.kind, Kind::Softmax { .. }) => pending,
+            Value::Pending(pending) => pending,
             _ => {
                 let x = self.activation(node, 0)?;
                 Pending::new(name, op, Kind::Requantize { x: x.tensor }, x.view)
@@ -59,32 +58,5 @@ impl Importer<'_> {
         };
         pending.range = pending.range.map(|bound| bound.clamp(low, high));
         Ok(Value::Pending(pending))
-    }
-
-    /// `Softmax` over channels.
-    pub fn softmax(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
-        let value = self.value(node, 0)?;
-        if matches!(&value, Value::Activation(a) if a.form == Form::Dropped) {
-            return Ok(value);
-        }
-        let x = self.activation(node, 0)?;
-        let old = self.model.opset < 13;
-        let axis = proto::int(node, "axis", if old { 1 } else { -1 });
-        let resolved = resolve_axis(axis, x.view.dims.len());
-        let over_channels = resolved.is_some_and(|at| {
-            // Before operator set 13 it runs over all dimensions from the axis on.
-            let last = if old { x.view.dims.len() } else { at + 1 };
-            let run: Vec<Axis> = x.view.dims[at..last].iter().flatten().copied().collect();
-            run == x.view.run(&[Axis::C])
-        });
-        if !over_channels {
-            return Err(Problem::Attribute {
-                name: "axis",
-                value: format!("{axis} of {}", x.view),
-                supported: "only Softmax over channels is supported",
-            });
-        }
-        let kind = Kind::Softmax { x: x.tensor };
-        Ok(Value::Pending(Pending::new(name, "Softmax", kind, x.view)))
     }
 }

@@ -1,0 +1,501 @@
+//! `Slice`, `Split`, `Gather`, `Pad` and `Concat`: parts of tensors, and tensors made of parts.
+
+use tract_onnx::pb;
+
+use super::layout::axes_of;
+use crate::import::arrange::{path, strides, Stride};
+use crate::import::error::Problem;
+use crate::import::layout::{channels_first, in_order, resolve_axis, Arrangement, View};
+use crate::import::pending::{Kind, Pending};
+use crate::import::proto::{self, MAX_DIMENSION};
+use crate::import::value::{Activation, Form, Value};
+use crate::import::Importer;
+use crate::ops::{Concat, Copy};
+
+/// What is taken of a dimension: the first element, the distance to the next, and how many; then each
+/// of them so many times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    pub start: usize,
+    pub step: i64,
+    pub count: usize,
+    pub times: usize,
+}
+
+impl Range {
+    /// All of `size` elements.
+    pub fn all(size: usize) -> Range {
+        Range { start: 0, step: 1, count: size, times: 1 }
+    }
+}
+
+/// How a tensor of this layout is laid out behind an op that changes its sizes: as a map where it is
+/// one, else in order.
+pub fn arrangement(view: &View) -> Arrangement {
+    let rank = view.dims.len();
+    let map = channels_first(rank);
+    if rank >= 3 && *view == View::arranged(&view.shape(), &map) {
+        map
+    } else {
+        in_order(rank)
+    }
+}
+
+/// The op that lays zeros around a map, and gives one seen as `view`.
+///
+/// # Errors
+/// More elements than are supported.
+pub fn padding(x: &Activation, pads: &[usize; 4], view: &View) -> Result<Copy, Problem> {
+    let all: Option<Vec<Vec<Stride>>> = x
+        .view
+        .dims
+        .iter()
+        .zip(&view.dims)
+        .map(|(from, to)| match to.as_slice() {
+            // A dimension that padding makes longer is one axis.
+            [to] => Some(
+                from.iter()
+                    .map(|a| Stride { size: a.size, from: a.step as i64, to: to.step as i64 })
+                    .collect(),
+            ),
+            _ => strides(from, to),
+        })
+        .collect();
+    let [_, w, c] = view.size;
+    let first = (pads[0] * w + pads[1]) * c;
+    let path = path(0, first, &all.unwrap_or_default().concat())?;
+    Ok(Copy { shape: view.size, path, fill: 0.0 })
+}
+
+impl Importer<'_> {
+    /// The parts of `x` that `ranges` name, one for each dimension.
+    ///
+    /// # Errors
+    /// A layout whose parts cannot be taken at once.
+    pub fn taken(
+        &mut self,
+        x: Activation,
+        ranges: &[Range],
+        name: &str,
+        op: &'static str,
+    ) -> Result<Box<Pending>, Problem> {
+        let shape: Vec<usize> = ranges.iter().map(|r| r.count * r.times).collect();
+        if let Some(size) = shape.iter().find(|size| !(1..=MAX_DIMENSION).contains(*size)) {
+            return Err(Problem::Other(format!(
+                "gives a dimension of {size}; dimensions must be from 1 to {MAX_DIMENSION}"
+            )));
+        }
+        let view = View::arranged(&shape, &arrangement(&x.view));
+        let (mut all, mut first) = (Vec::new(), 0usize);
+        for (at, range) in ranges.iter().enumerate() {
+            let (from, to) = (&x.view.dims[at], &view.dims[at]);
+            let size: usize = from.iter().map(|axis| axis.size).product();
+            if *range == Range::all(size) {
+                let Some(both) = strides(from, to) else {
+                    return self.taken_in_order(x, ranges, name, op);
+                };
+                all.extend(both);
+                continue;
+            }
+            let step = match from.as_slice() {
+                [] => 0,
+                [axis] => axis.step,
+                _ => return self.taken_in_order(x, ranges, name, op),
+            };
+            first += range.start * step;
+            let to = to.first().map_or(0, |axis| axis.step as i64);
+            let times = range.times as i64;
+            all.push(Stride { size: range.count, from: range.step * step as i64, to: times * to });
+            all.push(Stride { size: range.times, from: 0, to });
+        }
+        let path = path(first, 0, &all)?;
+        let copy = Copy { shape: view.size, path, fill: 0.0 };
+        Ok(Pending::op(name, op, copy.into(), vec![x.tensor], view))
+    }
+
+    /// As [`Importer::taken`], of a copy in the file's order.
+    fn taken_in_order(
+        &mut self,
+        x: Activation,
+        ranges: &[Range],
+        name: &str,
+        op: &'static str,
+    ) -> Result<Box<Pending>, Problem> {
+        let order = in_order(x.view.dims.len());
+        let plain = self.arrange(x, &order, name)?;
+        self.taken(plain, ranges, name, op)
+    }
+
+    /// `Slice`, with its bounds as attributes or as constant inputs.
+    pub fn slice(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
+        let x = self.activation(node, 0)?;
+        let shape = x.view.shape();
+        let mut lists = Vec::with_capacity(4);
+        for (index, attribute) in ["starts", "ends", "axes", "steps"].into_iter().enumerate() {
+            let list = match proto::ints(node, attribute) {
+                Some(list) => Some(list.to_vec()),
+                None => self
+                    .constant(node, index + 1)?
+                    .map(|c| c.integers().map(<[i64]>::to_vec))
+                    .transpose()?,
+            };
+            lists.push(list);
+        }
+        let [starts, ends, axes, steps] =
+            <[Option<Vec<i64>>; 4]>::try_from(lists).unwrap_or_default();
+        let (Some(starts), Some(ends)) = (starts, ends) else {
+            return Err(Problem::Missing("its starts and ends".into()));
+        };
+        let count = starts.len();
+        let axes = axes.unwrap_or_else(|| (0..count as i64).collect());
+        let steps = steps.unwrap_or_else(|| vec![1; count]);
+        if ends.len() != count || axes.len() != count || steps.len() != count {
+            return Err(Problem::Other("its starts, ends, axes and steps are not as many".into()));
+        }
+        let mut ranges: Vec<Range> = shape.iter().map(|&size| Range::all(size)).collect();
+        for (((&start, &end), &axis), &step) in starts.iter().zip(&ends).zip(&axes).zip(&steps) {
+            let resolved = resolve_axis(axis, shape.len()).ok_or_else(|| bad_axis(axis, &shape))?;
+            ranges[resolved] = slice(shape[resolved], start, end, step).ok_or_else(|| {
+                Problem::Other(format!(
+                    "takes {start} to {end} in steps of {step} of {} elements, which are none",
+                    shape[resolved]
+                ))
+            })?;
+        }
+        Ok(Value::Pending(self.taken(x, &ranges, name, "Slice")?))
+    }
+
+    /// `Split` into parts of given sizes, or into equal ones.
+    pub fn split(&mut self, node: &pb::NodeProto, name: &str) -> Result<Vec<Value>, Problem> {
+        let x = self.activation(node, 0)?;
+        let shape = x.view.shape();
+        let axis = proto::int(node, "axis", 0);
+        let at = resolve_axis(axis, shape.len()).ok_or_else(|| bad_axis(axis, &shape))?;
+        let parts = node.output.len().max(1);
+        let sizes: Vec<usize> = match proto::ints(node, "split") {
+            Some(sizes) => sizes.to_vec(),
+            None => match self.constant(node, 1)? {
+                Some(sizes) => sizes.integers()?.to_vec(),
+                None => {
+                    let each = shape[at].div_ceil(parts);
+                    let size = |part: usize| shape[at].saturating_sub(part * each).min(each);
+                    (0..parts).map(|part| size(part) as i64).collect()
+                }
+            },
+        }
+        .iter()
+        .map(|&size| usize::try_from(size).unwrap_or(0))
+        .collect();
+        let total = sizes.iter().try_fold(0usize, |sum, &size| sum.checked_add(size));
+        if sizes.len() != parts || total != Some(shape[at]) || sizes.contains(&0) {
+            return Err(Problem::Other(format!(
+                "splits {} elements into {parts} parts of {sizes:?}; their sizes must add up",
+                shape[at]
+            )));
+        }
+        let (mut values, mut start) = (Vec::with_capacity(parts), 0);
+        for (part, count) in sizes.into_iter().enumerate() {
+            let mut ranges: Vec<Range> = shape.iter().map(|&size| Range::all(size)).collect();
+            ranges[at] = Range { start, step: 1, count, times: 1 };
+            start += count;
+            let label = if part == 0 { name.to_string() } else { format!("{name}.{part}") };
+            values.push(Value::Pending(self.taken(x.clone(), &ranges, &label, "Split")?));
+        }
+        Ok(values)
+    }
+
+    /// `Gather` of one index, or of indices at equal distances.
+    pub fn gather(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
+        let x = self.activation(node, 0)?;
+        let shape = x.view.shape();
+        let axis = proto::int(node, "axis", 0);
+        let at = resolve_axis(axis, shape.len()).ok_or_else(|| bad_axis(axis, &shape))?;
+        let constant =
+            self.constant(node, 1)?.ok_or_else(|| Problem::Missing("its indices".into()))?;
+        let size = shape[at] as i64;
+        let indices: Vec<i64> = constant
+            .integers()?
+            .iter()
+            .map(|&i| if i < 0 { i.saturating_add(size) } else { i })
+            .collect();
+        let range = regular(&indices).filter(|_| indices.iter().all(|i| (0..size).contains(i)));
+        let (Some(range), true) = (range, constant.dims.len() <= 1) else {
+            return Err(Problem::Attribute {
+                name: "indices",
+                value: format!("{:?}", constant.integers()?),
+                supported: "one index, or indices at equal distances, are supported",
+            });
+        };
+        let mut ranges: Vec<Range> = shape.iter().map(|&size| Range::all(size)).collect();
+        ranges[at] = range;
+        let mut pending = self.taken(x, &ranges, name, "Gather")?;
+        if constant.dims.is_empty() {
+            pending.view.dims.remove(at);
+        }
+        Ok(Value::Pending(pending))
+    }
+
+    /// `Pad` with a constant.
+    pub fn pad(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
+        match proto::attribute(node, "mode").map(|a| a.s.as_slice()) {
+            None | Some(b"constant") => {}
+            Some(other) => {
+                return Err(Problem::Attribute {
+                    name: "mode",
+                    value: String::from_utf8_lossy(other).into_owned(),
+                    supported: "only constant is supported",
+                })
+            }
+        }
+        let x = self.activation(node, 0)?;
+        let shape = x.view.shape();
+        let rank = shape.len();
+        let pads = match proto::ints(node, "pads") {
+            Some(pads) => pads.to_vec(),
+            None => {
+                let pads =
+                    self.constant(node, 1)?.ok_or_else(|| Problem::Missing("`pads`".into()))?;
+                pads.integers()?.to_vec()
+            }
+        };
+        let fill = match (proto::float(node, "value"), Self::input_name(node, 2)) {
+            (Some(value), _) => value,
+            (None, Some(_)) => self.number(node, 2)?,
+            (None, None) => 0.0,
+        };
+        let dims: Vec<usize> = match self.constant(node, 3)? {
+            None => (0..rank).collect(),
+            Some(axes) => axes_of(axes.integers()?, rank)?,
+        };
+        if pads.len() != 2 * dims.len() {
+            return Err(Problem::Other(format!(
+                "has {} pads for {} dimensions; expected two for each",
+                pads.len(),
+                dims.len()
+            )));
+        }
+        let mut sides = vec![[0i64; 2]; rank];
+        for (n, &dim) in dims.iter().enumerate() {
+            sides[dim] = [pads[n], pads[n + dims.len()]];
+        }
+        self.padded(x, &sides, fill, name)
+    }
+
+    /// `x` with so many elements of `fill` before and behind each dimension; fewer than none cut it.
+    fn padded(
+        &mut self,
+        x: Activation,
+        sides: &[[i64; 2]],
+        fill: f32,
+        name: &str,
+    ) -> Result<Value, Problem> {
+        let shape = x.view.shape();
+        let misfit = || {
+            Problem::Other(format!(
+                "pads {shape:?} by {sides:?}; dimensions must be from 1 to {MAX_DIMENSION}"
+            ))
+        };
+        // What is cut is cut first.
+        let mut ranges = Vec::new();
+        for (&size, &[before, behind]) in shape.iter().zip(sides) {
+            let start = usize::try_from(-before.min(0)).map_err(|_| misfit())?;
+            let end =
+                (size as i64).checked_add(behind.min(0)).and_then(|e| usize::try_from(e).ok());
+            let count =
+                end.and_then(|end| end.checked_sub(start)).filter(|&n| n > 0).ok_or_else(misfit)?;
+            ranges.push(Range { start, step: 1, count, times: 1 });
+        }
+        let whole = ranges.iter().zip(&shape).all(|(range, &size)| *range == Range::all(size));
+        let x = if whole {
+            x
+        } else {
+            let quant = self.graph.tensor(x.tensor).quant.clone();
+            let cut = self.taken(x, &ranges, &format!("{name}.cut"), "Pad")?;
+            let (view, label) = (cut.view.clone(), cut.name.clone());
+            let tensor = self.finish(cut, quant, &label)?;
+            Activation { tensor, view, form: Form::Dequantized }
+        };
+        let mut grown = Vec::new();
+        for (range, &[before, behind]) in ranges.iter().zip(sides) {
+            let size = (range.count as i64)
+                .checked_add(before.max(0))
+                .and_then(|s| s.checked_add(behind.max(0)));
+            let size = size.and_then(|s| usize::try_from(s).ok()).filter(|&s| s <= MAX_DIMENSION);
+            grown.push(size.ok_or_else(misfit)?);
+        }
+        let before = |dim: usize| sides[dim][0].max(0) as usize;
+        let rank = shape.len();
+        let map = channels_first(rank);
+        let around = sides[..2.min(rank)].iter().all(|s| s.iter().all(|&n| n <= 0));
+        if fill == 0.0 && around && (rank == 3 || rank == 4) && x.view.dims[0].is_empty() {
+            let x = self.arrange(x, &map, name)?;
+            let view = View::arranged(&grown, &map);
+            let side = |dim: usize, end: usize| sides[dim][end].max(0) as usize;
+            let pads = match rank {
+                3 => [0, side(2, 0), 0, side(2, 1)],
+                _ => [side(2, 0), side(3, 0), side(2, 1), side(3, 1)],
+            };
+            return Ok(Value::Pending(Pending::new(name, "Pad", Kind::Pad { x, pads }, view)));
+        }
+        let order = arrangement(&x.view);
+        let x = self.arrange(x, &order, name)?;
+        let view = View::arranged(&grown, &order);
+        let (mut all, mut first, mut step) = (Vec::new(), 0, 1usize);
+        for &dim in order.iter().flatten().rev() {
+            first += before(dim) * step;
+            let from = x.view.dims[dim].first().map_or(0, |axis| axis.step as i64);
+            all.push(Stride { size: ranges[dim].count, from, to: step as i64 });
+            step = step.saturating_mul(grown[dim]);
+        }
+        all.reverse();
+        let path = path(0, first, &all)?;
+        let copy = Copy { shape: view.size, path, fill };
+        Ok(Value::Pending(Pending::op(name, "Pad", copy.into(), vec![x.tensor], view)))
+    }
+
+    /// `Concat`; constants among its parts are kept in flash.
+    pub fn concat(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
+        let mut values = Vec::with_capacity(node.input.len());
+        for index in 0..node.input.len() {
+            values.push(self.value(node, index)?);
+        }
+        let shapes: Vec<Vec<usize>> = values.iter().map(Value::shape).collect();
+        let first = shapes.first().cloned().ok_or_else(|| Problem::Missing("its inputs".into()))?;
+        let rank = first.len();
+        let axis = proto::attribute(node, "axis").map_or(1, |a| a.i);
+        let at = resolve_axis(axis, rank).ok_or_else(|| bad_axis(axis, &first))?;
+        let fits = |shape: &Vec<usize>| {
+            shape.len() == rank && (0..rank).all(|d| d == at || shape[d] == first[d])
+        };
+        if let Some((index, shape)) = shapes.iter().enumerate().find(|(_, s)| !fits(s)) {
+            return Err(Problem::Shape {
+                tensor: Self::input_name(node, index).unwrap_or_default().into(),
+                shape: shape.clone(),
+                expected: format!("{first:?}, but for dimension {at}"),
+            });
+        }
+        let mut parts = Vec::with_capacity(values.len());
+        for (index, value) in values.iter().enumerate() {
+            let label = Self::input_name(node, index).unwrap_or_default().to_string();
+            parts.push(match value.is_constant() {
+                true => None,
+                false => Some(self.settled(value.clone(), &label)?),
+            });
+        }
+        // The largest part says how all are laid out.
+        let largest = parts.iter().flatten().max_by_key(|x| x.view.elements());
+        let Some(largest) = largest else {
+            return Err(Problem::Other("joins constants alone; fold them on export".into()));
+        };
+        let mut shape = first.clone();
+        shape[at] = shapes.iter().map(|s| s[at]).fold(0usize, usize::saturating_add);
+        if shape[at] > MAX_DIMENSION {
+            return Err(Problem::Other(format!("gives a dimension of {}", shape[at])));
+        }
+        let order = arrangement(&largest.view);
+        let axis = order.iter().position(|dims| dims.contains(&at)).unwrap_or(2);
+        let inner = order[axis].iter().skip_while(|&&d| d != at).skip(1).any(|&d| first[d] > 1);
+        let outer = order[axis].iter().take_while(|&&d| d != at).any(|&d| first[d] > 1);
+        if outer || inner {
+            return Err(Problem::Attribute {
+                name: "axis",
+                value: format!("{at} of {first:?}"),
+                supported: "it must be one of the last two dimensions, or the first that is not 1",
+            });
+        }
+        let mut tensors = Vec::with_capacity(parts.len());
+        for (index, part) in parts.into_iter().enumerate() {
+            let label = Self::input_name(node, index).unwrap_or_default().to_string();
+            let view = View::arranged(&shapes[index], &order);
+            tensors.push(match part {
+                Some(x) => self.laid_out(x, view, &format!("{name}.{index}"))?.tensor,
+                None => self.constant_seen(&values[index], view, &label)?.tensor,
+            });
+        }
+        let view = View::arranged(&shape, &order);
+        let op = Concat { axis: axis + 1 }.into();
+        Ok(Value::Pending(Pending::op(name, "Concat", op, tensors, view)))
+    }
+
+    /// A constant input of one number.
+    pub fn number(&mut self, node: &pb::NodeProto, index: usize) -> Result<f32, Problem> {
+        let constant = self.reals(node, index)?;
+        match constant.finite()? {
+            &[number] => Ok(number),
+            _ => Err(Problem::Shape {
+                tensor: constant.name.clone(),
+                shape: constant.dims.clone(),
+                expected: "one number".into(),
+            }),
+        }
+    }
+}
+
+fn bad_axis(axis: i64, shape: &[usize]) -> Problem {
+    Problem::Attribute {
+        name: "axis",
+        value: format!("{axis} of {shape:?}"),
+        supported: "it must be a dimension of its input",
+    }
+}
+
+/// What Python's `start:end:step` takes of `size` elements; nothing gives none.
+fn slice(size: usize, start: i64, end: i64, step: i64) -> Option<Range> {
+    let size = i64::try_from(size).ok()?;
+    let from_start = |at: i64| if at < 0 { at.saturating_add(size) } else { at };
+    let (low, high) = if step < 0 { (-1, size - 1) } else { (0, size) };
+    let (start, end) = (from_start(start).clamp(low, high), from_start(end).clamp(low, high));
+    let span = if step < 0 { start - end } else { end - start };
+    let count = if span > 0 && step != 0 { (span - 1) / step.checked_abs()? + 1 } else { 0 };
+    let range = Range {
+        start: usize::try_from(start).ok()?,
+        step,
+        count: usize::try_from(count).ok()?,
+        times: 1,
+    };
+    (range.count > 0).then_some(range)
+}
+
+/// The range that gives these indices, where they lie at equal distances, each as often as the others.
+pub fn regular(indices: &[i64]) -> Option<Range> {
+    let (&first, &last) = (indices.first()?, indices.last()?);
+    let times = indices.iter().take_while(|&&i| i == first).count();
+    let count = indices.len() / times;
+    let step = if count > 1 { indices[times] - first } else { 1 };
+    let at = |n: usize| first + (n / times) as i64 * step;
+    let all = (0..indices.len()).all(|n| indices[n] == at(n));
+    let range = Range { start: usize::try_from(first).ok()?, step, count, times };
+    (all && last >= 0 && indices.len() == count * times).then_some(range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_those_of_python() {
+        let taken = |size, start, end, step| {
+            slice(size, start, end, step).map(|r| (r.start, r.step, r.count))
+        };
+        assert_eq!(taken(10, 2, 7, 1), Some((2, 1, 5)));
+        assert_eq!(taken(10, -3, i64::MAX, 2), Some((7, 2, 2)));
+        assert_eq!(taken(10, -1, i64::MIN, -1), Some((9, -1, 10)));
+        assert_eq!(taken(10, 20, -20, -3), Some((9, -3, 4)));
+        assert_eq!(taken(10, 5, 5, 1), None);
+        assert_eq!(taken(10, 0, 5, 0), None);
+        assert_eq!(taken(10, 0, 10, i64::MIN), None);
+    }
+
+    #[test]
+    fn regular_indices() {
+        assert_eq!(
+            regular(&[0, 0, 1, 1, 2, 2]),
+            Some(Range { start: 0, step: 1, count: 3, times: 2 })
+        );
+        assert_eq!(regular(&[1, 4, 7]), Some(Range { start: 1, step: 3, count: 3, times: 1 }));
+        assert_eq!(regular(&[5]), Some(Range { start: 5, step: 1, count: 1, times: 1 }));
+        assert_eq!(regular(&[3, 2, 1]), Some(Range { start: 3, step: -1, count: 3, times: 1 }));
+        assert_eq!(regular(&[0, 0, 1, 2, 2]), None);
+        assert_eq!(regular(&[]), None);
+    }
+}

@@ -4,8 +4,8 @@
 //! Both call their inputs and shifts by the same names, and those of the second are lost; of the
 //! first all arrays are there (`input`, `weights`, `biases`, `output_mult`, `output_shift`,
 //! `output_ref`). What its defines were is listed here, from the history of CMSIS-NN: but for
-//! `conv_3x3_dilation_5x5_input_int4`, whose arrays lie between the two. They have the second's
-//! five channels and zero point on the first's map, and no other choice gives their output.
+//! `conv_3x3_dilation_5x5_input_int4`, whose arrays lie between the two: by their lengths and
+//! their output, they have the second's five channels and zero point on the first's map.
 
 /// Defines of the first recording that the second changed; the rest is the same in both.
 type Corrections = &'static [(&'static str, i32)];

@@ -1,0 +1,206 @@
+//! All cases by name: how each family is replayed, or what it asks for that no op of ours does.
+
+use crate::archive::Case;
+use crate::bench::Replayed;
+use crate::{elementwise, layers, moves, pooling};
+
+/// What becomes of a family of cases.
+#[derive(Clone, Copy)]
+pub enum Treatment {
+    /// Our kernels must give the recorded output.
+    Replay(fn(&Case) -> Replayed),
+    /// There is no op for this.
+    Lacking(&'static str),
+}
+
+use Treatment::{Lacking, Replay};
+
+/// Every case once.
+pub const FAMILIES: &[(Treatment, &[&str])] = &[
+    (
+        Replay(layers::convolution),
+        &[
+            "conv_1_x_n_1",
+            "conv_1_x_n_1_int4",
+            "conv_1_x_n_3",
+            "conv_1_x_n_3_int4",
+            "conv_1_x_n_4_int4",
+            "conv_1_x_n_5",
+            "conv_1_x_n_5_int4",
+            "conv_1_x_n_6_generic",
+            "conv_1_x_n_7",
+            "conv_1_x_n_8",
+            "conv_2",
+            "conv_2x2_dilation",
+            "conv_2x2_dilation_5x5_input",
+            "conv_2x2_dilation_5x5_input_int4",
+            "conv_2x3_dilation",
+            "conv_2x3_dilation_int4",
+            "conv_3_int4",
+            "conv_3x2_dilation",
+            "conv_3x3_dilation_5x5_input",
+            "conv_3x3_dilation_5x5_input_int4",
+            "conv_4",
+            "conv_4_int4",
+            "conv_5",
+            "conv_dilation_golden",
+            "conv_dilation_golden_int4",
+            "conv_out_activation",
+            "grouped_conv",
+            "grouped_conv_1",
+            "grouped_conv_2",
+            "grouped_conv_3",
+            "grouped_conv_4",
+            "kernel1x1",
+            "kernel1x1_int4_3",
+            "kernel1x1_stride_x",
+            "kernel1x1_stride_x_int4",
+            "kernel1x1_stride_x_y",
+            "kernel1x1_stride_x_y_2_int4",
+            "kernel1x1_stride_x_y_int4",
+            "stride2pad1_int4",
+        ],
+    ),
+    (
+        Replay(layers::depthwise),
+        &[
+            "depthwise_2",
+            "depthwise_dilation",
+            "depthwise_eq_in_out_ch",
+            "depthwise_int4_1",
+            "depthwise_int4_2",
+            "depthwise_int4_3",
+            "depthwise_int4_generic_3",
+            "depthwise_int4_generic_4",
+            "depthwise_int4_generic_6",
+            "depthwise_kernel_3x3",
+            "depthwise_kernel_3x3_null_bias",
+            "depthwise_null_bias_0",
+            "depthwise_null_bias_1",
+            "depthwise_sub_block",
+            "depthwise_x_stride",
+            "in_ch_one_out_ch_larger_one",
+        ],
+    ),
+    (
+        Replay(layers::fully_connected),
+        &[
+            "fc_per_ch",
+            "fully_connected",
+            "fully_connected_int4_2",
+            "fully_connected_int4_5",
+            "fully_connected_null_bias_0",
+            "fully_connected_out_activation",
+        ],
+    ),
+    (
+        Replay(layers::transposed),
+        &[
+            "reverse_transpose_conv_1",
+            "reverse_transpose_conv_2",
+            "reverse_transpose_conv_4",
+            "transpose_conv_1",
+            "transpose_conv_2",
+            "transpose_conv_3",
+            "transpose_conv_4",
+        ],
+    ),
+    (Replay(pooling::average), &["avgpooling_1", "avgpooling_2", "avgpooling_3", "avgpooling_5"]),
+    (
+        Replay(pooling::max),
+        &["maxpooling", "maxpooling_1", "maxpooling_2", "maxpooling_4", "maxpooling_6"],
+    ),
+    (Replay(elementwise::add), &["add"]),
+    (Replay(elementwise::mul), &["mul"]),
+    (Replay(elementwise::softmax), &["softmax"]),
+    (
+        Replay(elementwise::maximum),
+        &[
+            "maximum_broadcast_ch_int8",
+            "maximum_broadcast_height_int8",
+            "maximum_broadcast_width_int8",
+            "maximum_scalar_1_int8",
+            "maximum_scalar_2_int8",
+        ],
+    ),
+    (
+        Replay(elementwise::minimum),
+        &[
+            "minimum_broadcast_batch_int8",
+            "minimum_broadcast_height_int8",
+            "minimum_broadcast_width_int8",
+            "minimum_scalar_1_int8",
+            "minimum_scalar_2_int8",
+        ],
+    ),
+    (Replay(moves::pad), &["pad_int8_1", "pad_int8_2"]),
+    (
+        Replay(moves::transpose),
+        &[
+            "transpose_3dim",
+            "transpose_chwn",
+            "transpose_default",
+            "transpose_matrix",
+            "transpose_nchw",
+            "transpose_nwhc",
+            "transpose_wchn",
+        ],
+    ),
+    (
+        Lacking("a product of two matrices of activations (not yet)"),
+        &["batch_matmul_1_s8", "batch_matmul_2_s8", "batch_matmul_3_s8", "batch_matmul_4_s8"],
+    ),
+    (
+        Lacking("weights with a zero point, which would leave int8 if it were added to them"),
+        &["fully_connected_w_zp"],
+    ),
+    (
+        Lacking("an output zero point of 128, which is no int8 (the verifier refuses it)"),
+        &["fully_connected_int4_6"],
+    ),
+    (
+        Lacking("recurrent layers"),
+        &[
+            "lstm_1",
+            "lstm_one_time_step",
+            "lstm_stateful_batch_major_multibatch",
+            "svdf_1",
+            "svdf_int8",
+        ],
+    ),
+    (Lacking("int16 probabilities"), &["softmax_s8_s16"]),
+    (
+        Lacking("int16 activations"),
+        &[
+            "add_s16",
+            "add_s16_spill",
+            "avgpooling_int16",
+            "avgpooling_int16_1",
+            "batch_matmul_1_s16",
+            "batch_matmul_3_s16",
+            "batch_matmul_5_s16",
+            "dw_int16xint8_dilation",
+            "dw_int16xint8_fast",
+            "dw_int16xint8_fast_multiple_batches_uneven_buffers_null_bias",
+            "dw_int16xint8_fast_null_bias",
+            "dw_int16xint8_fast_spill",
+            "dw_int16xint8_fast_spill_null_bias",
+            "dw_int16xint8_fast_stride",
+            "dw_int16xint8_fast_stride_null_bias",
+            "dw_int16xint8_mult4",
+            "int16xint8",
+            "int16xint8_dilation_3",
+            "int16xint8_spill2",
+            "int16xint8xint32_1",
+            "int16xint8xint32_2",
+            "int16xint8xint32_4",
+            "int16xint8xint32_6",
+            "lstm_2_s16",
+            "maxpool_int16",
+            "maxpool_int16_1",
+            "maxpool_int16_2",
+            "mul_s16",
+            "requantize_s64",
+        ],
+    ),
+];

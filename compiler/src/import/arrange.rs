@@ -144,12 +144,10 @@ impl Importer<'_> {
         target: View,
         name: &str,
     ) -> Result<Activation, Problem> {
-        let quant = self.graph.tensor(x.tensor).quant.clone();
-        let label = format!("{name}.layout");
+        let (quant, label) = (self.quant_of(&x), format!("{name}.layout"));
         let op = Copy { shape: target.size, path, fill: 0.0 };
-        let pending = Pending::op(&label, "Transpose", op.into(), vec![x.tensor], target.clone());
-        let tensor = self.finish(pending, quant, &label)?;
-        Ok(Activation { tensor, view: target, form: x.form })
+        let copy = Pending::op(&label, "Transpose", op.into(), vec![x.tensor], target);
+        Ok(Activation { form: x.form, ..self.step(copy, quant)? })
     }
 
     /// `x` with its last dimension as channels, whatever the others are.

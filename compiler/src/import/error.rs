@@ -128,15 +128,21 @@ pub struct Refusal {
     pub problem: Problem,
 }
 
+/// A line for each node, and what is supported where an operator is not.
 fn list(nodes: &[Refusal]) -> String {
-    nodes.iter().map(|refusal| format!("\n  {refusal}")).collect()
+    let mut list: String = nodes.iter().map(|refusal| format!("\n  {refusal}")).collect();
+    if nodes.iter().any(|refusal| refusal.problem == Problem::Operator) {
+        list.push_str("\n  supported are ");
+        list.push_str(SUPPORTED);
+    }
+    list
 }
 
 /// What is wrong with a node or a tensor.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Problem {
     /// The operator is not read.
-    #[error("this operator is not supported; supported are {SUPPORTED}")]
+    #[error("this operator is not supported")]
     Operator,
     /// An attribute has a value that is not read.
     #[error("attribute `{name}` is {value}; {supported}")]

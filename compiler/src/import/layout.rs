@@ -84,18 +84,13 @@ impl View {
 
     /// With the file's dimensions regrouped to `shape`; none where no view of the same memory does it.
     pub fn reshape(&self, shape: &[usize]) -> Option<View> {
-        let mut rest: Run = self.dims.iter().flatten().copied().rev().collect();
+        let mut rest = normal(&self.dims.concat());
+        rest.reverse();
         let mut dims = Vec::with_capacity(shape.len());
         for &size in shape {
             dims.push(normal(&take(&mut rest, size)?));
         }
         rest.is_empty().then_some(View { size: self.size, dims })
-    }
-
-    /// Whether the file's order of elements is that of memory.
-    pub fn is_in_order(&self) -> bool {
-        let all: Run = self.dims.iter().flatten().copied().collect();
-        matches!(normal(&all).as_slice(), [] | [Axis { step: 1, .. }])
     }
 }
 
@@ -261,15 +256,15 @@ mod tests {
     }
 
     #[test]
-    fn order_of_memory() {
-        assert!(!View::map([4, 5, 6], 4).is_in_order());
-        assert!(View::map([4, 5, 1], 4).is_in_order());
-        assert!(View::row(7, 2).is_in_order());
+    fn arrangements() {
         let nhwc = View::arranged(&[1, 4, 5, 6], &in_order(4));
-        assert!(nhwc.is_in_order());
         assert_eq!(nhwc.size, [4, 5, 6]);
         assert_eq!(View::map([4, 5, 6], 4).transpose(&[0, 2, 3, 1]), nhwc);
+        // In the file's order, any other sizes are a view.
+        assert_eq!(nhwc.reshape(&[8, 15]).map(|v| v.shape()), Some(vec![8, 15]));
         assert_eq!(View::arranged(&[2, 3], &in_order(2)).size, [1, 2, 3]);
         assert_eq!(View::arranged(&[7], &in_order(1)).size, [1, 1, 7]);
+        assert_eq!(View::map([1, 5, 6], 3), View::arranged(&[1, 6, 5], &channels_first(3)));
+        assert_eq!(View::row(7, 2).dims, [vec![], vec![Axis { size: 7, step: 1 }]]);
     }
 }

@@ -197,6 +197,23 @@ impl Importer<'_> {
         Ok(activation)
     }
 
+    /// Adds the node for `pending`, its result quantised to `quant`, or real, and called like the node:
+    /// a step on the way to what the file's node gives.
+    pub fn step(
+        &mut self,
+        pending: Box<Pending>,
+        quant: Option<Quant>,
+    ) -> Result<Activation, Problem> {
+        let (view, name) = (pending.view.clone(), pending.name.clone());
+        let tensor = self.finish(pending, quant, &name)?;
+        Ok(Activation { tensor, view, form: Form::Dequantized })
+    }
+
+    /// The quantisation of an activation, where it is not real.
+    pub fn quant_of(&self, x: &Activation) -> Option<Quant> {
+        self.graph.tensor(x.tensor).quant.clone()
+    }
+
     /// Notes that node `name` became part of the constants of node `into`.
     pub fn note_fold(&mut self, name: &str, op: &str, into: &str) {
         self.graph.folded.push(Fold { node: name.into(), op: op.into(), into: into.into() });

@@ -179,7 +179,8 @@ impl<'g> Lowering<'g> {
         Range { zero: self.graph.tensor(y).zero() as i16, min, max }
     }
 
-    /// The buffer of a computed tensor.
+    /// The buffer of a computed tensor, or of a constant that is read as one, which is moved there
+    /// first.
     pub fn slot(&mut self, tensor: TensorId) -> Slot {
         if let Some(slot) = self.slots[tensor.index()] {
             return slot;
@@ -189,6 +190,16 @@ impl<'g> Lowering<'g> {
         self.buffers.push(Buffer { name: source.name.clone(), bytes });
         let slot = Slot::new(Memory::Arena, self.buffers.len() as u32 - 1, bytes);
         self.slots[tensor.index()] = Some(slot);
+        if let Some(data) = &source.data {
+            let input = self.constants.add(&data.to_bytes());
+            let [h, w, c] = self.hwc(tensor);
+            let steps = [0, 0, (w * c) as i32, c as i32, 1];
+            let size = [1, 1, h as u16, w as u16, c as u16];
+            let path = rt::Path { size, from: steps, to: steps, ..rt::Path::default() };
+            self.macs.push(0);
+            self.ops.push(rt::Copy { input, output: slot, path, ..rt::Copy::default() }.into());
+            self.names.push(source.name.clone());
+        }
         slot
     }
 

@@ -31,6 +31,11 @@ pub fn integers(graph: &Graph, seen: &[Seen], input: Option<&Quant>, choice: Cho
     let range = seen[sample.index()].values.range(Method::MinMax);
     set(&mut result, sample, input.cloned().unwrap_or_else(|| quant(range)));
     for (id, node) in graph.nodes() {
+        if !matches!(node.op, Op::Conv2d(_)) {
+            for &x in node.inputs.iter().filter(|&&x| graph.tensor(x).data.is_some()) {
+                *result.tensor_mut(x) = constant(graph.tensor(x));
+            }
+        }
         let y = node.outputs[0];
         let quant = output(&result, node, seen[y.index()].values.range(choice.method));
         let clamp = node.op.clamp().map(|c| steps(c, &quant));
@@ -54,7 +59,10 @@ fn output(result: &Graph, node: &Node, range: [f64; 2]) -> Quant {
     match &node.op {
         // What Softmax gives lies between 0 and 1.
         Op::Softmax(_) => Quant::per_tensor(1.0 / 256.0, -128),
-        // The mean over a padded window is one of the map's own steps.
+        // A maximum, or the mean over a padded window, is one of the map's own steps.
+        Op::MaxPool(_) => {
+            result.tensor(node.inputs[0]).quant.clone().unwrap_or_else(|| quant(range))
+        }
         Op::AvgPool(pool) if pool.window.pad != [0; 4] => {
             result.tensor(node.inputs[0]).quant.clone().unwrap_or_else(|| quant(range))
         }

@@ -10,7 +10,7 @@ use crate::import::constant::{Constant, Elements};
 use crate::import::error::Problem;
 use crate::import::layout::{in_order, normal, product, Axis, Run, View};
 use crate::import::pending::{Kind, Pending};
-use crate::import::value::{Activation, Form, Value};
+use crate::import::value::{Activation, Value};
 use crate::import::Importer;
 use crate::ir::Quant;
 use crate::ops::{Function, Mul, Op, Unary};
@@ -194,14 +194,12 @@ impl Importer<'_> {
 
     /// `-x`, exactly.
     fn negated(&mut self, x: Activation, name: &str) -> Result<Activation, Problem> {
-        let quant = self.graph.tensor(x.tensor).quant.clone();
+        let quant = self.quant_of(&x);
         // -1 - q stands for what q stood for, negated.
         let quant = quant.map(|q| Quant::per_tensor(q.scale_of(0), -1 - q.zero));
         let label = format!("{name}.negative");
         let op = Unary { function: Function::Negate }.into();
-        let pending = Pending::op(&label, "Sub", op, vec![x.tensor], x.view.clone());
-        let tensor = self.finish(pending, quant, &label)?;
-        Ok(Activation { tensor, view: x.view, form: Form::Dequantized })
+        self.step(Pending::op(&label, "Sub", op, vec![x.tensor], x.view), quant)
     }
 }
 

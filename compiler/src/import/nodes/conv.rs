@@ -35,16 +35,23 @@ impl Weights {
         if !matches!(kind, IntType::I8 | IntType::U8) {
             return Err(constant.wrong_type(kind.name(), "int8, or uint8 around 128"));
         }
-        if let Some(&zero) = parameter.zero.iter().find(|&&z| z != kind.offset()) {
-            let expected = "weights must be symmetric: 0 for int8, 128 for uint8";
-            let tensor = parameter.zero_name.clone();
-            return Err(Problem::ZeroPoint { tensor, value: zero, expected });
-        }
         if parameter.scale.len() > 1 && parameter.axis != axis {
             let (tensor, axis) = (constant.name.clone(), parameter.axis);
             return Err(Problem::PerAxis { tensor, axis, expected: "output channel" });
         }
-        let values: Vec<i8> = values.iter().map(|&v| (v - kind.offset()) as i8).collect();
+        // Weights around another zero point are symmetric if all of them still fit int8.
+        let inner: usize = constant.dims.iter().skip(parameter.axis + 1).product();
+        let zero = |at: usize| match parameter.zero.len() {
+            1 => parameter.zero[0],
+            n => parameter.zero[at / inner.max(1) % n],
+        };
+        let centred = values.iter().enumerate().map(|(at, &q)| i8::try_from(q - zero(at)).ok());
+        let values: Option<Vec<i8>> = centred.collect();
+        let values = values.ok_or_else(|| Problem::ZeroPoint {
+            tensor: parameter.zero_name.clone(),
+            value: parameter.zero.iter().copied().find(|&z| z != kind.offset()).unwrap_or(0),
+            expected: "weights must be symmetric: 0 for int8, 128 for uint8",
+        })?;
         let scale = parameter.scale.clone();
         Ok(Weights { constant: constant.clone(), values: Data::I8(values.into()), scale })
     }

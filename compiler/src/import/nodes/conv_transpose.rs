@@ -8,7 +8,7 @@ use crate::import::error::Problem;
 use crate::import::layout::View;
 use crate::import::pending::{Convolution, Kind, Pending};
 use crate::import::proto::{self, MAX_DIMENSION};
-use crate::import::value::{Activation, Form, Value};
+use crate::import::value::{Activation, Value};
 use crate::import::Importer;
 use crate::ops::window::Window;
 use crate::ops::Copy;
@@ -166,9 +166,7 @@ impl Importer<'_> {
         let view = View::map([oh, ow, c], x.view.dims.len());
         let op = Copy { shape: view.size, path: path(0, 0, &strides)?, fill: 0.0 };
         let label = format!("{name}.spread");
-        let quant = self.graph.tensor(x.tensor).quant.clone();
-        let pending = Pending::op(&label, "ConvTranspose", op.into(), vec![x.tensor], view.clone());
-        let tensor = self.finish(pending, quant, &label)?;
-        Ok(Activation { tensor, view, form: Form::Dequantized })
+        let quant = self.quant_of(&x);
+        self.step(Pending::op(&label, "ConvTranspose", op.into(), vec![x.tensor], view), quant)
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tract_onnx::pb;
 
-use super::conv::{add_bias, Weights};
+use super::conv::{add_bias, is_channelwise, Weights};
 use crate::import::constant::{Constant, Elements};
 use crate::import::error::Problem;
 use crate::import::layout::{offsets, Axis, View};
@@ -38,6 +38,15 @@ impl Importer<'_> {
                 1.0 => bias,
                 beta => scaled(&bias, beta, bias_name)?,
             };
+            let plain = self.model.real && !is_channelwise(&reals(&bias, bias_name)?, &view);
+            if plain {
+                // A bias for each row too: an addition of its own.
+                let label = format!("{name}.product");
+                let x = self.step(Pending::new(&label, "Gemm", Kind::Conv(conv), view), None)?;
+                let bias = self.constant_seen(&bias, x.view.clone(), bias_name)?;
+                let kind = Kind::Add { a: x.tensor, b: bias.tensor };
+                return Ok(Value::Pending(Pending::new(name, "Gemm", kind, x.view)));
+            }
             add_bias(&mut conv, &view, &bias, bias_name)?;
         }
         Ok(Value::Pending(Pending::new(name, "Gemm", Kind::Conv(conv), view)))
@@ -51,7 +60,10 @@ impl Importer<'_> {
         name: &str,
         transposed: bool,
     ) -> Result<(Convolution, View), Problem> {
-        let x = self.activation(node, 0)?;
+        let mut x = self.activation(node, 0)?;
+        if node.op_type == "Gemm" && proto::int(node, "transA", 0) != 0 && x.view.dims.len() == 2 {
+            x.view = x.view.transpose(&[1, 0]);
+        }
         let weights = self.weights(node, 1, usize::from(!transposed))?;
         let features = x.view.shape().last().copied().unwrap_or(1);
         let constant = &weights.constant;
@@ -101,13 +113,18 @@ impl Importer<'_> {
     }
 }
 
+/// A constant in real numbers.
+fn reals(value: &Value, name: &str) -> Result<Constant, Problem> {
+    match value {
+        Value::Constant(constant) => Ok((**constant).clone()),
+        Value::Parameter(parameter) => Ok(parameter.real()),
+        _ => Err(Problem::NotConstant(name.into())),
+    }
+}
+
 /// A constant times `factor`.
 fn scaled(value: &Value, factor: f64, name: &str) -> Result<Value, Problem> {
-    let constant = match value {
-        Value::Constant(constant) => (**constant).clone(),
-        Value::Parameter(parameter) => parameter.real(),
-        _ => return Err(Problem::NotConstant(name.into())),
-    };
+    let constant = reals(value, name)?;
     let values = constant.finite()?.iter().map(|&v| (f64::from(v) * factor) as f32).collect();
     let scaled = Constant { elements: Elements::Float(values), ..constant };
     Ok(Value::Constant(Rc::new(scaled)))

@@ -20,6 +20,7 @@ use std::rc::Rc;
 
 use tract_onnx::pb;
 
+use super::constant::{Constant, Elements, IntType};
 use super::error::Problem;
 use super::proto;
 use super::value::Value;
@@ -103,17 +104,32 @@ pub fn check(node: &pb::NodeProto, readers: &HashMap<String, usize>) -> Result<(
         let value = proto::int(node, "block_size", 0).to_string();
         return refuse("block_size", value, "one scale, or one for each channel, is supported");
     }
-    if node.op_type == "Gemm" && proto::int(node, "transA", 0) != 0 {
-        return refuse("transA", "1".into(), "only 0 is supported: rows of features");
-    }
     Ok(())
 }
 
 fn constant(node: &pb::NodeProto) -> Result<Value, Problem> {
-    let tensor = proto::attribute(node, "value").and_then(|a| a.t.as_ref());
-    let tensor = tensor.ok_or_else(|| Problem::Missing("attribute `value`, a tensor,".into()))?;
     let name = node.output.first().map_or("", String::as_str);
-    Ok(Value::Constant(Rc::new(proto::constant(tensor, name)?)))
+    if let Some(tensor) = proto::attribute(node, "value").and_then(|a| a.t.as_ref()) {
+        return Ok(Value::Constant(Rc::new(proto::constant(tensor, name)?)));
+    }
+    let row = |elements: Elements| {
+        let dims = match &elements {
+            Elements::Float(v) => vec![v.len()],
+            Elements::Int(_, v) => vec![v.len()],
+        };
+        (dims, elements)
+    };
+    let number = |elements: Elements| (vec![], elements);
+    let found = node.attribute.iter().find_map(|a| match a.name.as_str() {
+        "value_float" => Some(number(Elements::Float(vec![a.f]))),
+        "value_floats" => Some(row(Elements::Float(a.floats.clone()))),
+        "value_int" => Some(number(Elements::Int(IntType::I64, vec![a.i]))),
+        "value_ints" => Some(row(Elements::Int(IntType::I64, a.ints.clone()))),
+        _ => None,
+    });
+    let (dims, elements) =
+        found.ok_or_else(|| Problem::Missing("attribute `value`, a tensor or numbers,".into()))?;
+    Ok(Value::Constant(Rc::new(Constant { name: name.into(), dims, elements })))
 }
 
 impl Importer<'_> {

@@ -8,9 +8,12 @@ use crate::import::error::Problem;
 use crate::import::layout::{channels_first, in_order, resolve_axis, Arrangement, View};
 use crate::import::pending::{Kind, Pending};
 use crate::import::proto::{self, MAX_DIMENSION};
-use crate::import::value::{Activation, Form, Value};
+use crate::import::value::{Activation, Value};
 use crate::import::Importer;
 use crate::ops::{Concat, Copy};
+
+/// Regular parts that indices may consist of.
+const MOST_PARTS: usize = 32;
 
 /// What is taken of a dimension: the first element, the distance to the next, and how many; then each
 /// of them so many times.
@@ -204,49 +207,84 @@ impl Importer<'_> {
         Ok(values)
     }
 
-    /// `Gather` of one index, or of indices at equal distances.
+    /// Elements `indices` of dimension `dim`: one part where they are regular, else several, joined.
+    ///
+    /// # Errors
+    /// As [`Importer::taken`].
+    pub fn gathered(
+        &mut self,
+        x: Activation,
+        dim: usize,
+        indices: &[i64],
+        name: &str,
+        op: &'static str,
+    ) -> Result<Box<Pending>, Problem> {
+        let mut shape = x.view.shape();
+        let mut parts = Vec::new();
+        let mut rest = indices;
+        while !rest.is_empty() {
+            let (range, later) = regular_part(rest);
+            let mut ranges: Vec<Range> = shape.iter().map(|&size| Range::all(size)).collect();
+            ranges[dim] = range;
+            parts.push(ranges);
+            rest = later;
+        }
+        if let [ranges] = parts.as_slice() {
+            return self.taken(x, ranges, name, op);
+        }
+        // Parts are joined along an axis of memory.
+        let order = arrangement(&x.view);
+        let axis = order.iter().position(|dims| dims.contains(&dim)).unwrap_or(2);
+        let alone = order[axis].iter().all(|&d| d == dim || shape[d] == 1);
+        if parts.len() > MOST_PARTS || !alone {
+            return Err(Problem::Other(format!(
+                "takes elements of dimension {dim} of {shape:?} in {} regular parts; at most {MOST_PARTS}, of one of the last two dimensions, are supported",
+                parts.len()
+            )));
+        }
+        let quant = self.quant_of(&x);
+        let mut tensors = Vec::with_capacity(parts.len());
+        for (index, ranges) in parts.iter().enumerate() {
+            let label = format!("{name}.{index}");
+            let part = self.taken(x.clone(), ranges, &label, op)?;
+            let part = self.step(part, quant.clone())?;
+            tensors.push(self.arrange(part, &order, &label)?.tensor);
+        }
+        shape[dim] = indices.len();
+        let view = View::arranged(&shape, &order);
+        Ok(Pending::op(name, op, Concat { axis: axis + 1 }.into(), tensors, view))
+    }
+
+    /// `Gather` of constant indices.
     pub fn gather(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
         let x = self.activation(node, 0)?;
         let shape = x.view.shape();
         let axis = proto::int(node, "axis", 0);
         let at = resolve_axis(axis, shape.len()).ok_or_else(|| bad_axis(axis, &shape))?;
-        let constant =
-            self.constant(node, 1)?.ok_or_else(|| Problem::Missing("its indices".into()))?;
+        let constant = self.constant(node, 1)?;
+        let constant = constant.ok_or_else(|| Problem::Missing("its indices".into()))?;
         let size = shape[at] as i64;
-        let indices: Vec<i64> = constant
-            .integers()?
-            .iter()
-            .map(|&i| if i < 0 { i.saturating_add(size) } else { i })
-            .collect();
-        let range = regular(&indices).filter(|_| indices.iter().all(|i| (0..size).contains(i)));
-        let (Some(range), true) = (range, constant.dims.len() <= 1) else {
+        let from_start = |&i: &i64| if i < 0 { i.saturating_add(size) } else { i };
+        let indices: Vec<i64> = constant.integers()?.iter().map(from_start).collect();
+        let known = !indices.is_empty() && indices.iter().all(|i| (0..size).contains(i));
+        if !known || constant.dims.len() > 1 || indices.len() > MAX_DIMENSION {
             return Err(Problem::Attribute {
                 name: "indices",
-                value: format!("{:?}", constant.integers()?),
-                supported: "one index, or indices at equal distances, are supported",
+                value: format!("of shape {:?}", constant.dims),
+                supported:
+                    "one index, or a row of them, each of an element that is there, are supported",
             });
-        };
-        let mut ranges: Vec<Range> = shape.iter().map(|&size| Range::all(size)).collect();
-        ranges[at] = range;
-        let mut pending = self.taken(x, &ranges, name, "Gather")?;
+        }
+        let mut pending = self.gathered(x, at, &indices, name, "Gather")?;
         if constant.dims.is_empty() {
             pending.view.dims.remove(at);
         }
         Ok(Value::Pending(pending))
     }
 
-    /// `Pad` with a constant.
+    /// `Pad`.
     pub fn pad(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
-        match proto::attribute(node, "mode").map(|a| a.s.as_slice()) {
-            None | Some(b"constant") => {}
-            Some(other) => {
-                return Err(Problem::Attribute {
-                    name: "mode",
-                    value: String::from_utf8_lossy(other).into_owned(),
-                    supported: "only constant is supported",
-                })
-            }
-        }
+        let mode = proto::attribute(node, "mode").map_or(&b"constant"[..], |a| a.s.as_slice());
         let x = self.activation(node, 0)?;
         let shape = x.view.shape();
         let rank = shape.len();
@@ -278,7 +316,52 @@ impl Importer<'_> {
         for (n, &dim) in dims.iter().enumerate() {
             sides[dim] = [pads[n], pads[n + dims.len()]];
         }
-        self.padded(x, &sides, fill, name)
+        match mode {
+            b"constant" => self.padded(x, &sides, fill, name),
+            _ => self.continued(x, &sides, mode, name),
+        }
+    }
+
+    /// `x` continued beyond its sides by its own elements.
+    fn continued(
+        &mut self,
+        x: Activation,
+        sides: &[[i64; 2]],
+        mode: &[u8],
+        name: &str,
+    ) -> Result<Value, Problem> {
+        let mut x = x;
+        for (dim, &[before, behind]) in sides.iter().enumerate() {
+            let size = x.view.shape()[dim] as i64;
+            let target = size.checked_add(before).and_then(|s| s.checked_add(behind));
+            let target = target.filter(|t| (1..=MAX_DIMENSION as i64).contains(t));
+            let target = target.ok_or_else(|| {
+                Problem::Other(format!("pads a dimension of {size} by {before} and {behind}"))
+            })?;
+            if (before, behind) == (0, 0) {
+                continue;
+            }
+            let source = |at: i64| match mode {
+                b"edge" => Some(at.clamp(0, size - 1)),
+                b"wrap" => Some(at.rem_euclid(size)),
+                b"reflect" => {
+                    let period = (2 * (size - 1)).max(1);
+                    let folded = at.rem_euclid(period);
+                    Some(folded.min(period - folded).min(size - 1))
+                }
+                _ => None,
+            };
+            let indices: Option<Vec<i64>> = (0..target).map(|at| source(at - before)).collect();
+            let indices = indices.ok_or_else(|| Problem::Attribute {
+                name: "mode",
+                value: String::from_utf8_lossy(mode).into_owned(),
+                supported: "constant, edge, reflect and wrap are supported",
+            })?;
+            let quant = self.quant_of(&x);
+            let pending = self.gathered(x, dim, &indices, &format!("{name}.{dim}"), "Pad")?;
+            x = self.step(pending, quant)?;
+        }
+        Ok(Value::Activation(x))
     }
 
     /// `x` with so many elements of `fill` before and behind each dimension; fewer than none cut it.
@@ -309,11 +392,9 @@ impl Importer<'_> {
         let x = if whole {
             x
         } else {
-            let quant = self.graph.tensor(x.tensor).quant.clone();
+            let quant = self.quant_of(&x);
             let cut = self.taken(x, &ranges, &format!("{name}.cut"), "Pad")?;
-            let (view, label) = (cut.view.clone(), cut.name.clone());
-            let tensor = self.finish(cut, quant, &label)?;
-            Activation { tensor, view, form: Form::Dequantized }
+            self.step(cut, quant)?
         };
         let mut grown = Vec::new();
         for (range, &[before, behind]) in ranges.iter().zip(sides) {
@@ -456,16 +537,17 @@ fn slice(size: usize, start: i64, end: i64, step: i64) -> Option<Range> {
     (range.count > 0).then_some(range)
 }
 
-/// The range that gives these indices, where they lie at equal distances, each as often as the others.
-pub fn regular(indices: &[i64]) -> Option<Range> {
-    let (&first, &last) = (indices.first()?, indices.last()?);
+/// The longest part of `indices`, from the first on, that lies at equal distances, each as often as
+/// the others; and the rest. Indices are at least 0.
+pub fn regular_part(indices: &[i64]) -> (Range, &[i64]) {
+    let Some(&first) = indices.first() else { return (Range::all(0), &[]) };
     let times = indices.iter().take_while(|&&i| i == first).count();
-    let count = indices.len() / times;
-    let step = if count > 1 { indices[times] - first } else { 1 };
+    let step = indices.get(times).map_or(1, |next| next - first);
     let at = |n: usize| first + (n / times) as i64 * step;
-    let all = (0..indices.len()).all(|n| indices[n] == at(n));
-    let range = Range { start: usize::try_from(first).ok()?, step, count, times };
-    (all && last >= 0 && indices.len() == count * times).then_some(range)
+    let equal = (0..indices.len()).take_while(|&n| indices[n] == at(n)).count();
+    let count = (equal / times).max(1);
+    let range = Range { start: first as usize, step, count, times };
+    (range, &indices[count * times..])
 }
 
 #[cfg(test)]
@@ -487,15 +569,21 @@ mod tests {
     }
 
     #[test]
-    fn regular_indices() {
-        assert_eq!(
-            regular(&[0, 0, 1, 1, 2, 2]),
-            Some(Range { start: 0, step: 1, count: 3, times: 2 })
-        );
-        assert_eq!(regular(&[1, 4, 7]), Some(Range { start: 1, step: 3, count: 3, times: 1 }));
-        assert_eq!(regular(&[5]), Some(Range { start: 5, step: 1, count: 1, times: 1 }));
-        assert_eq!(regular(&[3, 2, 1]), Some(Range { start: 3, step: -1, count: 3, times: 1 }));
-        assert_eq!(regular(&[0, 0, 1, 2, 2]), None);
-        assert_eq!(regular(&[]), None);
+    fn indices_in_regular_parts() {
+        let all = |indices: &[i64]| {
+            let (mut parts, mut rest) = (Vec::new(), indices);
+            while !rest.is_empty() {
+                let (range, later) = regular_part(rest);
+                parts.push((range.start, range.step, range.count, range.times));
+                rest = later;
+            }
+            parts
+        };
+        assert_eq!(all(&[0, 0, 1, 1, 2, 2]), [(0, 1, 3, 2)]);
+        assert_eq!(all(&[1, 4, 7]), [(1, 3, 3, 1)]);
+        assert_eq!(all(&[3, 2, 1]), [(3, -1, 3, 1)]);
+        assert_eq!(all(&[5, 5]), [(5, 1, 1, 2)]);
+        assert_eq!(all(&[0, 0, 1, 2, 2]), [(0, 1, 1, 2), (1, 1, 2, 1), (2, 1, 1, 1)]);
+        assert_eq!(all(&[]), []);
     }
 }

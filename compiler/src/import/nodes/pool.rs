@@ -8,7 +8,7 @@ use crate::import::error::Problem;
 use crate::import::layout::{Run, View};
 use crate::import::pending::{Kind, Pending};
 use crate::import::proto;
-use crate::import::value::{Activation, Form, Value};
+use crate::import::value::{Activation, Value};
 use crate::import::Importer;
 use crate::ops::window::Window;
 use crate::ops::{AvgPool, MaxPool, Op};
@@ -52,10 +52,8 @@ impl Importer<'_> {
         let [h, w, c] = x.view.size;
         let size = [h + pads[0] + pads[2], w + pads[1] + pads[3], c];
         let (view, label) = (View::map(size, x.view.dims.len()), format!("{name}.pad"));
-        let quant = self.graph.tensor(x.tensor).quant.clone();
-        let pending = Pending::new(&label, "Pad", Kind::Pad { x, pads }, view.clone());
-        let tensor = self.finish(pending, quant, &label)?;
-        Ok(Activation { tensor, view, form: Form::Dequantized })
+        let quant = self.quant_of(&x);
+        self.step(Pending::new(&label, "Pad", Kind::Pad { x, pads }, view), quant)
     }
 
     /// `GlobalMaxPool` and `GlobalAveragePool`.

@@ -3,7 +3,7 @@
 use tract_onnx::pb;
 
 use super::layout::axes_of;
-use super::moves::{regular, Range};
+use super::moves::{regular_part, Range};
 use crate::import::error::Problem;
 use crate::import::proto::{self, MAX_DIMENSION};
 use crate::import::value::Value;
@@ -16,8 +16,8 @@ struct Rule {
 }
 
 impl Importer<'_> {
-    /// `Resize` and `Upsample`, where every dimension repeats its elements equally often, or leaves
-    /// equally many out.
+    /// `Resize` and `Upsample`: one node where every dimension repeats its elements equally often, or
+    /// leaves equally many out; others are a node each.
     pub fn resize(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
         let op = if node.op_type == "Upsample" { "Upsample" } else { "Resize" };
         let text = |name: &str, default: &str| {
@@ -41,11 +41,36 @@ impl Importer<'_> {
         };
         let x = self.activation(node, 0)?;
         let shape = x.view.shape();
-        let (scales, sizes) = self.targets(node, old)?;
         let dims = match proto::ints(node, "axes") {
             Some(axes) => axes_of(axes, shape.len())?,
             None => (0..shape.len()).collect(),
         };
+        let (mut scales, sizes) = self.targets(node, old)?;
+        let mut round: fn(f64) -> f64 = f64::floor;
+        if let (Some(sizes), Some(policy)) =
+            (&sizes, proto::attribute(node, "keep_aspect_ratio_policy"))
+        {
+            let ratios =
+                || dims.iter().zip(sizes).map(|(&dim, &size)| size as f32 / shape[dim] as f32);
+            let scale = match policy.s.as_slice() {
+                b"stretch" => None,
+                b"not_larger" => Some(ratios().fold(f32::INFINITY, f32::min)),
+                b"not_smaller" => Some(ratios().fold(0.0, f32::max)),
+                other => {
+                    let value = String::from_utf8_lossy(other).into_owned();
+                    let supported = "stretch, not_larger and not_smaller are supported";
+                    return Err(Problem::Attribute {
+                        name: "keep_aspect_ratio_policy",
+                        value,
+                        supported,
+                    });
+                }
+            };
+            if let Some(scale) = scale {
+                scales = Some(vec![scale; dims.len()]);
+                round = |v| (v + 0.5).floor();
+            }
+        }
         let count = scales.as_ref().map_or_else(|| sizes.as_ref().map_or(0, Vec::len), Vec::len);
         if count != dims.len() {
             return Err(Problem::Other(format!(
@@ -53,13 +78,14 @@ impl Importer<'_> {
                 dims.len()
             )));
         }
+        let mut x = x;
         let mut ranges: Vec<Range> = shape.iter().map(|&size| Range::all(size)).collect();
         for (n, &dim) in dims.iter().enumerate() {
             let size = shape[dim];
             let (scale, target) = match (&scales, &sizes) {
                 (Some(scales), _) => {
                     let scale = f64::from(scales[n]);
-                    (scale, (size as f64 * scale).floor())
+                    (scale, round(size as f64 * scale))
                 }
                 (None, Some(sizes)) => (sizes[n] as f64 / size as f64, sizes[n] as f64),
                 (None, None) => return Err(Problem::Missing("its scales or sizes".into())),
@@ -77,11 +103,15 @@ impl Importer<'_> {
                 value: format!("{} with nearest_mode {}", rule.transformation, rule.rounding),
                 supported: "half_pixel, half_pixel_symmetric, pytorch_half_pixel, align_corners and asymmetric are supported, with floor, ceil, round_prefer_floor and round_prefer_ceil",
             })?;
-            ranges[dim] = regular(&indices).ok_or_else(|| {
-                Problem::Other(format!(
-                    "makes a dimension of {size} one of {target} by taking some elements more often than others; resize by a whole factor"
-                ))
-            })?;
+            let (range, rest) = regular_part(&indices);
+            if rest.is_empty() {
+                ranges[dim] = range;
+                continue;
+            }
+            let quant = self.quant_of(&x);
+            let pending = self.gathered(x, dim, &indices, &format!("{name}.{dim}"), op)?;
+            x = self.step(pending, quant)?;
+            ranges[dim] = Range::all(indices.len());
         }
         Ok(Value::Pending(self.taken(x, &ranges, name, op)?))
     }
@@ -95,13 +125,6 @@ impl Importer<'_> {
     ) -> Result<(Option<Vec<f32>>, Option<Vec<i64>>), Problem> {
         if let Some(attribute) = proto::attribute(node, "scales") {
             return Ok((Some(attribute.floats.clone()), None));
-        }
-        if let Some(policy) = proto::attribute(node, "keep_aspect_ratio_policy") {
-            if policy.s != b"stretch" {
-                let value = String::from_utf8_lossy(&policy.s).into_owned();
-                let (name, supported) = ("keep_aspect_ratio_policy", "only stretch is supported");
-                return Err(Problem::Attribute { name, value, supported });
-            }
         }
         let scales = match self.constant(node, if old { 1 } else { 2 })? {
             Some(constant) if constant.len() > 0 => Some(constant.finite()?.to_vec()),

@@ -4,16 +4,16 @@ use std::rc::Rc;
 
 use tract_onnx::pb;
 
-use super::conv::expect_channelwise;
+use super::conv::{expect_channelwise, is_channelwise};
 use crate::import::constant::Constant;
 use crate::import::error::Problem;
 use crate::import::pending::{Convolution, Kind, Pending};
 use crate::import::proto;
-use crate::import::value::Value;
+use crate::import::value::{Activation, Value};
 use crate::import::Importer;
 use crate::ir::Data;
 use crate::ops::window::Window;
-use crate::ops::{Function, Unary};
+use crate::ops::{Function, Mul, Unary};
 
 /// The function that a node's operator is, if it is one.
 ///
@@ -62,6 +62,9 @@ impl Importer<'_> {
         let x = self.activation(node, 0)?;
         let weights = self.weights(node, 1, 0)?;
         let constant: Rc<Constant> = weights.constant;
+        if self.model.real && !is_channelwise(&constant, &x.view) {
+            return self.prelu_of_elements(x, constant, name);
+        }
         expect_channelwise(&constant, &x.view)?;
         let channels = x.view.size[2];
         let each = (0..channels).map(|c| if constant.len() == 1 { 0 } else { c });
@@ -79,5 +82,30 @@ impl Importer<'_> {
         };
         let kind = Kind::PRelu { x: x.tensor, slope };
         Ok(Value::Pending(Pending::new(name, "PRelu", kind, x.view)))
+    }
+
+    /// `PRelu` with a factor for every element, which is not trained.
+    fn prelu_of_elements(
+        &mut self,
+        x: Activation,
+        slope: Rc<Constant>,
+        name: &str,
+    ) -> Result<Value, Problem> {
+        let view = x.view.clone();
+        let half = |what: &str, range: [f32; 2]| {
+            let kind = Kind::Requantize { x: x.tensor };
+            let pending = Pending::new(&format!("{name}.{what}"), "PRelu", kind, view.clone());
+            Box::new(Pending { range, ..*pending })
+        };
+        let positive = self.step(half("positive", [0.0, f32::INFINITY]), None)?;
+        let negative = self.step(half("negative", [f32::NEG_INFINITY, 0.0]), None)?;
+        let label = slope.name.clone();
+        let slope = self.constant_seen(&Value::Constant(slope), view.clone(), &label)?;
+        let factors = vec![negative.tensor, slope.tensor];
+        let label = format!("{name}.slope");
+        let scaled =
+            self.step(Pending::op(&label, "PRelu", Mul.into(), factors, view.clone()), None)?;
+        let kind = Kind::Add { a: positive.tensor, b: scaled.tensor };
+        Ok(Value::Pending(Pending::new(name, "PRelu", kind, view)))
     }
 }

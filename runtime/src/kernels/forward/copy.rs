@@ -1,9 +1,9 @@
 //! Moves of elements from one tensor to another.
 
 use crate::kernels::ensure;
-use crate::machine::{typed, typed_mut};
+use crate::machine::{part, typed, typed_mut};
 use crate::program::op::{Copy, Path};
-use crate::{Fault, Machine};
+use crate::{Fault, Machine, Memory};
 
 impl Path {
     /// Hands every pair of places, where an element comes from and where it goes to, to `f`, a run
@@ -38,7 +38,14 @@ impl Copy {
     /// # Errors
     /// A [`Fault`] where a slot does not fit its memory, or the path leads out of a tensor.
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
-        let ([x], [y, part]) = m.arena.split([self.input], [self.output, self.part])?;
+        let writes = [self.output, self.part];
+        let (x, [y, part]) = match self.input.memory {
+            Memory::Constant => (part(m.constants, self.input)?, m.arena.split([], writes)?.1),
+            _ => {
+                let ([x], writes) = m.arena.split([self.input], writes)?;
+                (x, writes)
+            }
+        };
         let x: &[i8] = typed(x)?;
         ensure(y.is_empty() != part.is_empty())?;
         let y: &mut [i8] = if part.is_empty() {
@@ -108,6 +115,20 @@ mod tests {
             let (i, j, k) = (at / 20, at / 5 % 4, at % 5);
             assert_eq!(y[(4 - k) * 12 + i * 4 + j], x[at]);
         }
+    }
+
+    #[test]
+    fn constants_are_moved_too() {
+        let mut bench = Bench::default();
+        let x = Random::new(3).int8(60);
+        let input = bench.constant(&x);
+        let op = Copy { input, output: bench.room(60), path: transpose(), ..Copy::default() };
+        bench.run(op);
+        let mut from_arena = op;
+        from_arena.input = bench.arena(&x);
+        from_arena.output = bench.room(60);
+        bench.run(from_arena);
+        assert_eq!(bench.read::<i8>(op.output), bench.read::<i8>(from_arena.output));
     }
 
     #[test]

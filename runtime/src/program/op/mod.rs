@@ -157,9 +157,9 @@ descriptors! {
         range: Range,
     }
 
-    /// Moves elements: slices, padding, transposes, repetitions, parts of a concatenation.
+    /// Moves elements: slices, padding, transposes, repetitions, parts of a concatenation, constants.
     Copy {
-        /// int8 x.
+        /// int8 x, arena or constant.
         input: Slot = Read,
         /// int8 y, all of it written: what is not moved becomes `fill`. Empty where `part` is not.
         output: Slot = Write,

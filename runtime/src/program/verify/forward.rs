@@ -127,7 +127,11 @@ impl Rules<'_> {
     pub(super) fn copy(&self, op: &Copy) -> Check {
         ensure(op.output.is_empty() != op.part.is_empty(), "output")?;
         let y = if op.part.is_empty() { op.output } else { op.part };
-        self.tensor("input", op.input, op.input.bytes.into())?;
+        let from = match op.input.memory {
+            Memory::Constant => Memory::Constant,
+            _ => Memory::Arena,
+        };
+        self.slot("input", op.input, from, 1, op.input.bytes.into())?;
         self.tensor("output", op.output, op.output.bytes.into())?;
         self.tensor("part of the output", op.part, op.part.bytes.into())?;
         self.path(&op.path, op.input.bytes, y.bytes)?;

@@ -98,6 +98,64 @@ pub struct Path {
     pub to: [i32; 5],
 }
 
+/// Four nested loops over two tensors a and b, whose products are summed into a third:
+/// `y[..] += a[..] b[..]`. As a matrix product they are batch, row, column and inner; the loops by
+/// which y is not indexed are summed.
+///
+/// Steps say how each tensor lies in memory, so that a transposed or split one needs no copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Contraction {
+    /// Turns of each loop, at least 1.
+    pub size: [u16; 4],
+    /// How the first factor lies.
+    pub a: Strides,
+    /// How the second factor lies.
+    pub b: Strides,
+    /// How the sum lies.
+    pub y: Strides,
+}
+
+/// Where the elements of a tensor lie that the loops of a [`Contraction`] meet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Strides {
+    /// The first of them.
+    pub at: u32,
+    /// How far each loop moves; 0 where it does not index the tensor.
+    pub step: [u32; 4],
+}
+
+impl Strides {
+    /// Place of the last element that loops of so many turns meet; cannot overflow.
+    pub fn last(&self, size: [u16; 4]) -> u64 {
+        let moved = |(&n, &step): (&u16, &u32)| (u64::from(n).max(1) - 1) * u64::from(step);
+        u64::from(self.at) + size.iter().zip(&self.step).map(moved).sum::<u64>()
+    }
+
+    /// Whether loop `k`, of so many turns, moves along the tensor.
+    pub fn moves(&self, size: [u16; 4], k: usize) -> bool {
+        size[k] > 1 && self.step[k] > 0
+    }
+
+    /// Elements that the loops meet, each counted once, where they [`Strides::are_distinct`].
+    pub fn elements(&self, size: [u16; 4]) -> u64 {
+        let turns = |k: usize| if self.moves(size, k) { u64::from(size[k]) } else { 1 };
+        (0..4).map(turns).product()
+    }
+
+    /// Whether the loops that move along the tensor meet every element only once, as digits of a
+    /// number do: each step is larger than all smaller ones reach together.
+    pub fn are_distinct(&self, size: [u16; 4]) -> bool {
+        let moving = |&k: &usize| self.moves(size, k);
+        (0..4).filter(moving).all(|k| {
+            let smaller = (0..4).filter(moving).filter(|&j| j != k && self.step[j] <= self.step[k]);
+            let reach = smaller.map(|j| (u64::from(size[j]) - 1) * u64::from(self.step[j]));
+            u64::from(self.step[k]) > reach.sum::<u64>()
+        })
+    }
+}
+
 /// How a trained weight is held in state memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -1,13 +1,15 @@
 //! What the ops of the backward pass ask of their operands.
 
-use super::rules::{elements, ensure, positions, Check, Rules};
+use super::forward::{NORMALIZE_LIMIT, SOFTMAX_LIMIT};
+use super::rules::{elements, ensure, positions, Check, Problem, Rules};
 use crate::fixed::Multiplier;
 use crate::program::op::{
     BiasUpdate, ConvInputGrad, ConvUpdate, CopyInputGrad, DepthwiseInputGrad, DepthwiseUpdate,
-    HeadInputGrad, HeadUpdate, MaxPoolInputGrad, MulInputGrad, PoolInputGrad, SoftmaxCrossEntropy,
-    SumGrad, TableInputGrad,
+    Error, HeadInputGrad, HeadUpdate, MatMulInputGrad, MaxPoolInputGrad, MulInputGrad,
+    NormalizeInputGrad, PoolInputGrad, SoftmaxCrossEntropy, SoftmaxInputGrad, SumGrad,
+    TableInputGrad,
 };
-use crate::program::Memory;
+use crate::program::{Memory, Slot};
 
 /// Errors that add up in 31 bits, 12 of them below their step.
 const MAX_COPIES: u64 = 1 << 12;
@@ -122,6 +124,51 @@ impl Rules<'_> {
         self.zero(op.other_zero)?;
         self.multiplier("scale", op.scale)?;
         self.sum_fits(u64::from(count) / own.max(1))
+    }
+
+    pub(super) fn matmul_input_grad(&self, op: &MatMulInputGrad) -> Check {
+        let own = op.output.data.bytes;
+        self.error("error", &op.error, op.error.data.bytes.into())?;
+        self.error_out(&op.output, own.into())?;
+        self.skip(&op.skip, own.into())?;
+        self.mask(op.mask, own.into())?;
+        self.tensor("other factor", op.other, op.other.bytes.into())?;
+        let lengths = [op.error.data.bytes, op.other.bytes, own];
+        let terms = self.contraction(&op.loops, lengths)?;
+        self.zero(op.other_zero)?;
+        self.multiplier("scale", op.scale)?;
+        self.sum_fits(terms)
+    }
+
+    pub(super) fn normalize_input_grad(&self, op: &NormalizeInputGrad) -> Check {
+        let rows =
+            self.row_errors([&op.error, &op.output, &op.skip], op.mask, op.depth, NORMALIZE_LIMIT)?;
+        self.tensor("output", op.normal, op.error.data.bytes.into())?;
+        self.slot("reciprocal deviations", op.reciprocal, Memory::Arena, 4, rows)?;
+        self.zero(op.y_zero)?;
+        ensure(op.y_scale.is_normal() && op.y_scale > 0.0, "scale")?;
+        ensure((-MAX_FRACTION..=MAX_FRACTION).contains(&op.fraction), "fraction bits")
+    }
+
+    pub(super) fn softmax_input_grad(&self, op: &SoftmaxInputGrad) -> Check {
+        self.row_errors([&op.error, &op.output, &op.skip], op.mask, op.depth, SOFTMAX_LIMIT)?;
+        self.tensor("probabilities", op.probability, op.error.data.bytes.into())
+    }
+
+    /// Error, output and skip of an op over rows, all of one shape; how many rows.
+    fn row_errors(
+        &self,
+        [error, output, skip]: [&Error; 3],
+        mask: Slot,
+        depth: u16,
+        limit: u16,
+    ) -> Result<u64, Problem> {
+        let count = error.data.bytes;
+        self.error("error", error, count.into())?;
+        self.error_out(output, count.into())?;
+        self.skip(skip, count.into())?;
+        self.mask(mask, count.into())?;
+        self.rows(count, depth, limit)
     }
 
     pub(super) fn copy_input_grad(&self, op: &CopyInputGrad) -> Check {

@@ -107,6 +107,9 @@ impl Operator for Copy {
         let [h, w, c] = self.shape;
         let elements = h.checked_mul(w).and_then(|n| n.checked_mul(c)).unwrap_or(usize::MAX);
         inside(&self.path, inputs[0].elements(), elements)?;
+        if !self.path.is_distinct() {
+            return Err("its path leads to one place twice".into());
+        }
         Ok(vec![(dtype, vec![1, h, w, c])])
     }
 
@@ -119,7 +122,11 @@ impl Operator for Copy {
     }
 
     fn gradient(&self, cx: &mut Backward, node: &Node, dy: TensorId) {
-        cx.contribute_copy(node, 0, dy, self.path);
+        if self.path.is_reversible() {
+            cx.contribute_copy(node, 0, dy, self.path);
+        } else {
+            cx.stop();
+        }
     }
 
     /// Moving changes no value, if the steps of x have one for what fills the rest.
@@ -172,6 +179,9 @@ impl Operator for CopyInputGrad {
         let [h, w, c] = self.input;
         let elements = h.checked_mul(w).and_then(|n| n.checked_mul(c)).unwrap_or(usize::MAX);
         inside(&self.path, elements, inputs[0].elements())?;
+        if !self.path.is_reversible() {
+            return Err("its path cannot be gone back".into());
+        }
         Ok(vec![(DType::Error, vec![1, h, w, c])])
     }
 

@@ -11,9 +11,6 @@ use crate::program::op::{
 };
 use crate::program::{Memory, Slot};
 
-/// Errors that add up in 31 bits, 12 of them below their step.
-const MAX_COPIES: u64 = 1 << 12;
-
 /// Fraction bits that leave an int8 error and its sign in 32 bits.
 const MAX_FRACTION: i8 = 24;
 
@@ -179,12 +176,7 @@ impl Rules<'_> {
         self.skip(&op.skip, x.into())?;
         self.mask(op.mask, x.into())?;
         self.path(&op.path, x, y)?;
-        // Repetitions go forwards, so that places add up.
-        let repeats = op.path.from.iter().zip(&op.path.to).filter(|(&from, _)| from == 0);
-        ensure(repeats.into_iter().all(|(_, &to)| to >= 0), "path")?;
-        let repeats = op.path.size.iter().zip(&op.path.from).filter(|(_, &step)| step == 0);
-        let copies = repeats.fold(1u64, |all, (&n, _)| all.saturating_mul(n.into()));
-        ensure(copies <= MAX_COPIES, "number of terms of a sum")
+        ensure(op.path.is_reversible(), "path")
     }
 
     pub(super) fn sum_grad(&self, op: &SumGrad) -> Check {
@@ -202,7 +194,7 @@ impl Rules<'_> {
         self.slot("bias", op.bias, Memory::State, 4, channels)?;
         self.slot("factors", op.factor, Memory::Constant, 4, channels)?;
         ensure(count / channels * 127 <= i32::MAX as u64, "number of terms of a sum")?;
-        self.scratch(op.scratch, 4 * channels)
+        self.sums(op.scratch, channels)
     }
 
     pub(super) fn conv_update(&self, op: &ConvUpdate) -> Check {
@@ -224,7 +216,7 @@ impl Rules<'_> {
         self.random(op.random, op.weights.precision)?;
         self.zero(op.x_zero)?;
         self.sum_fits(positions(y))?;
-        self.scratch(op.scratch, 4 * taps * selected)
+        self.sums(op.scratch, taps * selected)
     }
 
     pub(super) fn depthwise_update(&self, op: &DepthwiseUpdate) -> Check {
@@ -240,6 +232,6 @@ impl Rules<'_> {
         self.random(op.random, op.weights.precision)?;
         self.zero(op.x_zero)?;
         self.sum_fits(positions(y))?;
-        self.scratch(op.scratch, 4 * selected)
+        self.sums(op.scratch, selected)
     }
 }

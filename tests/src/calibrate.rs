@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use offshoot::ir::{DType, Data, Graph, Quant, TensorId};
+use offshoot::ir::{DType, Data, Graph, Quant, Tensor, TensorId};
 use offshoot::ops::{Clamp, Op};
 use offshoot::reference::Values;
 
@@ -50,8 +50,10 @@ pub fn calibrated(mut graph: Graph, seed: u64) -> Graph {
             low = values.get(y).iter().copied().fold(low, f64::min);
             high = values.get(y).iter().copied().fold(high, f64::max);
         }
-        let quant = if matches!(node.op, Op::AvgPool(_)) {
-            graph.tensor(node.inputs[0]).quant.clone()
+        let inputs: Vec<&Tensor> = node.inputs.iter().map(|&t| graph.tensor(t)).collect();
+        let given = node.op.quantization(&inputs);
+        let quant = if given.is_some() {
+            given
         } else if relu {
             Some(Quant::per_tensor((high / 255.0) as f32, -128))
         } else {

@@ -8,8 +8,10 @@
 //! * rounding: the loss is about 1 and carries about 1e-15, so the difference carries about
 //!   1e-15 / 2h, which is 1e-9 at most;
 //! * kinks: where a value before a clamp crosses a bound between p - h and p + h, the loss has no
-//!   derivative there and the difference means nothing. Such a parameter is found by comparing
-//!   the clamp masks of both runs, and is left out. At most [`EXCLUDED`] of the parameters may be.
+//!   derivative there and the difference means nothing. The same holds where another element of
+//!   a window becomes the largest, and where a function is left by another of its corners. Such a
+//!   parameter is found by comparing clamp masks, winners and sides of corners of both runs, and
+//!   is left out. At most [`EXCLUDED`] of the parameters may be.
 //!
 //! So an agreement of [`RELATIVE`] and [`ABSOLUTE`] leaves two orders to spare, and any wrong
 //! factor, index or missing term shows. Gradients too small to be told from rounding prove
@@ -19,7 +21,7 @@ use std::collections::BTreeMap;
 
 use offshoot::adapt::{adapt, HeadStart};
 use offshoot::differentiate::differentiate;
-use offshoot::ir::{verify, DType, Graph};
+use offshoot::ir::{verify, Graph, Node};
 use offshoot::ops::Op;
 use offshoot::prune::prune;
 use offshoot::reference::Values;
@@ -135,7 +137,7 @@ pub fn compare(
             let analytic = gradients[which][index];
             let at = parameter.elements[index];
             let [high, low] = [h, -h].map(|h| nudged(&mut values, parameter, at, h, loss));
-            if high.masks != low.masks {
+            if high.sides != low.sides {
                 report.excluded += 1;
                 continue;
             }
@@ -176,8 +178,8 @@ fn chosen(parameters: &[Parameter], most: Option<usize>) -> Vec<Vec<usize>> {
 /// What a run with one parameter moved gives.
 struct Nudged {
     loss: f64,
-    /// Bits of all clamp masks.
-    masks: Vec<bool>,
+    /// On which side of every kink.
+    sides: Vec<usize>,
 }
 
 fn nudged(
@@ -191,7 +193,27 @@ fn nudged(
     values.change(parameter.id, |p| p[at] = before + h);
     values.run(parameter.reader, loss + 1);
     values.change(parameter.id, |p| p[at] = before);
-    let bits = values.graph().tensors().filter(|(_, t)| t.dtype == DType::Bit);
-    let masks = bits.flat_map(|(id, _)| values.get(id).iter().map(|&bit| bit != 0.0)).collect();
-    Nudged { loss: values.step.loss, masks }
+    let sides = values.graph().nodes().flat_map(|(_, node)| sides(values, node)).collect();
+    Nudged { loss: values.step.loss, sides }
+}
+
+/// On which side of its kinks a node's values lie: bits of its clamp mask, winners of its windows,
+/// corners of its function below each value.
+fn sides(values: &Values<'_, f64>, node: &Node) -> Vec<usize> {
+    match &node.op {
+        Op::Unary(op) => {
+            let corners = op.function.corners();
+            let below = |x: &f64| corners.iter().filter(|c| **c <= *x).count();
+            values.get(node.inputs[0]).iter().map(below).collect()
+        }
+        Op::MaxPool(_) => kept(values, node),
+        op if op.clamp().is_some() => kept(values, node),
+        _ => Vec::new(),
+    }
+}
+
+/// What a node keeps for its backward pass; nothing where no gradient passes it.
+fn kept(values: &Values<'_, f64>, node: &Node) -> Vec<usize> {
+    let kept = node.outputs.get(1).map_or(&[][..], |&kept| values.get(kept));
+    kept.iter().map(|&v| v as usize).collect()
 }

@@ -47,6 +47,13 @@ fn epilogue(op: &Op) -> Option<(Option<Error>, Error, Error, Slot)> {
         Op::ConvInputGrad(op) => Some((None, op.output, op.skip, op.mask)),
         Op::DepthwiseInputGrad(op) => Some((None, op.output, op.skip, op.mask)),
         Op::PoolInputGrad(op) => Some((None, op.output, op.skip, op.mask)),
+        Op::MaxPoolInputGrad(op) => Some((None, op.output, op.skip, op.mask)),
+        Op::TableInputGrad(op) => Some((None, op.output, op.skip, op.mask)),
+        Op::MulInputGrad(op) => Some((None, op.output, op.skip, op.mask)),
+        Op::MatMulInputGrad(op) => Some((None, op.output, op.skip, op.mask)),
+        Op::NormalizeInputGrad(op) => Some((None, op.output, op.skip, op.mask)),
+        Op::SoftmaxInputGrad(op) => Some((None, op.output, op.skip, op.mask)),
+        Op::CopyInputGrad(op) => Some((None, op.output, op.skip, op.mask)),
         Op::SumGrad(op) => Some((Some(op.error), op.output, op.skip, op.mask)),
         _ => None,
     }

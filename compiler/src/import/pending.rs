@@ -234,7 +234,10 @@ impl Importer<'_> {
             pending.kind = Kind::Op { op, inputs };
         }
         let needed = match (&quant, &pending.kind) {
-            (Some(_), Kind::Op { op, inputs }) => self.needed(op, inputs),
+            (Some(_), Kind::Op { op, inputs }) => {
+                let inputs: Vec<&Tensor> = inputs.iter().map(|&x| self.graph.tensor(x)).collect();
+                op.quantization(&inputs)
+            }
             _ => None,
         };
         let plain = matches!(pending.kind, Kind::Op { .. });
@@ -269,17 +272,6 @@ impl Importer<'_> {
         let dtype = if quant.is_some() { DType::I8 } else { DType::F32 };
         let output = Tensor { quant, ..Tensor::computed(name, dtype, shape) };
         Ok(self.graph.add_op(pending.name, op, inputs, output))
-    }
-
-    /// The quantisation that the result of `op` must have, where it is not free.
-    fn needed(&self, op: &Op, inputs: &[TensorId]) -> Option<Quant> {
-        let x = inputs.first().and_then(|&x| self.graph.tensor(x).quant.clone());
-        match op {
-            Op::MaxPool(_) => x,
-            Op::AvgPool(pool) if pool.window.pad != [0; 4] => x,
-            Op::Softmax(_) => Some(Quant::per_tensor(PROBABILITY.0, PROBABILITY.1)),
-            _ => None,
-        }
     }
 
     /// What is positive of `x`, and what is negative times the factors of its channels, the latter

@@ -9,7 +9,7 @@
 //!    and their data are finite.
 //! 5. Only constants are trained; trained channels are ascending, at least one, and exist.
 //! 6. Inputs of a node fit its op's shape rule; its outputs have the types that the rule gives
-//!    (a mask may be left out); computed int8 tensors are quantised per tensor.
+//!    (all but the first may be left out); computed int8 tensors are quantised per tensor.
 //! 7. A streamed gradient has exactly one reader, an `sgd`.
 //! 8. After the `sgd` of a parameter nothing reads that parameter.
 //! 9. No dimension is 0, and none exceeds 65535.
@@ -140,7 +140,8 @@ fn verify_tensor(tensor: &Tensor) -> Result<(), String> {
 fn verify_types(graph: &Graph, node: &Node) -> Result<(), String> {
     let inputs: Vec<&Tensor> = node.inputs.iter().map(|&t| graph.tensor(t)).collect();
     let types = node.op.infer(&inputs)?;
-    let required = types.iter().filter(|(dtype, _)| *dtype != DType::Bit).count();
+    // What an op keeps for a backward pass comes after its result.
+    let required = types.len().min(1);
     if node.outputs.len() < required || node.outputs.len() > types.len() {
         return Err(format!("has {} outputs, expected {}", node.outputs.len(), types.len()));
     }

@@ -386,11 +386,14 @@ impl<'g> Lowering<'g> {
 /// Multiply-accumulates of one op, padding counted as if it were computed.
 fn macs(op: &rt::Op) -> u64 {
     let map = |g: &rt::Geometry, row: usize| g.y.positions() as u64 * row as u64;
+    let turns = |loops: &rt::Contraction| loops.size.iter().map(|&n| u64::from(n)).product();
     match op {
         rt::Op::Conv(c) => map(&c.geometry, c.weights.frozen.len()),
         rt::Op::ConvInputGrad(c) => map(&c.geometry, c.weights.frozen.len()),
         rt::Op::Depthwise(d) => map(&d.geometry, d.weights.frozen.len()),
         rt::Op::DepthwiseInputGrad(d) => map(&d.geometry, d.weights.frozen.len()),
+        rt::Op::MatMul(m) => turns(&m.loops),
+        rt::Op::MatMulInputGrad(m) => turns(&m.loops),
         rt::Op::ConvUpdate(c) => {
             map(&c.geometry, c.weights.latent.len() / c.weights.precision.bytes())
         }

@@ -8,7 +8,7 @@ use super::conv2d::geometry;
 use super::window::{shape, Window};
 use super::{expect_activation, expect_dtype, expect_inputs, nhwc, Operator, OutputType};
 use crate::differentiate::Backward;
-use crate::ir::{Attributes, DType, Node, NodeId, Tensor, TensorId};
+use crate::ir::{Attributes, DType, Node, NodeId, Quant, Tensor, TensorId};
 use crate::lower::{LowerError, Lowering};
 use crate::reference::Values;
 
@@ -80,6 +80,12 @@ impl Operator for AvgPool {
 
     fn gradient(&self, cx: &mut Backward, node: &Node, dy: TensorId) {
         cx.contribute_pool(node, dy, self.window);
+    }
+
+    /// The mean over a padded window is one of the map's own steps: windows count differently, and
+    /// one multiplier cannot make up for that.
+    fn quantization(&self, inputs: &[&Tensor]) -> Option<Quant> {
+        inputs[0].quant.clone().filter(|_| self.window.pad != [0; 4])
     }
 
     fn lower(&self, cx: &mut Lowering<'_>, id: NodeId) -> Result<(), LowerError> {

@@ -6,7 +6,7 @@ use offshoot_runtime::program::op as rt;
 
 use super::{expect_activation, expect_dtype, expect_inputs, nhwc, Operator, OutputType};
 use crate::differentiate::Backward;
-use crate::ir::{Attributes, DType, Node, NodeId, Tensor, TensorId};
+use crate::ir::{Attributes, DType, Node, NodeId, Quant, Tensor, TensorId};
 use crate::lower::{LowerError, Lowering};
 use crate::reference::Values;
 
@@ -107,6 +107,9 @@ impl Operator for Copy {
         let [h, w, c] = self.shape;
         let elements = h.checked_mul(w).and_then(|n| n.checked_mul(c)).unwrap_or(usize::MAX);
         inside(&self.path, inputs[0].elements(), elements)?;
+        if !self.path.is_distinct() {
+            return Err("its path leads to one place twice".into());
+        }
         Ok(vec![(dtype, vec![1, h, w, c])])
     }
 
@@ -119,18 +122,33 @@ impl Operator for Copy {
     }
 
     fn gradient(&self, cx: &mut Backward, node: &Node, dy: TensorId) {
-        cx.contribute_copy(node, 0, dy, self.path);
+        if self.path.is_reversible() {
+            cx.contribute_copy(node, 0, dy, self.path);
+        } else {
+            cx.stop();
+        }
+    }
+
+    /// Moving changes no value, if the steps of x have one for what fills the rest.
+    fn quantization(&self, inputs: &[&Tensor]) -> Option<Quant> {
+        let held = |q: &Quant| (-128.0..=127.0).contains(&steps(self.fill, q));
+        inputs[0].quant.clone().filter(held)
     }
 
     fn lower(&self, cx: &mut Lowering<'_>, id: NodeId) -> Result<(), LowerError> {
         let node = cx.graph.node(id);
         let y = cx.graph.tensor(node.outputs[0]);
-        let fill = (f64::from(self.fill) / f64::from(y.scale_of(0))).round() + f64::from(y.zero());
+        let fill = y.quant.as_ref().map_or(0.0, |q| steps(self.fill, q));
         let output = cx.slot(node.outputs[0]);
         let moved = lowered(cx, node.inputs[0], node.outputs[0], self.path);
         cx.push(id, rt::Copy { output, fill: fill.clamp(-128.0, 127.0) as i8, ..moved });
         Ok(())
     }
+}
+
+/// The step that a real number falls on, which may lie outside int8.
+fn steps(value: f32, quant: &Quant) -> f64 {
+    (f64::from(value) / f64::from(quant.scale_of(0))).round() + f64::from(quant.zero)
 }
 
 /// The runtime's move from `x` to `y`, which is not named yet.
@@ -161,6 +179,9 @@ impl Operator for CopyInputGrad {
         let [h, w, c] = self.input;
         let elements = h.checked_mul(w).and_then(|n| n.checked_mul(c)).unwrap_or(usize::MAX);
         inside(&self.path, elements, inputs[0].elements())?;
+        if !self.path.is_reversible() {
+            return Err("its path cannot be gone back".into());
+        }
         Ok(vec![(DType::Error, vec![1, h, w, c])])
     }
 

@@ -120,6 +120,19 @@ impl Function {
         }
     }
 
+    /// Where it has no derivative, ascending.
+    pub fn corners(&self) -> Vec<f64> {
+        match *self {
+            Function::LeakyRelu(_) | Function::Elu(_) => vec![0.0],
+            Function::HardSigmoid([alpha, beta]) => {
+                let [low, high] = [0.0, 1.0].map(|y| (y - f64::from(beta)) / f64::from(alpha));
+                vec![low.min(high), low.max(high)]
+            }
+            Function::HardSwish => vec![-3.0, 3.0],
+            _ => vec![],
+        }
+    }
+
     /// Its derivative at `x`; at a corner, that from the right.
     pub fn slope(&self, x: f64) -> f64 {
         match *self {
@@ -194,8 +207,10 @@ mod tests {
     fn slopes_are_those_of_the_values() {
         for function in ALL {
             for at in -60..60 {
-                // Between the corners, which lie at multiples of a half.
-                let (x, h) = (f64::from(at) * 0.1 + 0.03, 1e-5);
+                let (x, h) = (f64::from(at) * 0.1, 1e-5);
+                if function.corners().iter().any(|corner| (x - corner).abs() < 2.0 * h) {
+                    continue;
+                }
                 let difference = (function.value(x + h) - function.value(x - h)) / (2.0 * h);
                 let slope = function.slope(x);
                 assert!((slope - difference).abs() < 1e-8, "{function:?} at {x}: {slope}");

@@ -105,6 +105,11 @@ impl Operator for MaxPool {
         }
     }
 
+    /// The largest value is one of the map's own steps.
+    fn quantization(&self, inputs: &[&Tensor]) -> Option<Quant> {
+        inputs[0].quant.clone()
+    }
+
     fn lower(&self, cx: &mut Lowering<'_>, id: NodeId) -> Result<(), LowerError> {
         let node = cx.graph.node(id);
         let (x, y) = (node.inputs[0], node.outputs[0]);

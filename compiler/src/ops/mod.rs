@@ -16,8 +16,10 @@ mod flatten;
 mod function;
 mod head;
 mod loss;
+mod matmul;
 mod max_pool;
 mod mul;
+mod normalize;
 mod pool_mean;
 mod requantize;
 mod save_channels;
@@ -39,13 +41,15 @@ pub use flatten::{Flatten, FlattenInputGrad};
 pub use function::Function;
 pub use head::{Head, HeadInputGrad, HeadWeightGrad};
 pub use loss::SoftmaxCrossEntropy;
+pub use matmul::{MatMul, MatMulInputGrad};
 pub use max_pool::{MaxPool, MaxPoolInputGrad};
 pub use mul::{Mul, MulInputGrad};
+pub use normalize::{Normalize, NormalizeInputGrad};
 pub use pool_mean::PoolMean;
 pub use requantize::Requantize;
 pub use save_channels::SaveChannels;
 pub use sgd::Sgd;
-pub use softmax::Softmax;
+pub use softmax::{Softmax, SoftmaxInputGrad};
 pub use sum::{MaskGrad, SumGrad};
 pub use unary::{Unary, UnaryInputGrad};
 pub use window::Window;
@@ -53,7 +57,7 @@ pub use window::Window;
 use num_traits::Float;
 
 use crate::differentiate::Backward;
-use crate::ir::{Attributes, DType, Node, NodeId, Tensor, TensorId};
+use crate::ir::{Attributes, DType, Node, NodeId, Quant, Tensor, TensorId};
 use crate::lower::{LowerError, Lowering};
 use crate::reference::Values;
 
@@ -76,7 +80,8 @@ pub trait Operator: Sized {
     /// Which attribute is missing or wrong.
     fn from_attributes(attributes: &Attributes) -> Result<Self, String>;
 
-    /// Shape rule: the types of its outputs, given its inputs. Optional outputs come last.
+    /// Shape rule: the types of its outputs, given its inputs. The first is its result; those after
+    /// it are kept for a backward pass, on request, and may be left out.
     ///
     /// # Errors
     /// What does not fit, in words.
@@ -94,6 +99,12 @@ pub trait Operator: Sized {
     /// The range that an activation clamps to; where it is set, the op gives a mask as its second
     /// output on request.
     fn clamp(&self) -> Option<Clamp> {
+        None
+    }
+
+    /// The quantisation that its result must have, given its inputs, whose own are known; `None`
+    /// where it may have any.
+    fn quantization(&self, _inputs: &[&Tensor]) -> Option<Quant> {
         None
     }
 
@@ -163,6 +174,11 @@ macro_rules! operators {
                 match self { $( Op::$name(op) => op.clamp(), )* }
             }
 
+            /// See [`Operator::quantization`].
+            pub fn quantization(&self, inputs: &[&Tensor]) -> Option<Quant> {
+                match self { $( Op::$name(op) => op.quantization(inputs), )* }
+            }
+
             /// See [`Operator::lower`].
             ///
             /// # Errors
@@ -175,9 +191,10 @@ macro_rules! operators {
 }
 
 operators! {
-    Conv2d, Add, AvgPool, MaxPool, Unary, Mul, Copy, Concat, PoolMean, Flatten, Requantize, Softmax, Head, SaveChannels,
-    SoftmaxCrossEntropy, HeadInputGrad, HeadWeightGrad, Conv2dInputGrad, Conv2dWeightGrad,
-    BiasGrad, PoolInputGrad, MaxPoolInputGrad, UnaryInputGrad, MulInputGrad, CopyInputGrad,
+    Conv2d, Add, AvgPool, MaxPool, Unary, Mul, MatMul, Normalize, Copy, Concat, PoolMean, Flatten,
+    Requantize, Softmax, Head, SaveChannels, SoftmaxCrossEntropy, HeadInputGrad, HeadWeightGrad,
+    Conv2dInputGrad, Conv2dWeightGrad, BiasGrad, PoolInputGrad, MaxPoolInputGrad, UnaryInputGrad,
+    MulInputGrad, MatMulInputGrad, NormalizeInputGrad, SoftmaxInputGrad, CopyInputGrad,
     FlattenInputGrad, SumGrad, MaskGrad, Sgd,
 }
 

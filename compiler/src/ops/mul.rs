@@ -37,6 +37,15 @@ fn steps(part: [usize; 3], full: [usize; 3]) -> Result<rt::Steps, String> {
     }
 }
 
+/// Fraction bits and multiplier of a sum of so many products of an error and a factor of scale `s`:
+/// the largest that there may be leaves a bit free for another branch.
+pub(super) fn sum_scale(s: f32, terms: f64) -> (i8, Multiplier) {
+    let s = f64::from(s);
+    let most = 127.0 * 255.0 * terms * s;
+    let fraction = (30.0 - most.log2()).floor().clamp(-24.0, 40.0);
+    (fraction as i8, Multiplier::from_f64(s * fraction.exp2()))
+}
+
 /// Index of the element of a tensor laid out in `steps` for element `at` of one with `c` channels.
 fn element(steps: rt::Steps, at: usize, c: usize) -> usize {
     at / c * steps.pixel as usize + at % c * steps.channel as usize
@@ -137,12 +146,10 @@ impl Operator for MulInputGrad {
         let own = steps(self.factor, full).map_err(|why| LowerError::new(cx.graph, id, &why))?;
         let by = steps(cx.hwc(other), full).map_err(|why| LowerError::new(cx.graph, id, &why))?;
         let factor = cx.graph.tensor(other);
-        let (other_zero, s) = (factor.zero() as i16, f64::from(factor.scale_of(0)));
+        let other_zero = factor.zero() as i16;
         let elements = |hwc: [usize; 3]| hwc.iter().product::<usize>() as f64;
-        // The largest sum there may be, scaled, leaves a bit free for another branch.
-        let most = 127.0 * 255.0 * elements(full) / elements(self.factor) * s;
-        let fraction = (30.0 - most.log2()).floor().clamp(-24.0, 40.0);
-        let scale = Multiplier::from_f64(s * fraction.exp2());
+        let terms = elements(full) / elements(self.factor);
+        let (fraction, scale) = sum_scale(factor.scale_of(0), terms);
         let (error, input, epilogue) = (cx.error(dy), cx.slot(other), cx.epilogue(id));
         let (output, skip, mask) = (epilogue.output, epilogue.skip, epilogue.mask);
         cx.push(
@@ -158,7 +165,7 @@ impl Operator for MulInputGrad {
                 other_steps: by,
                 other_zero,
                 scale,
-                fraction: fraction as i8,
+                fraction,
             },
         );
         Ok(())

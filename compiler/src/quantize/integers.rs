@@ -56,23 +56,14 @@ pub fn integers(graph: &Graph, seen: &[Seen], input: Option<&Quant>, choice: Cho
 
 /// The quantisation of a node's result.
 fn output(result: &Graph, node: &Node, range: [f64; 2]) -> Quant {
-    match &node.op {
-        // What Softmax gives lies between 0 and 1.
-        Op::Softmax(_) => Quant::per_tensor(1.0 / 256.0, -128),
-        // A maximum, or the mean over a padded window, is one of the map's own steps.
-        Op::MaxPool(_) => {
-            result.tensor(node.inputs[0]).quant.clone().unwrap_or_else(|| quant(range))
+    let inputs: Vec<&Tensor> = node.inputs.iter().map(|&t| result.tensor(t)).collect();
+    let range = match node.op.clamp() {
+        Some(Clamp::Real(bounds)) => {
+            [range[0].max(bounds[0].into()), range[1].min(bounds[1].into())]
         }
-        Op::AvgPool(pool) if pool.window.pad != [0; 4] => {
-            result.tensor(node.inputs[0]).quant.clone().unwrap_or_else(|| quant(range))
-        }
-        op => match op.clamp() {
-            Some(Clamp::Real(bounds)) => {
-                quant([range[0].max(bounds[0].into()), range[1].min(bounds[1].into())])
-            }
-            _ => quant(range),
-        },
-    }
+        _ => range,
+    };
+    node.op.quantization(&inputs).unwrap_or_else(|| quant(range))
 }
 
 /// 256 steps over a range and 0, which is one of them.

@@ -3,6 +3,7 @@
 //! `forward` computes activations, `gradient` error tensors, `update` changes trainable state.
 //! A kernel's file holds the descriptor's `run` method, which resolves its slots, and the loops.
 
+mod contraction;
 mod forward;
 mod gradient;
 mod mask;

@@ -26,8 +26,12 @@ pub fn reach(y: usize, window: &Window, axis: usize, size: u16) -> Reach {
     let from = if start < 0 { steps((-start) as usize) } else { 0 };
     let room = size as isize - start;
     let to = if room < 0 { 0 } else { steps(room as usize).min(window.kernel[axis] as usize) };
+    if to <= from {
+        // A dilated window may step over the whole map: it names nothing, not even its beginning.
+        return Reach { first: 0, step, from: 0, to: 0 };
+    }
     let first = (start + (from * step) as isize).max(0) as usize;
-    Reach { first, step, from, to: to.max(from) }
+    Reach { first, step, from, to }
 }
 
 impl Geometry {

@@ -211,7 +211,7 @@ fn widen(view: &mut View, rank: usize) {
 }
 
 /// The shape that two operands are broadcast to.
-fn broadcast(shapes: &[Vec<usize>; 2]) -> Option<Vec<usize>> {
+pub fn broadcast(shapes: &[Vec<usize>; 2]) -> Option<Vec<usize>> {
     let rank = shapes[0].len().max(shapes[1].len());
     let size =
         |shape: &[usize], at: usize| (at + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);

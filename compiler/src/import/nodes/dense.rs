@@ -3,17 +3,20 @@
 
 use std::rc::Rc;
 
+use offshoot_runtime::program::op::Strides;
 use tract_onnx::pb;
 
+use super::binary::broadcast;
 use super::conv::{add_bias, is_channelwise, Weights};
 use crate::import::constant::{Constant, Elements};
 use crate::import::error::Problem;
-use crate::import::layout::{offsets, Axis, View};
+use crate::import::layout::{in_order, normal, offsets, product, Axis, Run, View};
 use crate::import::pending::{Convolution, Kind, Pending};
-use crate::import::proto;
+use crate::import::proto::{self, MAX_DIMENSION};
 use crate::import::value::Value;
 use crate::import::Importer;
 use crate::ops::window::Window;
+use crate::ops::MatMul;
 
 impl Importer<'_> {
     /// `MatMul`.
@@ -107,10 +110,95 @@ impl Importer<'_> {
         Ok((conv, view))
     }
 
-    /// A product of two activations.
-    fn product(&mut self, _node: &pb::NodeProto, _name: &str) -> Result<Value, Problem> {
-        Err(Problem::Operator)
+    /// A product of two activations, or of one and a constant that is no matrix of weights: factors are
+    /// read where they lie, where strides reach their elements.
+    fn product(&mut self, node: &pb::NodeProto, name: &str) -> Result<Value, Problem> {
+        let mut factors = Vec::with_capacity(2);
+        for index in 0..2 {
+            let value = self.value(node, index)?;
+            let label = Self::input_name(node, index).unwrap_or_default().to_string();
+            let mut factor = match value.is_constant() {
+                true => {
+                    let shape = value.shape();
+                    self.constant_seen(
+                        &value,
+                        View::arranged(&shape, &in_order(shape.len())),
+                        &label,
+                    )?
+                }
+                false => self.settled(value, &label)?,
+            };
+            // A vector is a row on the left, a column on the right.
+            if let [only] = factor.view.dims.as_slice() {
+                let only = only.clone();
+                factor.view.dims = if index == 0 { vec![vec![], only] } else { vec![only, vec![]] };
+            }
+            factors.push(factor);
+        }
+        let shapes: Vec<Vec<usize>> = factors.iter().map(|f| f.view.shape()).collect();
+        let [m, k] = [2, 1].map(|n| shapes[0].len() - n);
+        let [rows, inner] = [shapes[0][m], shapes[0][k]];
+        let [l, n] = [2, 1].map(|n| shapes[1].len() - n);
+        let columns = shapes[1][n];
+        let batches = broadcast(&[shapes[0][..m].to_vec(), shapes[1][..l].to_vec()]);
+        let (Some(batches), true) = (batches, shapes[1][l] == inner) else {
+            return Err(Problem::Shape {
+                tensor: Self::input_name(node, 1).unwrap_or_default().into(),
+                shape: shapes[1].clone(),
+                expected: format!("a matrix that goes with {:?}", shapes[0]),
+            });
+        };
+        let batch = product(&batches).filter(|&b| b <= MAX_DIMENSION);
+        let batch =
+            batch.ok_or_else(|| Problem::Other(format!("multiplies {batches:?} matrices")))?;
+        let mut strides = Vec::with_capacity(2);
+        for (index, factor) in factors.iter_mut().enumerate() {
+            let own = product(&factor.view.shape()[..factor.view.dims.len() - 2]);
+            let loops = match self::strides(&factor.view) {
+                Some(loops) if own == Some(batch) || own == Some(1) => loops,
+                _ => {
+                    // Other batches are repeated; what strides do not reach is laid out anew.
+                    let matrix = shapes[index][shapes[index].len() - 2..].to_vec();
+                    let shape = if own == Some(1) {
+                        shapes[index].clone()
+                    } else {
+                        [&batches[..], &matrix].concat()
+                    };
+                    while factor.view.dims.len() < shape.len() {
+                        factor.view.dims.insert(0, Vec::new());
+                    }
+                    let target = View::arranged(&shape, &in_order(shape.len()));
+                    let label = format!("{name}.{}", ["a", "b"][index]);
+                    *factor = self.laid_out(factor.clone(), target, &label)?;
+                    self::strides(&factor.view).unwrap_or_default()
+                }
+            };
+            strides.push(loops);
+        }
+        let step = |step: usize| step as u32;
+        let [[a_batch, a_row, a_inner], [b_batch, b_inner, b_column]] = [strides[0], strides[1]];
+        let op = MatMul {
+            size: [batch, rows, columns, inner].map(|n| n as u16),
+            a: Strides { at: 0, step: [step(a_batch), step(a_row), 0, step(a_inner)] },
+            b: Strides { at: 0, step: [step(b_batch), 0, step(b_column), step(b_inner)] },
+        };
+        let shape = [&batches[..], &[rows, columns]].concat();
+        let view = View::arranged(&shape, &in_order(shape.len()));
+        let tensors = factors.iter().map(|f| f.tensor).collect();
+        Ok(Value::Pending(Pending::op(name, "MatMul", op.into(), tensors, view)))
     }
+}
+
+/// Steps of the matrices, rows and columns of a tensor, where each of them is one axis.
+fn strides(view: &View) -> Option<[usize; 3]> {
+    let (batches, matrix) = view.dims.split_at(view.dims.len().saturating_sub(2));
+    let runs = [normal(&batches.concat()), matrix.first()?.clone(), matrix.get(1)?.clone()];
+    let one = |run: &Run| match run.as_slice() {
+        [] => Some(0),
+        [axis] => Some(axis.step),
+        _ => None,
+    };
+    Some([one(&runs[0])?, one(&runs[1])?, one(&runs[2])?])
 }
 
 /// A constant in real numbers.

@@ -50,6 +50,7 @@ pub fn run(cx: &mut Importer<'_>, node: &pb::NodeProto, name: &str) -> Result<Ve
         "Sub" => cx.binary(node, name, "Sub"),
         "Div" => cx.binary(node, name, "Div"),
         "BatchNormalization" => cx.batch_normalization(node, name),
+        "LayerNormalization" => cx.layer_normalization(node, name),
         "Relu" => cx.relu(node, name),
         "Clip" => cx.clip(node, name),
         "PRelu" => cx.prelu(node, name),

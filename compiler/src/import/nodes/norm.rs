@@ -2,15 +2,79 @@
 
 use tract_onnx::pb;
 
+use super::affine::Affine;
 use crate::import::error::Problem;
 use crate::import::layout::{in_order, product, resolve_axis};
 use crate::import::pending::Pending;
 use crate::import::proto;
 use crate::import::value::{Activation, Form, Value};
 use crate::import::Importer;
-use crate::ops::Softmax;
+use crate::ir::Quant;
+use crate::ops::{Normalize, Softmax};
+
+/// Steps of what is normalised, where the file does not say: int8 spans six deviations, one way and the
+/// other.
+const NORMAL_SCALE: f32 = 6.0 / 127.0;
 
 impl Importer<'_> {
+    /// `LayerNormalization`: the normalisation itself, and its scale and bias as a layer behind it.
+    pub fn layer_normalization(
+        &mut self,
+        node: &pb::NodeProto,
+        name: &str,
+    ) -> Result<Value, Problem> {
+        let x = self.activation(node, 0)?;
+        let shape = x.view.shape();
+        let axis = proto::int(node, "axis", -1);
+        let at = resolve_axis(axis, shape.len());
+        let at = at.ok_or_else(|| Problem::Attribute {
+            name: "axis",
+            value: format!("{axis} of {shape:?}"),
+            supported: "it must be a dimension of its input",
+        })?;
+        let epsilon = proto::float(node, "epsilon").unwrap_or(1e-5);
+        let x = self.with_row(x, at, name)?;
+        let channels = x.view.size[2];
+        let quant = self.graph.tensor(x.tensor).quant.is_some();
+        let quant = quant.then(|| Quant::per_tensor(NORMAL_SCALE, 0));
+        let label = format!("{name}.normal");
+        let op = Normalize { epsilon }.into();
+        let pending = Pending::op(&label, "LayerNormalization", op, vec![x.tensor], x.view.clone());
+        let normal = self.step(pending, quant)?;
+        let mut rows = Vec::with_capacity(2);
+        for (index, default) in [(1, 1.0), (2, 0.0)] {
+            rows.push(match Self::input_name(node, index) {
+                None => vec![default; channels],
+                Some(_) => {
+                    let constant = self.reals(node, index)?;
+                    let values: Vec<f64> = constant.finite()?.iter().map(|&v| v.into()).collect();
+                    let each = match values.len() {
+                        1 => vec![values[0]; channels],
+                        _ => values,
+                    };
+                    if each.len() != channels || product(&constant.dims) != Some(constant.len()) {
+                        return Err(Problem::Shape {
+                            tensor: constant.name.clone(),
+                            shape: constant.dims.clone(),
+                            expected: format!(
+                                "one value for each of {channels} that are normalised"
+                            ),
+                        });
+                    }
+                    each
+                }
+            });
+        }
+        let [factor, offset] = <[Vec<f64>; 2]>::try_from(rows).unwrap_or_default();
+        let affine = Affine { factor, offset };
+        let mut pending = self.affine_layer(name, "LayerNormalization", normal, &affine);
+        // The dimensions as the file has them.
+        if let Some(view) = x.view.reshape(&shape) {
+            pending.view = view;
+        }
+        Ok(Value::Pending(pending))
+    }
+
     /// `x` with all dimensions from `at` on as one, its last, which is its channels.
     fn with_row(&mut self, x: Activation, at: usize, name: &str) -> Result<Activation, Problem> {
         let shape = x.view.shape();

@@ -6,7 +6,7 @@ use crate::error_scale::{exponent, write};
 use crate::kernels::ensure;
 use crate::machine::Machine;
 use crate::program::op::MaxPoolInputGrad;
-use crate::Fault;
+use crate::{Fault, Slot};
 
 impl MaxPoolInputGrad {
     /// Each window's error goes to the pixel that its index names.
@@ -17,8 +17,9 @@ impl MaxPoolInputGrad {
         let (x, y) = (self.geometry.x, self.geometry.y);
         let unit = exponent(&m.state, &self.error)?.saturating_sub(FRACTION);
         let errors = [&self.error, &self.skip, &self.output];
-        let (error, index, mut sink) =
-            Sink::open_with(&mut m.arena, &m.state, unit, errors, self.mask, self.index)?;
+        let others = [self.index, Slot::default()];
+        let (error, [index, _], mut sink) =
+            Sink::open_with(&mut m.arena, &m.state, unit, errors, self.mask, others)?;
         let channels = x.c as usize;
         ensure(x.c == y.c && sink.len() == x.elements() && error.len() == y.elements())?;
         ensure(index.len() == error.len() && !error.is_empty())?;

@@ -9,10 +9,13 @@ mod copy;
 mod depthwise;
 mod head;
 mod loss;
+mod matmul;
 mod max_pool;
 mod mul;
+mod normalize;
 mod pool;
 mod sink;
+mod softmax;
 mod sum;
 mod table;
 

@@ -5,7 +5,7 @@ use crate::error_scale::{exponent, write};
 use crate::kernels::ensure;
 use crate::machine::Machine;
 use crate::program::op::MulInputGrad;
-use crate::Fault;
+use crate::{Fault, Slot};
 
 impl MulInputGrad {
     /// Each element's errors, times what it was multiplied with, summed.
@@ -15,8 +15,9 @@ impl MulInputGrad {
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
         let unit = exponent(&m.state, &self.error)?.saturating_sub(self.fraction.into());
         let errors = [&self.error, &self.skip, &self.output];
-        let (error, other, mut sink) =
-            Sink::open_with(&mut m.arena, &m.state, unit, errors, self.mask, self.other)?;
+        let others = [self.other, Slot::default()];
+        let (error, [other, _], mut sink) =
+            Sink::open_with(&mut m.arena, &m.state, unit, errors, self.mask, others)?;
         let channels = self.channels as usize;
         ensure(channels > 0 && !error.is_empty() && error.len().is_multiple_of(channels))?;
         let pixels = error.len() / channels;

@@ -32,11 +32,12 @@ impl<'a> Sink<'a> {
         mask: Slot,
     ) -> Result<(&'a [i8], Sink<'a>), Fault> {
         let errors = [error, skip, output];
-        let (e, _, sink) = Sink::open_with(arena, state, unit, errors, mask, Slot::default())?;
+        let none = [Slot::default(); 2];
+        let (e, _, sink) = Sink::open_with(arena, state, unit, errors, mask, none)?;
         Ok((e, sink))
     }
 
-    /// As [`Sink::open`], with the bytes of one more slot of the arena.
+    /// As [`Sink::open`], with the bytes of two more slots of the arena, which may be empty.
     ///
     /// # Errors
     /// As [`Sink::open`].
@@ -46,15 +47,16 @@ impl<'a> Sink<'a> {
         unit: i32,
         [error, skip, output]: [&Error; 3],
         mask: Slot,
-        other: Slot,
-    ) -> Result<(&'a [i8], &'a [u8], Sink<'a>), Fault> {
+        others: [Slot; 2],
+    ) -> Result<(&'a [i8], [&'a [u8]; 2], Sink<'a>), Fault> {
         let skip_down = unit.saturating_sub(exponent(state, skip)?);
-        let ([e, skip, mask, other], [out]) =
-            arena.split([error.data, skip.data, mask, other], [output.data])?;
+        let [first, second] = others;
+        let ([e, skip, mask, first, second], [out]) =
+            arena.split([error.data, skip.data, mask, first, second], [output.data])?;
         ensure(skip.is_empty() || skip.len() == out.len())?;
         ensure(mask.is_empty() || mask.len() == mask::bytes(out.len()))?;
         let (out, skip) = (typed_mut(out)?, typed(skip)?);
-        Ok((typed(e)?, other, Sink { out, mask, skip, skip_down }))
+        Ok((typed(e)?, [first, second], Sink { out, mask, skip, skip_down }))
     }
 
     /// Elements of the tensor.

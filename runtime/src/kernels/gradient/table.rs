@@ -6,7 +6,7 @@ use crate::kernels::ensure;
 use crate::kernels::forward::entry;
 use crate::machine::{part, typed, Machine};
 use crate::program::op::TableInputGrad;
-use crate::Fault;
+use crate::{Fault, Slot};
 
 impl TableInputGrad {
     /// Each element's error times the slope at what it was.
@@ -18,8 +18,9 @@ impl TableInputGrad {
             typed(part(m.constants, self.slope)?)?.try_into().map_err(|_| Fault::Size)?;
         let unit = exponent(&m.state, &self.error)?.saturating_sub(self.fraction.into());
         let errors = [&self.error, &self.skip, &self.output];
-        let (error, x, mut sink) =
-            Sink::open_with(&mut m.arena, &m.state, unit, errors, self.mask, self.input)?;
+        let others = [self.input, Slot::default()];
+        let (error, [x, _], mut sink) =
+            Sink::open_with(&mut m.arena, &m.state, unit, errors, self.mask, others)?;
         ensure(x.len() == error.len() && sink.len() == error.len())?;
         write(&mut m.state, &self.output, unit, |quantizer, _| {
             sink.put(quantizer, 0, error.len(), |i| {

@@ -1,7 +1,7 @@
 //! What kernels are tested on: random numbers and windowed shapes.
 
 use crate::fixed::Multiplier;
-use crate::program::op::{Geometry, Precision, Range, Shape, Window};
+use crate::program::op::{Contraction, Geometry, Precision, Range, Shape, Strides, Window};
 
 /// Linear congruential generator.
 pub struct Random(u64);
@@ -107,5 +107,36 @@ pub fn shapes() -> Vec<Geometry> {
         geometry([5, 7, 4], [2, 3, 4], [1, 1], [3, 3], [0, 0]),
         geometry([1, 1, 20], [1, 1, 12], [1, 1], [1, 1], [0, 0]),
         geometry([6, 3, 4], [3, 3, 4], [4, 2], [2, 1], [1, 1]),
+    ]
+}
+
+/// Products of two tensors: plain, transposed, split into heads, broadcast, with parts that no loop
+/// meets.
+pub fn contractions() -> Vec<Contraction> {
+    let strides = |at, step| Strides { at, step };
+    let contraction = |size: [u16; 4], a, b| {
+        let [_, rows, columns, _] = size.map(u32::from);
+        Contraction { size, a, b, y: strides(0, [rows * columns, columns, 1, 0]) }
+    };
+    vec![
+        // a b, one batch, and three.
+        contraction([1, 3, 4, 5], strides(0, [0, 5, 0, 1]), strides(0, [0, 0, 1, 4])),
+        contraction([3, 2, 4, 5], strides(0, [10, 5, 0, 1]), strides(0, [20, 0, 1, 4])),
+        // a times b transposed; a transposed times b.
+        contraction([1, 3, 4, 70], strides(0, [0, 70, 0, 1]), strides(0, [0, 0, 70, 1])),
+        contraction([1, 5, 2, 6], strides(0, [0, 1, 0, 5]), strides(0, [0, 0, 1, 2])),
+        // Two heads of 4 in rows of 8 (queries and keys); probabilities times values.
+        contraction([2, 5, 6, 4], strides(0, [4, 8, 0, 1]), strides(0, [4, 0, 8, 1])),
+        contraction([2, 5, 4, 6], strides(0, [30, 6, 0, 1]), strides(0, [4, 0, 1, 8])),
+        // Queries and keys in rows of 24 that hold all three.
+        contraction([2, 5, 6, 4], strides(0, [4, 24, 0, 1]), strides(8, [4, 0, 24, 1])),
+        // b is the same for all batches; a for all rows.
+        contraction([3, 2, 4, 5], strides(0, [10, 5, 0, 1]), strides(1, [0, 0, 5, 1])),
+        contraction([2, 3, 4, 6], strides(2, [6, 0, 0, 1]), strides(0, [24, 0, 1, 4])),
+        // Every second element.
+        contraction([1, 3, 2, 4], strides(1, [0, 8, 0, 2]), strides(0, [0, 0, 9, 2])),
+        // Single elements.
+        contraction([1, 1, 1, 1], strides(0, [0, 0, 0, 0]), strides(0, [7, 7, 7, 7])),
+        contraction([1, 4, 1, 1], strides(0, [0, 1, 0, 1]), strides(0, [0, 0, 0, 1])),
     ]
 }

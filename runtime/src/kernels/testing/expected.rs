@@ -2,7 +2,7 @@
 
 use super::Bench;
 use crate::error_scale::power_of_two;
-use crate::program::op::{Error, Geometry, Range};
+use crate::program::op::{Contraction, Error, Geometry, Range, Strides};
 
 /// Clamps, and says which elements were in range, as a mask's bytes.
 pub fn clamped(values: &[i64], range: Range) -> (Vec<i8>, Vec<u8>) {
@@ -39,6 +39,27 @@ pub fn joined(geometry: &Geometry) -> Vec<[usize; 3]> {
         }
     }
     all
+}
+
+/// Every place in a, b and y that the loops of a contraction meet together, by definition.
+pub fn products(loops: &Contraction) -> Vec<[usize; 3]> {
+    let mut all = vec![[0; 4]];
+    for (k, &size) in loops.size.iter().enumerate() {
+        let turned = |turn: [usize; 4]| {
+            (0..size.into()).map(move |n| {
+                let mut turn = turn;
+                turn[k] = n;
+                turn
+            })
+        };
+        all = all.into_iter().flat_map(turned).collect();
+    }
+    let place = |s: &Strides, turn: &[usize; 4]| {
+        let moved = |(&n, &step): (&usize, &u32)| n * step as usize;
+        s.at as usize + turn.iter().zip(&s.step).map(moved).sum::<usize>()
+    };
+    let places = |turn: &[usize; 4]| [&loops.a, &loops.b, &loops.y].map(|s| place(s, turn));
+    all.iter().map(places).collect()
 }
 
 /// `sum w (x - zero)` of every output element by the definition of a grouped convolution, with

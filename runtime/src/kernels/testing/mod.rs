@@ -4,8 +4,8 @@
 mod cases;
 mod expected;
 
-pub use cases::{shapes, Random};
-pub use expected::{assert_near, clamped, convolution, joined, near};
+pub use cases::{contractions, shapes, Random};
+pub use expected::{assert_near, clamped, convolution, joined, near, products};
 
 use crate::arena::Arena;
 use crate::fixed::Multiplier;

@@ -18,8 +18,8 @@ mod macros;
 mod parts;
 
 pub use parts::{
-    ChannelScale, Error, Geometry, Path, Precision, Range, Shape, Steps, Weights, Window,
-    FEATURE_BITS, LOSS_EXPONENT,
+    ChannelScale, Contraction, Error, Geometry, Path, Precision, Range, Shape, Steps, Strides,
+    Weights, Window, FEATURE_BITS, LOSS_EXPONENT,
 };
 
 use crate::fixed::Multiplier;
@@ -154,6 +154,46 @@ descriptors! {
         /// `s_a s_b / s_y`.
         scale: Multiplier,
         /// Zero point and clamp of the product.
+        range: Range,
+    }
+
+    /// Product of two activations, summed over the loops by which y is not indexed:
+    /// `y = clamp(zero + requant(sum (a - a_zero) (b - b_zero)))`.
+    MatMul {
+        /// int8 a.
+        a: Slot = Read,
+        /// int8 b.
+        b: Slot = Read,
+        /// int8 y, every element of which is one sum.
+        output: Slot = Write,
+        /// Which elements are multiplied.
+        loops: Contraction,
+        /// Zero points of the factors.
+        zeros: [i16; 2],
+        /// `s_a s_b / s_y`.
+        scale: Multiplier,
+        /// Zero point and clamp of y.
+        range: Range,
+    }
+
+    /// `(x - mean) / sqrt(variance + epsilon)` over the channels of each pixel: the core of
+    /// LayerNorm, without its scale and shift.
+    Normalize {
+        /// int8 x.
+        input: Slot = Read,
+        /// int8 y.
+        output: Slot = Write,
+        /// f32 `1 / sqrt(variance + epsilon)`, one a pixel, in real units; empty: not kept.
+        reciprocal: Slot = Write,
+        /// Channels a pixel has.
+        depth: u16,
+        /// Scale of x.
+        x_scale: f32,
+        /// Scale of y.
+        y_scale: f32,
+        /// In squared real units.
+        epsilon: f32,
+        /// Zero point and clamp of y.
         range: Range,
     }
 
@@ -402,6 +442,70 @@ descriptors! {
         scale: Multiplier,
         /// Fraction bits of the scaled sum.
         fraction: i8,
+    }
+
+    /// Input gradient of [`MatMul`] for one factor: `sum e (other - zero)` over the loops by which
+    /// the factor is not indexed.
+    MatMulInputGrad {
+        /// Error of y.
+        error: Error = reads,
+        /// Error of the factor; elements that no loop meets get none.
+        output: Error = writes,
+        /// Error of the factor by another path, to be added; empty data: none.
+        skip: Error = reads,
+        /// Clamp mask of the factor.
+        mask: Slot = Read,
+        /// int8, the other factor.
+        other: Slot = Read,
+        /// Loops of the forward op; a: error of y, b: other factor, y: the factor.
+        loops: Contraction,
+        /// Zero point of the other factor.
+        other_zero: i16,
+        /// Scale of the other factor times `2^fraction`.
+        scale: Multiplier,
+        /// Fraction bits of the scaled sum.
+        fraction: i8,
+    }
+
+    /// Input gradient of [`Normalize`]: `r / D (D e - sum e - y sum(e y))` over the D channels of
+    /// each pixel, y in real units and r the reciprocal deviation.
+    NormalizeInputGrad {
+        /// Error of y.
+        error: Error = reads,
+        /// Error of x.
+        output: Error = writes,
+        /// Error of x by another path, to be added; empty data: none.
+        skip: Error = reads,
+        /// Clamp mask of x.
+        mask: Slot = Read,
+        /// int8 y.
+        normal: Slot = Read,
+        /// f32 r, one a pixel, that the forward op kept.
+        reciprocal: Slot = Read,
+        /// Channels a pixel has.
+        depth: u16,
+        /// Zero point of y.
+        y_zero: i16,
+        /// Scale of y.
+        y_scale: f32,
+        /// Fraction bits of the accumulators.
+        fraction: i8,
+    }
+
+    /// Input gradient of [`Softmax`]: `p (e - sum e p)` over the channels of each pixel.
+    SoftmaxInputGrad {
+        /// Error of the probabilities.
+        error: Error = reads,
+        /// Error of the logits.
+        output: Error = writes,
+        /// Error of the logits by another path, to be added; empty data: none.
+        skip: Error = reads,
+        /// Clamp mask of the logits.
+        mask: Slot = Read,
+        /// int8 probabilities p, scale 1/256, zero point -128.
+        probability: Slot = Read,
+        /// Channels a row has.
+        depth: u16,
     }
 
     /// Input gradient of [`Copy`]: errors go back where their elements came from, and add up where

@@ -98,6 +98,103 @@ pub struct Path {
     pub to: [i32; 5],
 }
 
+/// Whether loops, each of so many turns and that step, meet every element once at most, as digits of
+/// a number do: each step is larger than all smaller ones reach together.
+fn are_distinct<const N: usize>(size: &[u16; N], step: [u32; N]) -> bool {
+    let moving = |&k: &usize| size[k] > 1;
+    (0..N).filter(moving).all(|k| {
+        let smaller = (0..N).filter(moving).filter(|&j| j != k && step[j] <= step[k]);
+        let reach = smaller.map(|j| (u64::from(size[j]) - 1) * u64::from(step[j]));
+        u64::from(step[k]) > reach.sum::<u64>()
+    })
+}
+
+impl Path {
+    /// Copies of one element up to which their errors, 12 bits below their step, add up in 31 bits.
+    const MOST_COPIES: u64 = 1 << 12;
+
+    /// Turns of the loops that repeat elements, and of those that do not.
+    fn turns(&self) -> [[u16; 5]; 2] {
+        let (mut repeat, mut walk) = (self.size, self.size);
+        for (k, &step) in self.from.iter().enumerate() {
+            let other = if step == 0 { &mut walk } else { &mut repeat };
+            other[k] = 1;
+        }
+        [repeat, walk]
+    }
+
+    /// Whether no place is written twice.
+    pub fn is_distinct(&self) -> bool {
+        are_distinct(&self.size, self.to.map(i32::unsigned_abs))
+    }
+
+    /// Whether errors can be brought back along it: no place is written twice, and an element that
+    /// goes to several places does so by loops that repeat it, forwards and not too often.
+    pub fn is_reversible(&self) -> bool {
+        let [repeat, walk] = self.turns();
+        let copies = repeat.iter().fold(1u64, |all, &n| all.saturating_mul(n.into()));
+        let once = are_distinct(&walk, self.from.map(i32::unsigned_abs));
+        let forwards = (0..5).all(|k| repeat[k] == 1 || self.to[k] >= 0);
+        self.is_distinct() && once && forwards && copies <= Path::MOST_COPIES
+    }
+}
+
+/// Four nested loops over two tensors a and b, whose products are summed into a third:
+/// `y[..] += a[..] b[..]`. As a matrix product they are batch, row, column and inner; the loops by
+/// which y is not indexed are summed.
+///
+/// Steps say how each tensor lies in memory, so that a transposed or split one needs no copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Contraction {
+    /// Turns of each loop, at least 1.
+    pub size: [u16; 4],
+    /// How the first factor lies.
+    pub a: Strides,
+    /// How the second factor lies.
+    pub b: Strides,
+    /// How the sum lies.
+    pub y: Strides,
+}
+
+/// Where the elements of a tensor lie that the loops of a [`Contraction`] meet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Strides {
+    /// The first of them.
+    pub at: u32,
+    /// How far each loop moves; 0 where it does not index the tensor.
+    pub step: [u32; 4],
+}
+
+impl Strides {
+    /// Place of the last element that loops of so many turns meet; cannot overflow.
+    pub fn last(&self, size: [u16; 4]) -> u64 {
+        let moved = |(&n, &step): (&u16, &u32)| (u64::from(n).max(1) - 1) * u64::from(step);
+        u64::from(self.at) + size.iter().zip(&self.step).map(moved).sum::<u64>()
+    }
+
+    /// Whether loop `k`, of so many turns, moves along the tensor.
+    pub fn moves(&self, size: [u16; 4], k: usize) -> bool {
+        size[k] > 1 && self.step[k] > 0
+    }
+
+    /// Elements that the loops meet, each counted once, where they [`Strides::are_distinct`].
+    pub fn elements(&self, size: [u16; 4]) -> u64 {
+        let turns = |k: usize| if self.moves(size, k) { u64::from(size[k]) } else { 1 };
+        (0..4).map(turns).product()
+    }
+
+    /// Whether the loops that move along the tensor meet every element once at most.
+    pub fn are_distinct(&self, size: [u16; 4]) -> bool {
+        let mut moving = size;
+        for (n, &step) in moving.iter_mut().zip(&self.step) {
+            *n = if step > 0 { *n } else { 1 };
+        }
+        are_distinct(&moving, self.step)
+    }
+}
+
 /// How a trained weight is held in state memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -2,13 +2,16 @@
 
 use super::rules::{elements, ensure, positions, Check, Problem, Rules};
 use crate::program::op::{
-    Add, AvgPool, Conv, Copy, Depthwise, Head, MaxPool, Mul, Path, PoolMean, Requantize,
-    SaveChannels, Softmax, Steps, Table,
+    Add, AvgPool, Contraction, Conv, Copy, Depthwise, Head, MatMul, MaxPool, Mul, Normalize, Path,
+    PoolMean, Requantize, SaveChannels, Softmax, Steps, Table,
 };
 use crate::program::Memory;
 
-/// Row length from which a softmax's sum of exponentials would leave its 31 bits.
-const SOFTMAX_LIMIT: u16 = 4096;
+/// Row length up to which a softmax's sum of exponentials stays in 31 bits.
+pub(super) const SOFTMAX_LIMIT: u16 = 4095;
+
+/// Row length up to which sums of squares, and of errors times elements, stay in 31 bits.
+pub(super) const NORMALIZE_LIMIT: u16 = 4096;
 
 impl Rules<'_> {
     pub(super) fn conv(&self, op: &Conv) -> Check {
@@ -124,6 +127,56 @@ impl Rules<'_> {
         Ok(s.elements((count / u32::from(channels)) as usize, channels.into()) as u64)
     }
 
+    pub(super) fn matmul(&self, op: &MatMul) -> Check {
+        let lengths = [op.a.bytes, op.b.bytes, op.output.bytes];
+        self.tensor("first factor", op.a, op.a.bytes.into())?;
+        self.tensor("second factor", op.b, op.b.bytes.into())?;
+        self.tensor("product", op.output, op.output.bytes.into())?;
+        let terms = self.contraction(&op.loops, lengths)?;
+        // Distinct places inside y, as many as it has: each is one sum.
+        ensure(op.loops.y.elements(op.loops.size) == op.output.bytes.into(), "loops")?;
+        ensure(terms.saturating_mul(255 * 255) <= i32::MAX as u64, "number of terms of a sum")?;
+        op.zeros.iter().try_for_each(|&zero| self.zero(zero))?;
+        self.multiplier("scale", op.scale)?;
+        self.range(&op.range)
+    }
+
+    /// Loops that stay inside tensors of so many elements, and meet each element of the sum once;
+    /// how many terms it has.
+    pub(super) fn contraction(
+        &self,
+        loops: &Contraction,
+        lengths: [u32; 3],
+    ) -> Result<u64, Problem> {
+        ensure(loops.size.iter().all(|&n| n > 0), "loops")?;
+        for (strides, length) in [&loops.a, &loops.b, &loops.y].into_iter().zip(lengths) {
+            ensure(strides.last(loops.size) < length.into(), "loops")?;
+        }
+        ensure(loops.y.are_distinct(loops.size), "loops")?;
+        let turns = loops.size.iter().map(|&n| u64::from(n)).product::<u64>();
+        Ok(turns / loops.y.elements(loops.size).max(1))
+    }
+
+    pub(super) fn normalize(&self, op: &Normalize) -> Check {
+        let count = op.output.bytes;
+        self.tensor("input", op.input, count.into())?;
+        self.tensor("output", op.output, count.into())?;
+        let rows = self.rows(count, op.depth, NORMALIZE_LIMIT)?;
+        let kept = if op.reciprocal.is_empty() { 0 } else { rows };
+        self.slot("reciprocal deviations", op.reciprocal, Memory::Arena, 4, kept)?;
+        for (what, value) in [("scale", op.x_scale), ("scale", op.y_scale), ("epsilon", op.epsilon)]
+        {
+            ensure(value.is_normal() && value > 0.0, what)?;
+        }
+        self.range(&op.range)
+    }
+
+    /// Rows of `depth` elements each, at most `limit`.
+    pub(super) fn rows(&self, count: u32, depth: u16, limit: u16) -> Result<u64, Problem> {
+        ensure(depth > 0 && depth <= limit && count.is_multiple_of(depth.into()), "depth")?;
+        Ok(u64::from(count / u32::from(depth)))
+    }
+
     pub(super) fn copy(&self, op: &Copy) -> Check {
         ensure(op.output.is_empty() != op.part.is_empty(), "output")?;
         let y = if op.part.is_empty() { op.output } else { op.part };
@@ -179,8 +232,7 @@ impl Rules<'_> {
         let count = op.output.bytes;
         self.tensor("input", op.input, count.into())?;
         self.tensor("output", op.output, count.into())?;
-        ensure(op.depth > 0 && op.depth < SOFTMAX_LIMIT, "depth")?;
-        ensure(count.is_multiple_of(op.depth as u32), "depth")?;
+        self.rows(count, op.depth, SOFTMAX_LIMIT)?;
         self.multiplier("scale", op.scale)?;
         ensure(op.diff_min <= 0, "least difference")
     }

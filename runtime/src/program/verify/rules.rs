@@ -100,6 +100,12 @@ impl Rules<'_> {
         Ok(())
     }
 
+    /// Working memory of at least `count` i32, and whole ones.
+    pub fn sums(&self, slot: Slot, count: u64) -> Check {
+        self.scratch(slot, 4 * count)?;
+        ensure(slot.bytes.is_multiple_of(4), "scratch")
+    }
+
     /// i32 `[count]` in constants or in state.
     pub fn bias(&self, slot: Slot, count: u64) -> Check {
         let memory = match slot.memory {

@@ -1,16 +1,15 @@
 //! What the ops of the backward pass ask of their operands.
 
-use super::rules::{elements, ensure, positions, Check, Rules};
+use super::forward::{NORMALIZE_LIMIT, SOFTMAX_LIMIT};
+use super::rules::{elements, ensure, positions, Check, Problem, Rules};
 use crate::fixed::Multiplier;
 use crate::program::op::{
     BiasUpdate, ConvInputGrad, ConvUpdate, CopyInputGrad, DepthwiseInputGrad, DepthwiseUpdate,
-    HeadInputGrad, HeadUpdate, MaxPoolInputGrad, MulInputGrad, PoolInputGrad, SoftmaxCrossEntropy,
-    SumGrad, TableInputGrad,
+    Error, HeadInputGrad, HeadUpdate, MatMulInputGrad, MaxPoolInputGrad, MulInputGrad,
+    NormalizeInputGrad, PoolInputGrad, SoftmaxCrossEntropy, SoftmaxInputGrad, SumGrad,
+    TableInputGrad,
 };
-use crate::program::Memory;
-
-/// Errors that add up in 31 bits, 12 of them below their step.
-const MAX_COPIES: u64 = 1 << 12;
+use crate::program::{Memory, Slot};
 
 /// Fraction bits that leave an int8 error and its sign in 32 bits.
 const MAX_FRACTION: i8 = 24;
@@ -124,6 +123,51 @@ impl Rules<'_> {
         self.sum_fits(u64::from(count) / own.max(1))
     }
 
+    pub(super) fn matmul_input_grad(&self, op: &MatMulInputGrad) -> Check {
+        let own = op.output.data.bytes;
+        self.error("error", &op.error, op.error.data.bytes.into())?;
+        self.error_out(&op.output, own.into())?;
+        self.skip(&op.skip, own.into())?;
+        self.mask(op.mask, own.into())?;
+        self.tensor("other factor", op.other, op.other.bytes.into())?;
+        let lengths = [op.error.data.bytes, op.other.bytes, own];
+        let terms = self.contraction(&op.loops, lengths)?;
+        self.zero(op.other_zero)?;
+        self.multiplier("scale", op.scale)?;
+        self.sum_fits(terms)
+    }
+
+    pub(super) fn normalize_input_grad(&self, op: &NormalizeInputGrad) -> Check {
+        let rows =
+            self.row_errors([&op.error, &op.output, &op.skip], op.mask, op.depth, NORMALIZE_LIMIT)?;
+        self.tensor("output", op.normal, op.error.data.bytes.into())?;
+        self.slot("reciprocal deviations", op.reciprocal, Memory::Arena, 4, rows)?;
+        self.zero(op.y_zero)?;
+        ensure(op.y_scale.is_normal() && op.y_scale > 0.0, "scale")?;
+        ensure((-MAX_FRACTION..=MAX_FRACTION).contains(&op.fraction), "fraction bits")
+    }
+
+    pub(super) fn softmax_input_grad(&self, op: &SoftmaxInputGrad) -> Check {
+        self.row_errors([&op.error, &op.output, &op.skip], op.mask, op.depth, SOFTMAX_LIMIT)?;
+        self.tensor("probabilities", op.probability, op.error.data.bytes.into())
+    }
+
+    /// Error, output and skip of an op over rows, all of one shape; how many rows.
+    fn row_errors(
+        &self,
+        [error, output, skip]: [&Error; 3],
+        mask: Slot,
+        depth: u16,
+        limit: u16,
+    ) -> Result<u64, Problem> {
+        let count = error.data.bytes;
+        self.error("error", error, count.into())?;
+        self.error_out(output, count.into())?;
+        self.skip(skip, count.into())?;
+        self.mask(mask, count.into())?;
+        self.rows(count, depth, limit)
+    }
+
     pub(super) fn copy_input_grad(&self, op: &CopyInputGrad) -> Check {
         let (x, y) = (op.output.data.bytes, op.error.data.bytes);
         ensure(x > 0 && y > 0, "shapes")?;
@@ -132,12 +176,7 @@ impl Rules<'_> {
         self.skip(&op.skip, x.into())?;
         self.mask(op.mask, x.into())?;
         self.path(&op.path, x, y)?;
-        // Repetitions go forwards, so that places add up.
-        let repeats = op.path.from.iter().zip(&op.path.to).filter(|(&from, _)| from == 0);
-        ensure(repeats.into_iter().all(|(_, &to)| to >= 0), "path")?;
-        let repeats = op.path.size.iter().zip(&op.path.from).filter(|(_, &step)| step == 0);
-        let copies = repeats.fold(1u64, |all, (&n, _)| all.saturating_mul(n.into()));
-        ensure(copies <= MAX_COPIES, "number of terms of a sum")
+        ensure(op.path.is_reversible(), "path")
     }
 
     pub(super) fn sum_grad(&self, op: &SumGrad) -> Check {
@@ -155,7 +194,7 @@ impl Rules<'_> {
         self.slot("bias", op.bias, Memory::State, 4, channels)?;
         self.slot("factors", op.factor, Memory::Constant, 4, channels)?;
         ensure(count / channels * 127 <= i32::MAX as u64, "number of terms of a sum")?;
-        self.scratch(op.scratch, 4 * channels)
+        self.sums(op.scratch, channels)
     }
 
     pub(super) fn conv_update(&self, op: &ConvUpdate) -> Check {
@@ -177,7 +216,7 @@ impl Rules<'_> {
         self.random(op.random, op.weights.precision)?;
         self.zero(op.x_zero)?;
         self.sum_fits(positions(y))?;
-        self.scratch(op.scratch, 4 * taps * selected)
+        self.sums(op.scratch, taps * selected)
     }
 
     pub(super) fn depthwise_update(&self, op: &DepthwiseUpdate) -> Check {
@@ -193,6 +232,6 @@ impl Rules<'_> {
         self.random(op.random, op.weights.precision)?;
         self.zero(op.x_zero)?;
         self.sum_fits(positions(y))?;
-        self.scratch(op.scratch, 4 * selected)
+        self.sums(op.scratch, selected)
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! See [`offshoot_tests::check`] for how they are compared and how closely.
 
+mod activations;
+
 use offshoot::ir::{Graph, TensorId};
 use offshoot::ops::Window;
 use offshoot_tests::check::{check_network, everything, training};
@@ -172,6 +174,14 @@ fn keyword_network() {
 }
 
 #[test]
+fn networks_with_gates_attention_and_branches() {
+    all(&nets::squeeze_excitation(26));
+    all(&nets::transformer(27));
+    all(&nets::inception(28));
+    all(&nets::mixed(29));
+}
+
+#[test]
 fn large_networks() {
     let graph = nets::separable(24, 32, 16, 6);
     sampled(&graph, &everything(&graph));
@@ -205,7 +215,7 @@ fn activations_clamp_at_both_bounds() {
         let mut values = start(&training, &sample);
         values.run(0, training.nodes().len());
         let (mut low, mut high, mut all) = (0, 0, 0);
-        for (_, node) in training.nodes().filter(|(_, n)| n.outputs.len() == 2) {
+        for (_, node) in training.nodes().filter(|(_, n)| n.op.clamp().is_some()) {
             let [y, mask] = [0, 1].map(|output| values.get(node.outputs[output]));
             let clamped = || y.iter().zip(mask).filter(|(_, &bit)| bit == 0.0);
             low += clamped().filter(|(&y, _)| y == 0.0).count();

@@ -3,12 +3,16 @@
 //! Scales are chosen so that activations keep about the same size from layer to layer and reach
 //! their clamps now and then; zero points are not 0, so that leaving one out shows.
 
+mod ops;
+
 use std::sync::Arc;
 
 use offshoot::ir::{DType, Data, Graph, Quant, Tensor, TensorId};
-use offshoot::ops::{Add, AvgPool, Clamp, Conv2d, Requantize, Window};
+use offshoot::ops::{Add, AvgPool, Clamp, Conv2d, Function, Requantize, Window};
 
 use crate::random::Random;
+
+pub use ops::{strides, FUNCTIONS};
 
 /// Step of every activation: int8 spans about 6.
 const STEP: f32 = 0.024;
@@ -137,6 +141,12 @@ impl Net {
         self.conv(x, Conv::same(c, 3).stride(stride).groups(c))
     }
 
+    /// Adds a scale and a shift of each channel, as LayerNorm has them after normalising.
+    pub fn depthwise_scale(&mut self, x: TensorId) -> TensorId {
+        let [_, _, c] = self.hwc(x);
+        self.conv(x, Conv::same(c, 1).groups(c).linear())
+    }
+
     /// Adds a sum.
     pub fn add(&mut self, a: TensorId, b: TensorId, relu: bool) -> TensorId {
         let name = self.name("add");
@@ -184,7 +194,7 @@ impl Net {
         let overlapping =
             Window { kernel: [2; 2], stride: [1; 2], pad: [0, 0, 1, 1], dilation: [1; 2] };
         let uneven = Window { kernel: [3, 2], stride: [2, 1], pad: [1, 0, 2, 1], dilation: [1; 2] };
-        match self.random.below(9) {
+        match self.random.below(19) {
             0 => self.conv(x, Conv::same(4, 3)),
             1 => self.conv(x, Conv::same(6, 1)),
             2 if c % 2 == 0 => self.conv(x, Conv::same(4, 3).groups(2).linear()),
@@ -197,6 +207,34 @@ impl Net {
             }
             6 if h > 1 && w > 1 => self.avg_pool(x, overlapping),
             7 => self.requantize(x, true),
+            8 if h > 1 && w > 1 => self.max_pool(x, overlapping),
+            9 => {
+                let function = FUNCTIONS[self.random.below(FUNCTIONS.len())];
+                self.unary(x, function)
+            }
+            10 => self.squeeze(x, 3, Function::Sigmoid),
+            11 => {
+                let y = self.conv(x, Conv::same(c, 3).linear());
+                self.mul(x, y)
+            }
+            12 => {
+                let (y, axis) = (self.conv(x, Conv::same(c, 1).linear()), 1 + self.random.below(3));
+                self.concat(&[x, y], axis)
+            }
+            13 => self.transpose(x),
+            14 if h > 1 && w > 1 => self.slice(x, [1, 0, 0], 1, [h - 1, w - 1, c]),
+            15 => self.pad(x, [1, 0, 0, 2]),
+            16 => {
+                let y = self.conv(x, Conv::same(4, 1).linear());
+                self.normalize(y, 1e-3)
+            }
+            17 => {
+                // Similarities of all pixels, as shares.
+                let pixels = h * w;
+                let rows = [strides(0, [0, c, 0, 1]), strides(0, [0, 0, c, 1])];
+                let y = self.matmul([x, x], [1, pixels, pixels, c], rows);
+                self.softmax(y)
+            }
             _ => self.add(x, x, false),
         }
     }
@@ -290,4 +328,73 @@ pub fn tangled(seed: u64) -> Graph {
     let abc = net.add(a, bc, true);
     let sum = net.add(abc, de, false);
     net.classifier(sum, 4)
+}
+
+/// Convolutions whose channels are gated by what their maps hold as a whole, as in MobileNetV3.
+pub fn squeeze_excitation(seed: u64) -> Graph {
+    let (mut net, x) = Net::new("squeeze_excitation", seed, [8, 8, 3]);
+    let mut x = net.conv(x, Conv::same(8, 3).stride(2));
+    for gate in [Function::HardSigmoid([1.0 / 6.0, 0.5]), Function::Sigmoid] {
+        let y = net.depthwise(x, 1);
+        let y = net.squeeze(y, 4, gate);
+        let y = net.conv(y, Conv::same(8, 1).linear());
+        let y = net.add(x, y, false);
+        x = net.unary(y, Function::HardSwish);
+    }
+    net.classifier(x, 4)
+}
+
+/// One transformer block over the pixels of a small map: attention of two heads and two layers with
+/// GELU between them, each after a normalisation and beside a residual.
+pub fn transformer(seed: u64) -> Graph {
+    let (mut net, x) = Net::new("transformer", seed, [6, 6, 3]);
+    let x = net.conv(x, Conv::same(8, 2).stride(2).pad([0; 4]).linear());
+    let x = net.reshape(x, [1, 9, 8]);
+    let y = net.normalize(x, 1e-5);
+    let y = net.depthwise_scale(y);
+    let y = net.attention(y, 2);
+    let x = net.add(x, y, false);
+    let y = net.normalize(x, 1e-5);
+    let y = net.depthwise_scale(y);
+    let y = net.conv(y, Conv::same(16, 1).linear());
+    let y = net.unary(y, Function::Gelu);
+    let y = net.conv(y, Conv::same(8, 1).linear());
+    let x = net.add(x, y, false);
+    net.classifier(x, 4)
+}
+
+/// Branches of several kernel sizes and a maximum, side by side in channels, as Inception has them.
+pub fn inception(seed: u64) -> Graph {
+    let (mut net, x) = Net::new("inception", seed, [10, 10, 3]);
+    let two = Window { kernel: [2; 2], stride: [2; 2], pad: [0; 4], dilation: [1; 2] };
+    let same = Window { kernel: [3; 2], stride: [1; 2], pad: [1; 4], dilation: [1; 2] };
+    let x = net.conv(x, Conv::same(6, 3));
+    let x = net.max_pool(x, two);
+    let a = net.conv(x, Conv::same(4, 1));
+    let b = net.conv(x, Conv::same(4, 3));
+    let c = net.max_pool(x, same);
+    let c = net.conv(c, Conv::same(4, 1));
+    let x = net.concat(&[a, b, c], 3);
+    let x = net.conv(x, Conv::same(8, 3));
+    net.classifier(x, 4)
+}
+
+/// Every op that moves, multiplies or normalises activations, in one small network.
+pub fn mixed(seed: u64) -> Graph {
+    let (mut net, x) = Net::new("mixed", seed, [6, 6, 2]);
+    let same = Window { kernel: [3; 2], stride: [1; 2], pad: [1; 4], dilation: [1; 2] };
+    let x = net.conv(x, Conv::same(8, 3));
+    let y = net.max_pool(x, same);
+    let y = net.squeeze(y, 4, Function::Sigmoid);
+    let x = net.concat(&[x, y], 3);
+    let x = net.conv(x, Conv::same(8, 3).stride(2).linear());
+    let x = net.unary(x, Function::Silu);
+    let wide = net.repeat(x, 2);
+    let wide = net.pad(wide, [0, 0, 1, 1]);
+    let x = net.slice(wide, [1, 1, 0], 2, [3, 3, 8]);
+    let x = net.reshape(x, [1, 9, 8]);
+    let y = net.normalize(x, 1e-5);
+    let y = net.attention(y, 2);
+    let x = net.add(x, y, false);
+    net.classifier(x, 4)
 }

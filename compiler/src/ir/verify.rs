@@ -12,10 +12,13 @@
 //!    (all but the first may be left out); computed int8 tensors are quantised per tensor.
 //! 7. A streamed gradient has exactly one reader, an `sgd`.
 //! 8. After the `sgd` of a parameter nothing reads that parameter.
-//! 9. No dimension is 0, and none exceeds 65535.
+//! 9. No dimension is 0, none exceeds 65535, and no tensor has more than 2^26 elements.
 
 use super::{DType, Data, Graph, Node, Tensor, TensorId};
 use crate::ops::Op;
+
+/// Far beyond what a microcontroller holds, and little enough for 32-bit offsets.
+const MOST_ELEMENTS: usize = 1 << 26;
 
 /// Which invariant is broken, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,6 +90,10 @@ fn verify_ids(graph: &Graph) -> Result<(), VerifyError> {
 fn verify_tensor(tensor: &Tensor) -> Result<(), String> {
     if tensor.shape.iter().any(|&d| d == 0 || d > 65535) || tensor.shape.is_empty() {
         return Err(format!("shape {:?} has a dimension outside 1..=65535", tensor.shape));
+    }
+    let elements = tensor.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    if elements.is_none_or(|n| n > MOST_ELEMENTS) {
+        return Err(format!("shape {:?} has more than {MOST_ELEMENTS} elements", tensor.shape));
     }
     if let Some(data) = &tensor.data {
         if data.dtype() != tensor.dtype {

@@ -1,22 +1,29 @@
 //! Damaged copies of real models: read or refused, never a panic, in bounded time and memory. The
 //! unbounded search is the cargo-fuzz target in `fuzz/`.
 
+#[allow(dead_code)]
+#[path = "../onnx_nodes/case.rs"]
+mod case;
 mod mutate;
 
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use case::{Batch, Case};
 use mutate::{Bytes, Draws, Structure};
 use offshoot::import::import_bytes;
+use offshoot::ir::Graph;
 use offshoot::pipeline::compile_inference;
-use offshoot::quantize::is_real;
+use offshoot::quantize::{is_real, quantize, Samples, LEAST};
 use offshoot_tests::data_dir;
 
 /// Copies of each model, damaged by the byte and by the message.
 const COPIES: usize = 500;
 /// Copies of the demo's model, which is small.
 const COPIES_OF_DEMO: usize = 4000;
+/// Copies of each network made of a node case of the `onnx` package: every operator there is.
+const COPIES_OF_CASES: usize = 24;
 /// No file may take longer.
 const LONGEST: Duration = Duration::from_secs(10);
 /// Nor the process more memory, KiB.
@@ -44,9 +51,53 @@ struct Count {
     longest: Duration,
 }
 
+impl Count {
+    fn add(&mut self, other: &Count) {
+        self.read += other.read;
+        self.refused += other.refused;
+        self.compiled += other.compiled;
+        self.longest = self.longest.max(other.longest);
+    }
+}
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Count { read, compiled, refused, longest } = self;
+        write!(
+            f,
+            "{read} read, {compiled} of them compiled, {refused} refused, {longest:?} at most"
+        )
+    }
+}
+
+/// Tries damaged copies of a sound file.
+fn damage(name: &str, sound: &[u8], copies: usize, count: &mut Count) {
+    let structure = Structure::of(sound);
+    for round in 0..copies {
+        let draws = Draws::new(round as u32);
+        let bytes = match round % 2 {
+            0 => Bytes(sound).damaged(draws),
+            _ => structure.damaged(draws),
+        };
+        try_import(&format!("{name}-{round}"), &bytes, count);
+    }
+}
+
+fn is_small(graph: &Graph) -> bool {
+    graph.tensors().map(|(_, tensor)| tensor.elements()).sum::<usize>() < 3000
+}
+
 fn try_import(name: &str, bytes: &[u8], count: &mut Count) {
     let start = Instant::now();
     let outcome = catch_unwind(|| match import_bytes(name, bytes) {
+        // What is read of real numbers is quantised, where that takes no time.
+        Ok(graph) if is_real(&graph) && is_small(&graph) => {
+            let elements = graph.tensor(graph.input.unwrap()).elements();
+            let value = |s: usize, i: usize| ((s + i * 7) % 13) as f32 / 6.0 - 1.0;
+            let sample = |s| (0..elements).map(|i| value(s, i)).collect();
+            let samples = Samples { values: (0..LEAST).map(sample).collect(), input: None };
+            Ok(quantize(&graph, &samples).is_ok())
+        }
         Ok(graph) if is_real(&graph) => Ok(false),
         // What is read is sound enough to be compiled, or refused there.
         Ok(graph) => Ok(compile_inference(&graph).is_ok()),
@@ -79,30 +130,27 @@ fn damaged_files_are_read_or_refused() {
         let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
         let sound = std::fs::read(&path).unwrap();
         let copies = if stem == "digits_int8qdq" { COPIES_OF_DEMO } else { COPIES };
-        let structure = Structure::of(&sound);
         let mut count = Count::default();
-        for round in 0..copies {
-            let draws = Draws::new(round as u32);
-            let bytes = match round % 2 {
-                0 => Bytes(&sound).damaged(draws),
-                _ => structure.damaged(draws),
-            };
-            try_import(&format!("{stem}-{round}"), &bytes, &mut count);
-        }
-        println!(
-            "{stem}: {} read, {} of them compiled, {} refused, {:?} at most",
-            count.read, count.compiled, count.refused, count.longest
-        );
+        damage(&stem, &sound, copies, &mut count);
+        println!("{stem}: {count}");
         assert!(count.refused > copies / 20, "damage to {stem} that is hardly noticed");
-        total.read += count.read;
-        total.refused += count.refused;
-        total.longest = total.longest.max(count.longest);
+        total.add(&count);
     }
+    let mut cases = Count::default();
+    let folder = case::folder();
+    for entry in folder.iter().flat_map(|f| std::fs::read_dir(f).unwrap()) {
+        let case = Case::read(&entry.unwrap().path());
+        for (index, network) in case.networks(Batch::Whole).into_iter().flatten().enumerate() {
+            let name = format!("{}-{index}", case.name);
+            damage(&name, &network.bytes, COPIES_OF_CASES, &mut cases);
+        }
+    }
+    println!("node cases: {cases}");
+    total.add(&cases);
     let memory = peak_memory();
     println!(
-        "{} files, the slowest took {:?}; at most {} KiB of memory",
+        "{} files: {total}; {} KiB of memory at most",
         total.read + total.refused,
-        total.longest,
         memory.map_or("unknown".into(), |kib| kib.to_string())
     );
     assert!(memory.is_none_or(|kib| kib < MOST_MEMORY), "{memory:?} KiB");

@@ -1,7 +1,7 @@
 //! One recorded case of an ONNX operator, made a network that the importer reads: one input, a
 //! sample; everything else constant.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use prost::Message;
 use tract_onnx::pb;
@@ -38,6 +38,14 @@ const OLDEST_SET: i64 = 7;
 
 /// Graph that a network lies in, whose input is a row.
 const ROW: &str = "row_of_the_sample";
+
+/// The folder of cases: `OFFSHOOT_ONNX_CASES`, or where `cargo xtask setup` puts it.
+pub fn folder() -> Option<PathBuf> {
+    let set_up = "../target/onnx-1.15.0/onnx/backend/test/data/node";
+    let set_up = Path::new(env!("CARGO_MANIFEST_DIR")).join(set_up);
+    let folder = std::env::var_os("OFFSHOOT_ONNX_CASES").map_or(set_up, PathBuf::from);
+    folder.is_dir().then_some(folder)
+}
 
 impl Case {
     /// Reads the case in `folder`; one that is written out in other operators counts for the

@@ -34,17 +34,9 @@ enum Outcome {
     Wrong(String),
 }
 
-/// The folder of cases: `OFFSHOOT_ONNX_CASES`, or where `cargo xtask setup` puts it.
-fn folder() -> Option<PathBuf> {
-    let set_up = "../target/onnx-1.15.0/onnx/backend/test/data/node";
-    let set_up = Path::new(env!("CARGO_MANIFEST_DIR")).join(set_up);
-    let folder = std::env::var_os("OFFSHOOT_ONNX_CASES").map_or(set_up, PathBuf::from);
-    folder.is_dir().then_some(folder)
-}
-
 #[test]
 fn node_cases_give_what_is_recorded() {
-    let Some(folder) = folder() else {
+    let Some(folder) = case::folder() else {
         skip!("there are no ONNX node cases; `cargo xtask setup` fetches them")
     };
     let mut names: Vec<PathBuf> =

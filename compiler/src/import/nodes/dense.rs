@@ -133,6 +133,10 @@ impl Importer<'_> {
                 let only = only.clone();
                 factor.view.dims = if index == 0 { vec![vec![], only] } else { vec![only, vec![]] };
             }
+            if factor.view.dims.len() < 2 {
+                let (shape, expected) = (factor.view.shape(), "a matrix or a vector".into());
+                return Err(Problem::Shape { tensor: label, shape, expected });
+            }
             factors.push(factor);
         }
         let shapes: Vec<Vec<usize>> = factors.iter().map(|f| f.view.shape()).collect();

@@ -86,9 +86,15 @@ impl<'a> Case<'a> {
     pub fn range(&self) -> Range {
         Range {
             zero: self.int("OUTPUT_OFFSET") as i16,
-            min: i8::try_from(self.int("OUT_ACTIVATION_MIN")).unwrap(),
-            max: i8::try_from(self.int("OUT_ACTIVATION_MAX")).unwrap(),
+            min: self.bound("ACTIVATION_MIN"),
+            max: self.bound("ACTIVATION_MAX"),
         }
+    }
+
+    /// A bound of the output; families call it by one of two names.
+    fn bound(&self, define: &str) -> i8 {
+        let found = self.find(&format!("OUT_{define}")).unwrap_or_else(|| self.int(define));
+        i8::try_from(found).unwrap()
     }
 
     /// The first array that is there, of several that may be called for the same.

@@ -2,7 +2,8 @@
 
 use offshoot_runtime::fixed::Multiplier;
 use offshoot_runtime::program::op::{
-    Add, Copy, Geometry, MaxPool, Mul, Shape, Softmax, Steps, Table, Window,
+    Add, Contraction, Copy, Geometry, MatMul, MaxPool, Mul, Shape, Softmax, Steps, Strides, Table,
+    Window,
 };
 use offshoot_runtime::Slot;
 
@@ -63,6 +64,49 @@ pub fn softmax(case: &Case) -> Replayed {
         bench.then(Softmax { input, output, depth, scale, diff_min: case.int("DIFF_MIN") });
         output
     })
+}
+
+/// Products of matrices, which are read transposed or again for every batch where they lie.
+pub fn matmul(case: &Case) -> Replayed {
+    let [batches, height, rows, columns] =
+        case.sizes(["OUTPUT_BATCH", "OUTPUT_HEIGHT", "OUTPUT_ROWS", "OUTPUT_COLS"]);
+    let mut all = Vec::new();
+    for batch in 0..u32::from(batches) {
+        let mut bench = Bench::default();
+        // Steps to the next matrix, along the result's rows or columns, and along what is summed.
+        let mut factor = |side: &str, adjoint: &str, kept: usize| {
+            let define = |name: &str| format!("{side}_{name}");
+            let names = ["BATCH", "HEIGHT", "ROWS", "COLS"].map(define);
+            let [b, h, r, c] = case.sizes(names.each_ref().map(String::as_str)).map(u32::from);
+            let tensor =
+                bench.tensor(case.int8(&[&format!("{}_input_tensor", side.to_lowercase())]));
+            let lies = [c, 1];
+            let outer = if case.int(adjoint) == 0 { kept } else { 1 - kept };
+            let at = if b == 1 { 0 } else { batch * h * r * c };
+            let matrix = if h == 1 { 0 } else { r * c };
+            (tensor, at, [matrix, lies[outer], lies[1 - outer]], if outer == 0 { c } else { r })
+        };
+        let (a, a_at, [a_matrix, a_row, a_inner], inner) = factor("LHS", "ADJ_X", 0);
+        let (b, b_at, [b_matrix, b_column, b_inner], _) = factor("RHS", "ADJ_Y", 1);
+        let output = bench.room(usize::from(height) * usize::from(rows) * usize::from(columns));
+        let [r, c] = [rows, columns].map(u32::from);
+        bench.then(MatMul {
+            a,
+            b,
+            output,
+            loops: Contraction {
+                size: [height, rows, columns, inner as u16],
+                a: Strides { at: a_at, step: [a_matrix, a_row, 0, a_inner] },
+                b: Strides { at: b_at, step: [b_matrix, 0, b_column, b_inner] },
+                y: Strides { at: 0, step: [r * c, c, 1, 0] },
+            },
+            zeros: ["LHS_OFFSET", "RHS_OFFSET"].map(|define| case.zero(define)),
+            scale: multiplier(case, "OUTPUT_MULTIPLIER", "OUTPUT_SHIFT"),
+            range: case.range(),
+        });
+        all.extend(bench.run(output)?);
+    }
+    Ok(all)
 }
 
 /// Maxima: both tensors, laid out in full one above the other, meet a window of two rows.

@@ -147,7 +147,7 @@ pub const FAMILIES: &[(Treatment, &[&str])] = &[
         ],
     ),
     (
-        Lacking("a product of two matrices of activations (not yet)"),
+        Replay(elementwise::matmul),
         &["batch_matmul_1_s8", "batch_matmul_2_s8", "batch_matmul_3_s8", "batch_matmul_4_s8"],
     ),
     (

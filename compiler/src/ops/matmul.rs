@@ -152,6 +152,12 @@ impl Operator for MatMul {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>, id: NodeId) -> Result<(), LowerError> {
+        let terms = u64::from(self.size[3]);
+        if terms > rt::MatMul::MOST_TERMS {
+            let most = rt::MatMul::MOST_TERMS;
+            let why = format!("it sums {terms} products, at most {most} fit 32 bits");
+            return Err(LowerError::new(cx.graph, id, &why));
+        }
         let node = cx.graph.node(id);
         let [a, b, y] =
             [node.inputs[0], node.inputs[1], node.outputs[0]].map(|t| cx.graph.tensor(t));

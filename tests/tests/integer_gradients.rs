@@ -177,6 +177,10 @@ fn networks() -> Vec<(&'static str, Graph)> {
         ("resnet", nets::resnet(5, 8, 8)),
         ("ds-cnn", nets::ds_cnn(6)),
         ("flat", nets::flat(7)),
+        ("squeeze-excitation", nets::squeeze_excitation(8)),
+        ("transformer", nets::transformer(9)),
+        ("inception", nets::inception(10)),
+        ("mixed", nets::mixed(11)),
     ]
     .map(|(name, graph)| (name, calibrated(graph, 1)))
     .into()
@@ -242,4 +246,28 @@ fn a_dropped_branch_or_zero_point_is_found() {
     });
     println!("without zero points {zero:.3}");
     assert!(zero < COSINE, "dropping zero points left cosines of {zero}");
+}
+
+/// It also fails where a product of activations, or a normalisation, is gone back through wrongly.
+#[test]
+fn wrong_gradients_of_attention_are_found() {
+    let compiled = compiled(&calibrated(nets::transformer(9), 1));
+    let spoilt = |spoil: &dyn Fn(&mut Op)| {
+        let mut program = compiled.program.clone();
+        program.ops.iter_mut().for_each(spoil);
+        worst(&compare(&compiled, &program, 0))
+    };
+    let whole = spoilt(&|_| ());
+    let zero = spoilt(&|op| {
+        if let Op::MatMulInputGrad(g) = op {
+            g.other_zero = 0;
+        }
+    });
+    let mean = spoilt(&|op| {
+        if let Op::NormalizeInputGrad(g) = op {
+            g.y_zero = 40;
+        }
+    });
+    println!("whole {whole:.3}, without zero points {zero:.3}, with a shifted mean {mean:.3}");
+    assert!(whole > COSINE && zero < COSINE && mean < COSINE);
 }

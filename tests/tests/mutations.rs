@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use offshoot::adapt::{adapt, HeadStart};
 use offshoot::ir::{Data, Graph, TensorId};
-use offshoot::ops::Op;
+use offshoot::ops::{Function, Op, Window};
 use offshoot::reference::Values;
 use offshoot::scheme::Scheme;
 use offshoot_tests::check::{compare, everything, training};
@@ -125,6 +125,38 @@ fn kinks_are_left_out_but_not_many() {
     let report = compare(&graph, &sample, &analytic(&graph, &sample), None);
     assert_eq!((report.excluded, report.failures.len()), (3, 0));
     assert!(report.verdict().unwrap_err().contains("too many"));
+}
+
+/// Where two values of a window are equal, one of them wins on either side.
+#[test]
+fn ties_are_left_out() {
+    let (mut net, x) = Net::new("ties", 47, [1, 2, 2]);
+    let y = net.conv(x, Conv::same(3, 1).linear());
+    let weights = net.graph.nodes().next().expect("the convolution").1.inputs[1];
+    net.graph.tensor_mut(weights).data = Some(Data::I8(vec![50; 6].into()));
+    let y = net.max_pool(y, Window::whole(1, 2));
+    let graph = training(&net.classifier(y, 2), "biases=all,0:1");
+    let mut sample = Sample::random(&graph, 1);
+    sample.input = vec![1.0, 0.0, 0.0, 1.0];
+    let report = compare(&graph, &sample, &analytic(&graph, &sample), None);
+    // All weights, but no bias: that moves both.
+    assert_eq!((report.excluded, report.failures.len()), (6, 0));
+    assert_eq!(report.checked.get("bias"), Some(&3));
+}
+
+/// A function has no derivative at its corner.
+#[test]
+fn corners_are_left_out() {
+    let (mut net, x) = Net::new("corners", 48, [2, 2, 2]);
+    let y = net.conv(x, Conv::same(3, 1).linear());
+    let bias = net.graph.nodes().next().expect("the convolution").1.inputs[2];
+    net.graph.tensor_mut(bias).data = Some(Data::I32(vec![0; 3].into()));
+    let y = net.unary(y, Function::LeakyRelu(0.1));
+    let graph = training(&net.classifier(y, 2), "biases=all");
+    let mut sample = Sample::random(&graph, 1);
+    sample.input.fill(0.0);
+    let report = compare(&graph, &sample, &analytic(&graph, &sample), None);
+    assert_eq!((report.excluded, report.failures.len()), (3, 0));
 }
 
 /// Weights whose greatest channels are the last: `[O, kh, kw, I]` grows along `axis`.

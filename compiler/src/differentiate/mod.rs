@@ -194,7 +194,11 @@ impl Backward {
         if self.wants(x) {
             let shape = self.graph.tensor(x).shape.clone();
             let op = CopyInputGrad { input: [shape[1], shape[2], shape[3]], path };
-            let dx = self.error(&format!("{}.dx", node.name), op.into(), vec![dy], &shape);
+            let name = match node.inputs.len() {
+                1 => format!("{}.dx", node.name),
+                _ => format!("{}.dx{index}", node.name),
+            };
+            let dx = self.error(&name, op.into(), vec![dy], &shape);
             self.contribute(x, dx);
         }
     }

@@ -64,6 +64,9 @@ pub(super) fn places(path: &rt::Path) -> impl Iterator<Item = (usize, usize)> + 
 
 /// Checks that a path stays inside tensors of so many elements.
 fn inside(path: &rt::Path, from: usize, to: usize) -> Result<(), String> {
+    if path.size.contains(&0) {
+        return Err(format!("its path has loops of {:?} turns", path.size));
+    }
     let ends = |at: u32, steps: &[i32; 5]| {
         let (mut least, mut most) = (i128::from(at), i128::from(at));
         for (&turns, &step) in path.size.iter().zip(steps) {
@@ -76,7 +79,7 @@ fn inside(path: &rt::Path, from: usize, to: usize) -> Result<(), String> {
     for ((least, most), elements) in
         [(ends(path.from_at, &path.from), from), (ends(path.to_at, &path.to), to)]
     {
-        if path.size.contains(&0) || least < 0 || most >= elements as i128 {
+        if least < 0 || most >= elements as i128 {
             return Err(format!("its path leads out of a tensor of {elements} elements"));
         }
     }

@@ -78,7 +78,7 @@ fn products(loops: &rt::Contraction, mut f: impl FnMut(usize, usize, usize)) {
 /// Checks that loops stay inside a tensor of so many elements.
 fn inside(name: &str, strides: rt::Strides, size: [u16; 4], elements: usize) -> Result<(), String> {
     if size.contains(&0) {
-        return Err(format!("loops of {size:?} turns"));
+        return Err(format!("has loops of {size:?} turns"));
     }
     if strides.last(size) >= elements as u64 {
         return Err(format!("its loops leave {name} of {elements} elements"));
@@ -137,13 +137,14 @@ impl Operator for MatMul {
     }
 
     fn gradient(&self, cx: &mut Backward, node: &Node, dy: TensorId) {
-        for (index, [own, other]) in [[self.a, self.b], [self.b, self.a]].into_iter().enumerate() {
-            let (factor, by) = (node.inputs[index], node.inputs[1 - index]);
+        let [a, b] = [node.inputs[0], node.inputs[1]];
+        let factors = [(a, b, self.a, self.b, 'a'), (b, a, self.b, self.a, 'b')];
+        for (factor, by, own, other, letter) in factors {
             if cx.wants(factor) {
                 let shape = cx.graph().tensor(factor).shape.clone();
                 let hwc = [shape[1], shape[2], shape[3]];
                 let op = MatMulInputGrad { factor: hwc, size: self.size, own, other };
-                let name = format!("{}.d{}", node.name, ["a", "b"][index]);
+                let name = format!("{}.d{letter}", node.name);
                 let gradient = cx.error(&name, op.into(), vec![dy, by], &shape);
                 cx.contribute(factor, gradient);
             }
@@ -151,6 +152,12 @@ impl Operator for MatMul {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>, id: NodeId) -> Result<(), LowerError> {
+        let terms = u64::from(self.size[3]);
+        if terms > rt::MatMul::MOST_TERMS {
+            let most = rt::MatMul::MOST_TERMS;
+            let why = format!("it sums {terms} products, at most {most} fit 32 bits");
+            return Err(LowerError::new(cx.graph, id, &why));
+        }
         let node = cx.graph.node(id);
         let [a, b, y] =
             [node.inputs[0], node.inputs[1], node.outputs[0]].map(|t| cx.graph.tensor(t));

@@ -143,7 +143,11 @@ impl Operator for MaxPoolInputGrad {
         expect_dtype(inputs[1], DType::I8)?;
         let [oh, ow, c] = nhwc(inputs[0])?;
         let [h, w] = self.input;
-        if self.window.output(h, w)? != [oh, ow] || inputs[1].shape != inputs[0].shape {
+        if inputs[1].shape != inputs[0].shape {
+            let (dy, index) = (&inputs[0].shape, &inputs[1].shape);
+            return Err(format!("the gradient has shape {dy:?}, the index {index:?}"));
+        }
+        if self.window.output(h, w)? != [oh, ow] {
             return Err(format!("a {oh}x{ow} gradient does not come from this pool over {h}x{w}"));
         }
         Ok(vec![(DType::Error, vec![1, h, w, c])])

@@ -258,3 +258,36 @@ pub(crate) fn expect_per_tensor(tensor: &Tensor) -> Result<(), String> {
         _ => Err(format!("`{}` needs one scale for the whole tensor", tensor.name)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use offshoot_runtime::program::op::Path;
+
+    use super::*;
+
+    /// What ops ask of the quantisation of their results: that of their input, one of their own,
+    /// or nothing.
+    #[test]
+    fn some_results_have_no_choice() {
+        let own = Quant::per_tensor(0.5, -100);
+        let x = Tensor::computed("x", DType::I8, vec![1, 4, 4, 2]).quantized(own.clone());
+        let asks = |op: Op| op.quantization(&[&x]);
+        let window = |pad| Window { kernel: [3; 2], stride: [1; 2], pad, dilation: [1; 2] };
+        assert_eq!(asks(MaxPool { window: window([0; 4]) }.into()), Some(own.clone()));
+        assert_eq!(asks(AvgPool { window: window([1; 4]) }.into()), Some(own.clone()));
+        assert_eq!(asks(AvgPool { window: window([0; 4]) }.into()), None);
+        assert_eq!(asks(Softmax.into()), Some(Quant::per_tensor(1.0 / 256.0, -128)));
+        assert_eq!(asks(Requantize { clamp: None }.into()), None);
+        // int8 spans -14 to 113.5.
+        let copy = |fill| Copy { shape: [4, 4, 2], path: Path::default(), fill }.into();
+        for fill in [0.0, -14.0, 113.5] {
+            assert_eq!(asks(copy(fill)), Some(own.clone()), "{fill}");
+        }
+        for fill in [-15.0, 114.0, f32::NEG_INFINITY] {
+            assert_eq!(asks(copy(fill)), None, "{fill}");
+        }
+        // A real network has none yet.
+        let real = Tensor::computed("x", DType::F32, vec![1, 4, 4, 2]);
+        assert_eq!(Op::from(MaxPool { window: window([0; 4]) }).quantization(&[&real]), None);
+    }
+}

@@ -77,11 +77,12 @@ impl Operator for Mul {
     }
 
     fn gradient(&self, cx: &mut Backward, node: &Node, dy: TensorId) {
-        for (own, other) in [(0, 1), (1, 0)].map(|(a, b)| (node.inputs[a], node.inputs[b])) {
+        for (own, other, letter) in [(0, 1, 'a'), (1, 0, 'b')] {
+            let (own, other) = (node.inputs[own], node.inputs[other]);
             if cx.wants(own) {
                 let shape = cx.graph().tensor(own).shape.clone();
                 let op = MulInputGrad { factor: [shape[1], shape[2], shape[3]] };
-                let name = format!("{}.dx", node.name);
+                let name = format!("{}.d{letter}", node.name);
                 let dx = cx.error(&name, op.into(), vec![dy, other], &shape);
                 cx.contribute(own, dx);
             }

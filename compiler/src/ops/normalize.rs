@@ -88,7 +88,13 @@ impl Operator for Normalize {
         let [x_scale, y_scale] = [x, y].map(|t| cx.graph.tensor(t).scale_of(0));
         let reciprocal = node.outputs.get(1).map_or_else(Default::default, |&t| cx.slot(t));
         let (input, output, range) = (cx.slot(x), cx.slot(y), cx.range(y, None));
-        let (depth, epsilon) = (cx.hwc(x)[2] as u16, self.epsilon);
+        let (depth, epsilon) = (cx.hwc(x)[2], self.epsilon);
+        if depth > usize::from(rt::Normalize::MOST_CHANNELS) {
+            let most = rt::Normalize::MOST_CHANNELS;
+            let why = format!("it runs over {depth} channels, at most {most} can be summed");
+            return Err(LowerError::new(cx.graph, id, &why));
+        }
+        let depth = depth as u16;
         cx.push(
             id,
             rt::Normalize { input, output, reciprocal, depth, x_scale, y_scale, epsilon, range },

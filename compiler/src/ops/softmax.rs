@@ -75,12 +75,18 @@ impl Operator for Softmax {
                 "its output must have scale 1/256 and zero point -128",
             ));
         }
+        let depth = cx.hwc(node.inputs[0])[2];
+        if depth > usize::from(rt::Softmax::MOST_CHANNELS) {
+            let most = rt::Softmax::MOST_CHANNELS;
+            let why = format!("it runs over {depth} channels, at most {most} can be summed");
+            return Err(LowerError::new(cx.graph, id, &why));
+        }
         // TensorFlow Lite scales differences to 5 integer bits; what would leave them is 0.
         let scale = cx.graph.tensor(node.inputs[0]).scale_of(0) as f64 * f64::from(1 << 26);
         let scale = Multiplier::from_f64(scale.min(f64::from(i32::MAX)));
         let most = f64::from((1 << 5) - 1) * f64::from(1 << 26) / (scale.shift as f64).exp2();
         let diff_min = -(most.floor() as i32);
-        let depth = cx.hwc(node.inputs[0])[2] as u16;
+        let depth = depth as u16;
         let (input, output) = (cx.slot(node.inputs[0]), cx.slot(node.outputs[0]));
         cx.push(id, rt::Softmax { input, output, depth, scale, diff_min });
         Ok(())

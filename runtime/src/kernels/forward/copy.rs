@@ -111,9 +111,9 @@ mod tests {
         };
         bench.run(op);
         let y: Vec<i8> = bench.read(op.output);
-        for at in 0..60 {
+        for (at, &x) in x.iter().enumerate() {
             let (i, j, k) = (at / 20, at / 5 % 4, at % 5);
-            assert_eq!(y[(4 - k) * 12 + i * 4 + j], x[at]);
+            assert_eq!(y[(4 - k) * 12 + i * 4 + j], x);
         }
     }
 

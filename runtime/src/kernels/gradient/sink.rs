@@ -18,6 +18,9 @@ pub struct Sink<'a> {
     skip_down: i32,
 }
 
+/// The error that a gradient comes from, the bytes of two more slots, and where it goes.
+pub type Opened<'a> = (&'a [i8], [&'a [u8]; 2], Sink<'a>);
+
 impl<'a> Sink<'a> {
     /// Resolves the slots of an input gradient whose accumulators count `2^unit`; also gives the
     /// error it comes from.
@@ -48,7 +51,7 @@ impl<'a> Sink<'a> {
         [error, skip, output]: [&Error; 3],
         mask: Slot,
         others: [Slot; 2],
-    ) -> Result<(&'a [i8], [&'a [u8]; 2], Sink<'a>), Fault> {
+    ) -> Result<Opened<'a>, Fault> {
         let skip_down = unit.saturating_sub(exponent(state, skip)?);
         let [first, second] = others;
         let ([e, skip, mask, first, second], [out]) =

@@ -591,6 +591,21 @@ descriptors! {
     }
 }
 
+impl Softmax {
+    /// Row length up to which the sum of exponentials stays in 31 bits.
+    pub const MOST_CHANNELS: u16 = 4095;
+}
+
+impl Normalize {
+    /// Row length up to which sums of squares, and of errors times elements, stay in 31 bits.
+    pub const MOST_CHANNELS: u16 = 4096;
+}
+
+impl MatMul {
+    /// Terms of a sum up to which products of offset int8 stay in 31 bits.
+    pub const MOST_TERMS: u64 = i32::MAX as u64 / (255 * 255);
+}
+
 impl Op {
     /// Whether the op reads or writes trainable state: ops before the first such op compute the
     /// same from the same input for ever.

@@ -7,12 +7,6 @@ use crate::program::op::{
 };
 use crate::program::Memory;
 
-/// Row length up to which a softmax's sum of exponentials stays in 31 bits.
-pub(super) const SOFTMAX_LIMIT: u16 = 4095;
-
-/// Row length up to which sums of squares, and of errors times elements, stay in 31 bits.
-pub(super) const NORMALIZE_LIMIT: u16 = 4096;
-
 impl Rules<'_> {
     pub(super) fn conv(&self, op: &Conv) -> Check {
         let (x, y) = (op.geometry.x, op.geometry.y);
@@ -135,7 +129,7 @@ impl Rules<'_> {
         let terms = self.contraction(&op.loops, lengths)?;
         // Distinct places inside y, as many as it has: each is one sum.
         ensure(op.loops.y.elements(op.loops.size) == op.output.bytes.into(), "loops")?;
-        ensure(terms.saturating_mul(255 * 255) <= i32::MAX as u64, "number of terms of a sum")?;
+        ensure(terms <= MatMul::MOST_TERMS, "number of terms of a sum")?;
         op.zeros.iter().try_for_each(|&zero| self.zero(zero))?;
         self.multiplier("scale", op.scale)?;
         self.range(&op.range)
@@ -161,7 +155,7 @@ impl Rules<'_> {
         let count = op.output.bytes;
         self.tensor("input", op.input, count.into())?;
         self.tensor("output", op.output, count.into())?;
-        let rows = self.rows(count, op.depth, NORMALIZE_LIMIT)?;
+        let rows = self.rows(count, op.depth, Normalize::MOST_CHANNELS)?;
         let kept = if op.reciprocal.is_empty() { 0 } else { rows };
         self.slot("reciprocal deviations", op.reciprocal, Memory::Arena, 4, kept)?;
         for (what, value) in [("scale", op.x_scale), ("scale", op.y_scale), ("epsilon", op.epsilon)]
@@ -232,7 +226,7 @@ impl Rules<'_> {
         let count = op.output.bytes;
         self.tensor("input", op.input, count.into())?;
         self.tensor("output", op.output, count.into())?;
-        self.rows(count, op.depth, SOFTMAX_LIMIT)?;
+        self.rows(count, op.depth, Softmax::MOST_CHANNELS)?;
         self.multiplier("scale", op.scale)?;
         ensure(op.diff_min <= 0, "least difference")
     }

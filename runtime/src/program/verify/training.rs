@@ -1,12 +1,11 @@
 //! What the ops of the backward pass ask of their operands.
 
-use super::forward::{NORMALIZE_LIMIT, SOFTMAX_LIMIT};
 use super::rules::{elements, ensure, positions, Check, Problem, Rules};
 use crate::fixed::Multiplier;
 use crate::program::op::{
     BiasUpdate, ConvInputGrad, ConvUpdate, CopyInputGrad, DepthwiseInputGrad, DepthwiseUpdate,
-    Error, HeadInputGrad, HeadUpdate, MatMulInputGrad, MaxPoolInputGrad, MulInputGrad,
-    NormalizeInputGrad, PoolInputGrad, SoftmaxCrossEntropy, SoftmaxInputGrad, SumGrad,
+    Error, HeadInputGrad, HeadUpdate, MatMulInputGrad, MaxPoolInputGrad, MulInputGrad, Normalize,
+    NormalizeInputGrad, PoolInputGrad, Softmax, SoftmaxCrossEntropy, SoftmaxInputGrad, SumGrad,
     TableInputGrad,
 };
 use crate::program::{Memory, Slot};
@@ -138,8 +137,12 @@ impl Rules<'_> {
     }
 
     pub(super) fn normalize_input_grad(&self, op: &NormalizeInputGrad) -> Check {
-        let rows =
-            self.row_errors([&op.error, &op.output, &op.skip], op.mask, op.depth, NORMALIZE_LIMIT)?;
+        let rows = self.row_errors(
+            [&op.error, &op.output, &op.skip],
+            op.mask,
+            op.depth,
+            Normalize::MOST_CHANNELS,
+        )?;
         self.tensor("output", op.normal, op.error.data.bytes.into())?;
         self.slot("reciprocal deviations", op.reciprocal, Memory::Arena, 4, rows)?;
         self.zero(op.y_zero)?;
@@ -148,7 +151,12 @@ impl Rules<'_> {
     }
 
     pub(super) fn softmax_input_grad(&self, op: &SoftmaxInputGrad) -> Check {
-        self.row_errors([&op.error, &op.output, &op.skip], op.mask, op.depth, SOFTMAX_LIMIT)?;
+        self.row_errors(
+            [&op.error, &op.output, &op.skip],
+            op.mask,
+            op.depth,
+            Softmax::MOST_CHANNELS,
+        )?;
         self.tensor("probabilities", op.probability, op.error.data.bytes.into())
     }
 

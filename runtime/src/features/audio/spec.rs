@@ -258,7 +258,7 @@ impl AudioSpec {
     pub const fn fft_of(frame: u16) -> u16 {
         match frame {
             0..=16 => 16,
-            ..=BIGGEST_FFT => frame.next_power_of_two(),
+            17..=BIGGEST_FFT => frame.next_power_of_two(),
             _ => BIGGEST_FFT,
         }
     }

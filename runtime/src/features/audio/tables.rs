@@ -122,8 +122,11 @@ impl AudioSpec {
         while bin < rising.len() && hz_of(bin) < low {
             bin += 1;
         }
-        edges[0] = bin as f32;
-        for edge in 1..edges.len() {
+        for (edge, first_bin) in edges.iter_mut().enumerate() {
+            if edge == 0 {
+                *first_bin = bin as f32;
+                continue;
+            }
             let (from, to) = (hertz(edge - 1), hertz(edge));
             let up = |hz: f64| match self.triangles {
                 Triangles::Hertz => (hz - from) / (to - from),
@@ -143,7 +146,7 @@ impl AudioSpec {
                 }
                 bin += 1;
             }
-            edges[edge] = bin as f32;
+            *first_bin = bin as f32;
         }
     }
 

@@ -155,6 +155,13 @@ pub fn list(root: &Path, spec: &DataSpec, extensions: &[&str]) -> Result<Listing
             return Err(DataError::file(folder, reason));
         }
     }
+    if !items.iter().any(|item| item.test) && !items.is_empty() && roots.len() == 1 {
+        let reason = format!(
+            "has no file that is held out, though one in {SHARE} should be; add files, or divide \
+             them into folders train and test"
+        );
+        return Err(DataError::file(root, reason));
+    }
     items.sort_by_key(|item| (item.test, item.label));
     Ok(Listing { classes, items })
 }

@@ -29,6 +29,7 @@ use std::path::Path;
 use offshoot_runtime::features::{pixel, Quantizer};
 use offshoot_runtime::program::Header;
 
+pub use division::held_out;
 pub use error::DataError;
 pub use spec::{AudioKeys, CsvKeys, DataSpec, ImageKeys};
 

@@ -79,11 +79,13 @@ pub fn read(
         all.add(file, index, *test, spec)?;
     }
     let columns = all.columns.len();
-    let window = match spec.csv.window {
-        Some(window) => Some(window),
-        None => rows_of(shape, columns),
+    // A row that is a whole sample may be one of any shape.
+    let rows = match columns == shape.iter().product() {
+        true => Some(1),
+        false => rows_of(shape, columns),
     };
-    let fits = |window: &usize| rows_of(shape, columns) == Some(*window);
+    let window = spec.csv.window.or(rows);
+    let fits = |window: &usize| rows == Some(*window);
     let Some(window) = window.filter(fits) else {
         let reason = format!(
             "{} rows of {columns} columns ({}) do not fill the program's input {shape:?} (height, \
@@ -133,6 +135,14 @@ pub fn read(
             let (path, line) = (files[step.file].0.clone(), step.line);
             return Err(DataError::Row { path, line, column: None, reason });
         }
+    }
+    if !divided && test.labels.is_empty() {
+        let reason = format!(
+            "has no window of {window} rows that is held out, though one in {SHARE} should be; add \
+             rows or groups, or say what to hold out in a column `{}`",
+            spec.csv.split
+        );
+        return Err(DataError::file(path, reason));
     }
     let classes = if named { classes } else { Vec::new() };
     Ok(Samples { shape: shape.to_vec(), classes, train, test })

@@ -169,6 +169,27 @@ fn broken_recordings() {
     refused("odd", &root, SPEC, &["train/yes/1.wav"]);
 }
 
+/// Whatever the header says, there are samples or a message.
+#[test]
+fn damaged_headers_never_panic() {
+    let path = folder("recordings-header").join("clip.wav");
+    for (bits_per_sample, sample_format) in [(16, SampleFormat::Int), (32, SampleFormat::Float)] {
+        let spec = WavSpec { bits_per_sample, sample_format, channels: 2, ..INT16 };
+        write(&path, spec, 20, 3);
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len().min(90) {
+            for value in [0, 1, 3, 7, 0x40, 0x7f, 0x80, 0xfe, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[at] = value;
+                fs::write(&path, &damaged).unwrap();
+                let _ = clip(&path, 16_000, true).map_err(|e| assert!(!e.to_string().is_empty()));
+            }
+            fs::write(&path, &whole[..at]).unwrap();
+            assert!(clip(&path, 16_000, true).is_err() || at >= 68, "{at}");
+        }
+    }
+}
+
 #[test]
 fn features_that_do_not_fit_the_input() {
     let root = recordings("recordings-shape", INT16, LENGTH);

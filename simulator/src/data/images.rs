@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder, ImageReader};
-use offshoot_runtime::features::image::{Image, Resize};
+use offshoot_runtime::features::image::{Image, Resize, MOST};
 
 use super::classes::{list, Item};
 use super::{DataError, DataSpec, Raw, RawSplit, Samples};
@@ -82,6 +82,10 @@ fn decode(path: &Path) -> Result<DynamicImage, String> {
     let reader = ImageReader::open(path).map_err(|e| e.to_string())?;
     let reader = reader.with_guessed_format().map_err(|e| e.to_string())?;
     let mut decoder = reader.into_decoder().map_err(text)?;
+    let (width, height) = decoder.dimensions();
+    if width.max(height) > MOST.into() {
+        return Err(format!("{width} x {height} pixels, {MOST} a side are read; scale it down"));
+    }
     let orientation = decoder.orientation().map_err(text)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(text)?;
     image.apply_orientation(orientation);

@@ -1,11 +1,12 @@
 //! Labelled samples from files, quantised as a program wants them.
 //!
-//! One entry point, [`load`], takes every form that samples have; [`source`] tells them apart:
+//! One entry point, [`load`], takes every form that samples have:
 //!
 //! * an `.npz` archive, or a folder of `.npy` files, with `x_train y_train x_test y_test` (NHWC uint8
 //!   images, int8 features as they are, or real values), or an archive with `jpeg offsets labels
 //!   is_test` (JPEG bytes; image i is `jpeg[offsets[i]..offsets[i+1]]`);
-//! * a folder with a folder of images, or of `.wav` files, for each class;
+//! * a folder with a folder of images, or of `.wav` files, for each class, divided into `train` and
+//!   `test` or not;
 //! * a `.csv` table of sensor values, or a folder with `train.csv` and `test.csv`.
 //!
 //! What a device does too (resizing, audio features, quantisation) is the runtime's code:

@@ -116,22 +116,26 @@ impl<'m> Extractor<'m> {
         }
     }
 
-    /// Sums the spectrum, which lies as [`fft::power`] leaves it, into bands.
+    /// Sums the spectrum, which lies as [`fft::power`] leaves it, into bands. The bin of half the
+    /// rate is in none: no band ends beyond it.
     fn sum_bands(&mut self) {
         let Tables { edges, rising, falling, .. } = self.tables;
-        let bins = rising.len();
         let square_root = self.spec.spectrum == Spectrum::Magnitude;
+        let mut bins = self.spectrum.chunks_exact(2).zip(rising.iter().zip(falling));
+        let mut at = edges.first().map_or(0, |&edge| edge as usize);
+        if let Some(outside) = at.checked_sub(1) {
+            bins.nth(outside);
+        }
         self.bands.fill(0.0);
-        for (segment, pair) in edges.windows(2).enumerate() {
-            let (from, to) = (pair[0] as usize, (pair[1] as usize).min(bins));
+        for (segment, &edge) in edges.iter().skip(1).enumerate() {
             let (mut up, mut down) = (0.0, 0.0);
-            for bin in from..to {
-                let at = if bin + 1 == bins { 1 } else { 2 * bin };
-                let power = self.spectrum[at];
-                let value = if square_root { libm::sqrtf(power) } else { power };
-                up += rising[bin] * value;
-                down += falling[bin] * value;
+            let within = (edge as usize).saturating_sub(at);
+            for (bin, (rising, falling)) in bins.by_ref().take(within) {
+                let value = if square_root { libm::sqrtf(bin[0]) } else { bin[0] };
+                up += rising * value;
+                down += falling * value;
             }
+            at += within;
             if let Some(band) = self.bands.get_mut(segment) {
                 *band += up;
             }

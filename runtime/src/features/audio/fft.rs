@@ -12,21 +12,17 @@ impl<'t> Twiddles<'t> {
         Twiddles { quarter }
     }
 
-    /// Real and imaginary part of `exp(-2 pi i k / n)`, `k <= n / 2`.
+    /// Cosine and sine of `2 pi k / n` for `k` from 0 to `n / 4`, every `step`th.
     #[inline]
-    fn at(self, k: usize) -> (f32, f32) {
-        let last = self.quarter.len() - 1;
-        if k <= last {
-            (self.quarter[k], -self.quarter[last - k])
-        } else {
-            (-self.quarter[2 * last - k], -self.quarter[k - last])
-        }
+    fn pairs(self, step: usize) -> impl Iterator<Item = (f32, f32)> + 't {
+        let (cosines, sines) = (self.quarter.iter(), self.quarter.iter().rev());
+        cosines.step_by(step).zip(sines.step_by(step)).map(|(&c, &s)| (c, s))
     }
 }
 
 /// Puts real samples `2 k` and `2 k + 1`, which are given in order, where the transform wants
 /// them: as complex number `k`, in bit-reversed order. `buffer` holds as many values as the
-/// transform, a power of two of at least 4; samples that do not come are zeros.
+/// transform, a power of two of at least 16; samples that do not come are zeros.
 pub(super) fn load(buffer: &mut [f32], mut samples: impl Iterator<Item = f32>) {
     let half = buffer.len() / 2;
     let unused = usize::BITS - half.trailing_zeros();
@@ -46,43 +42,65 @@ pub(super) fn power(buffer: &mut [f32], twiddles: Twiddles<'_>) {
     let (re, im) = (buffer[0], buffer[1]);
     buffer[0] = square(re + im, 0.0);
     buffer[1] = square(re - im, 0.0);
-    for k in 1..=n / 4 {
+    for (k, (cosine, sine)) in (1..=n / 4).zip(twiddles.pairs(1).skip(1)) {
         let (low, high) = (2 * k, n - 2 * k);
         let (a, b) = (buffer[low], buffer[low + 1]);
         let (c, d) = (buffer[high], buffer[high + 1]);
         // Transforms of the even samples and of the odd ones, each hermitian.
         let (even_re, even_im) = (0.5 * (a + c), 0.5 * (b - d));
         let (odd_re, odd_im) = (0.5 * (b + d), 0.5 * (c - a));
-        let (w_re, w_im) = twiddles.at(k);
-        let (t_re, t_im) = (w_re * odd_re - w_im * odd_im, w_re * odd_im + w_im * odd_re);
-        buffer[low] = square(even_re + t_re, even_im + t_im);
-        buffer[high] = square(even_re - t_re, even_im - t_im);
+        let (re, im) = (cosine * odd_re + sine * odd_im, cosine * odd_im - sine * odd_re);
+        buffer[low] = square(even_re + re, even_im + im);
+        buffer[high] = square(even_re - re, even_im - im);
     }
 }
 
-/// Decimation in time, radix 2, over numbers in bit-reversed order.
+/// Decimation in time over numbers in bit-reversed order: radix 2, but for the first two stages at
+/// once, which multiply by nothing.
 fn complex(buffer: &mut [f32], twiddles: Twiddles<'_>) {
     let n = buffer.len();
-    // The first stage multiplies by 1 alone.
-    for block in buffer.chunks_exact_mut(4) {
-        let [a, b, c, d] = [block[0], block[1], block[2], block[3]];
-        block.copy_from_slice(&[a + c, b + d, a - c, b - d]);
+    for block in buffer.chunks_exact_mut(8) {
+        let [a, b, c, d, e, f, g, h] =
+            [block[0], block[1], block[2], block[3], block[4], block[5], block[6], block[7]];
+        let (sum, difference) = ((a + c, b + d), (a - c, b - d));
+        let (other, turned) = ((e + g, f + h), (f - h, g - e));
+        block.copy_from_slice(&[
+            sum.0 + other.0,
+            sum.1 + other.1,
+            difference.0 + turned.0,
+            difference.1 + turned.1,
+            sum.0 - other.0,
+            sum.1 - other.1,
+            difference.0 - turned.0,
+            difference.1 - turned.1,
+        ]);
     }
-    let mut span = 4;
+    let mut span = 8;
     while span < n {
-        let (block, step) = (2 * span, n / span);
-        for block in buffer.chunks_exact_mut(block) {
+        for block in buffer.chunks_exact_mut(2 * span) {
             let (low, high) = block.split_at_mut(span);
-            let pairs = low.chunks_exact_mut(2).zip(high.chunks_exact_mut(2));
-            for (j, (a, b)) in pairs.enumerate() {
-                let (w_re, w_im) = twiddles.at(j * step);
-                let (re, im) = (b[0] * w_re - b[1] * w_im, b[0] * w_im + b[1] * w_re);
-                (b[0], b[1]) = (a[0] - re, a[1] - im);
-                (a[0], a[1]) = (a[0] + re, a[1] + im);
+            // A quarter turn on, cosine and sine change places: one pair serves two butterflies.
+            let (low, low_on) = low.split_at_mut(span / 2);
+            let (high, high_on) = high.split_at_mut(span / 2);
+            let first = low.chunks_exact_mut(2).zip(high.chunks_exact_mut(2));
+            let second = low_on.chunks_exact_mut(2).zip(high_on.chunks_exact_mut(2));
+            for (((a, b), (c, d)), (cosine, sine)) in
+                first.zip(second).zip(twiddles.pairs(n / span))
+            {
+                butterfly(a, b, cosine, -sine);
+                butterfly(c, d, -sine, -cosine);
             }
         }
-        span = block;
+        span *= 2;
     }
+}
+
+/// `a, b` to `a + w b, a - w b`.
+#[inline]
+fn butterfly(a: &mut [f32], b: &mut [f32], w_re: f32, w_im: f32) {
+    let (re, im) = (b[0] * w_re - b[1] * w_im, b[0] * w_im + b[1] * w_re);
+    (b[0], b[1]) = (a[0] - re, a[1] - im);
+    (a[0], a[1]) = (a[0] + re, a[1] + im);
 }
 
 #[cfg(test)]

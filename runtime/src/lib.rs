@@ -12,6 +12,7 @@
 
 pub mod arena;
 pub mod error_scale;
+pub mod features;
 pub mod fixed;
 pub mod hash;
 mod interpreter;

@@ -113,6 +113,7 @@ impl Case {
     /// Where they do not load.
     pub fn samples(&self, compiled: &Compiled) -> Dataset {
         let path = Case::path(self.data).expect("is_there");
-        data::load(&path, &compiled.program.header, None).unwrap_or_else(|e| panic!("{e}"))
+        data::load(&path, &compiled.program.header, &data::Options::default())
+            .unwrap_or_else(|e| panic!("{e}"))
     }
 }

@@ -7,6 +7,7 @@ pub mod boards;
 pub mod calibrate;
 pub mod cases;
 pub mod check;
+pub mod clips;
 pub mod gradients;
 pub mod importance;
 pub mod ir_file;

@@ -8,18 +8,21 @@ use offshoot::quantize::{is_real, quantize, Quantization, Samples, LEAST};
 use offshoot_simulator::data;
 
 use super::output::say;
-use super::simulate::normalization;
+use super::simulate::{normalization, options};
 
 /// How a float model is quantised.
 #[derive(Debug, clap::Args)]
 pub struct Calibration {
-    /// Samples that a float model is quantised by: an .npz archive, of which the training split is
-    /// used.
+    /// Samples that a float model is quantised by, in any form that `--data` takes; the training
+    /// split is used.
     #[arg(long, value_name = "DATA")]
     calibrate: Option<PathBuf>,
     /// Map values to (v - MEAN) / STD before the model sees them.
     #[arg(long, value_name = "MEAN,STD", value_parser = normalization, allow_hyphen_values = true, requires = "calibrate")]
     normalize: Option<(f32, f32)>,
+    /// What the files of samples do not say of themselves (TOML): features, columns, classes.
+    #[arg(long, value_name = "FILE", requires = "calibrate")]
+    data_spec: Option<PathBuf>,
 }
 
 impl Calibration {
@@ -29,7 +32,7 @@ impl Calibration {
         let Some(path) = &self.calibrate else {
             anyhow::ensure!(
                 !is_real(&graph),
-                "{name} is a float model; give samples to quantise it by with --calibrate DATA.npz"
+                "{name} is a float model; give samples to quantise it by with --calibrate DATA"
             );
             return Ok((graph, None));
         };
@@ -37,7 +40,8 @@ impl Calibration {
             is_real(&graph),
             "{name} is quantised already; leave out --calibrate, or give the float model"
         );
-        let reals = data::reals(path, input_shape(&graph), self.normalize)?;
+        let options = options(self.normalize, self.data_spec.as_deref())?;
+        let reals = data::reals(path, input_shape(&graph), &options)?;
         let input = reals.input.map(|(scale, zero)| Quant::per_tensor(scale, zero));
         let samples = Samples { values: reals.samples, input };
         let (graph, done) = quantize(&graph, &samples)

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use offshoot::device::{build_image, Device};
 use offshoot_boards::Board;
-use offshoot_simulator::data;
 use serde::Serialize;
 
 use super::compile::{board, root};
@@ -70,7 +69,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let folder = Folder(args.folder.clone());
     let board = &args.board;
     let program = program(&folder)?;
-    let data = data::load(&args.round.data, &program.header, args.round.normalize)?;
+    let data = args.round.samples(&program)?;
     let round = args.round.round(data.train.len(), args.steps);
     let bar = progress(1, "build");
     let built = build_image(board, &folder.model(), root(), &args.folder, None)?;

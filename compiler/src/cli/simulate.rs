@@ -1,7 +1,7 @@
 //! `offshoot simulate`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use offshoot::ir::{self, Graph};
@@ -36,9 +36,12 @@ pub struct Args {
 /// Arguments that `simulate` and `run` share, so that both take the same steps.
 #[derive(Debug, clap::Args)]
 pub struct RoundArgs {
-    /// Samples: an .npz archive.
+    /// Samples: an .npz archive, a .csv table, or a folder of arrays, images or .wav files.
     #[arg(long)]
-    pub data: PathBuf,
+    data: PathBuf,
+    /// What the files of samples do not say of themselves (TOML): features, columns, classes.
+    #[arg(long, value_name = "FILE")]
+    data_spec: Option<PathBuf>,
     /// Learning rate at the start of the round; it falls to 0 along a half cosine.
     #[arg(long, default_value_t = DEFAULT_RATE, value_parser = rate, allow_negative_numbers = true)]
     pub rate: f32,
@@ -47,7 +50,7 @@ pub struct RoundArgs {
     pub seed: u64,
     /// Map values to (v - MEAN) / STD before they are quantised.
     #[arg(long, value_name = "MEAN,STD", value_parser = normalization, allow_hyphen_values = true)]
-    pub normalize: Option<(f32, f32)>,
+    normalize: Option<(f32, f32)>,
 }
 
 /// A count of at least 1 that a round can hold.
@@ -81,7 +84,19 @@ pub fn normalization(text: &str) -> Result<(f32, f32), String> {
     }
 }
 
+/// How samples are read.
+pub fn options(normalize: Option<(f32, f32)>, spec: Option<&Path>) -> Result<data::Options> {
+    let spec = spec.map(data::DataSpec::read).transpose()?.unwrap_or_default();
+    Ok(data::Options { normalize, spec })
+}
+
 impl RoundArgs {
+    /// The samples that these arguments name, for `program`.
+    pub fn samples(&self, program: &ProgramFile) -> Result<data::Dataset> {
+        let options = options(self.normalize, self.data_spec.as_deref())?;
+        Ok(data::load(&self.data, &program.header, &options)?)
+    }
+
     /// The round over `samples` that these arguments ask for.
     pub fn round(&self, samples: usize, steps: usize) -> Round {
         Round { samples, steps, rate: self.rate, seed: self.seed }
@@ -123,7 +138,7 @@ fn graph(folder: &Folder, program: &ProgramFile) -> Result<Graph> {
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let folder = Folder(args.folder.clone());
     let program = program(&folder)?;
-    let data = data::load(&args.round.data, &program.header, args.round.normalize)?;
+    let data = args.round.samples(&program)?;
     let samples = data.train.len();
     let steps = args.steps.or_else(|| args.epochs.checked_mul(samples)).unwrap_or(usize::MAX);
     anyhow::ensure!(

@@ -4,10 +4,13 @@
 mod arguments;
 mod contract;
 mod data;
+mod folders;
 mod inspect;
 mod layers;
 mod models;
 mod programs;
+mod recordings;
 mod schemes;
 mod support;
+mod tables;
 mod writes;

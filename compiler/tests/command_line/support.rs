@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use ndarray::{s, Array1, Array4};
+use ndarray::{s, Array1, Array4, Axis};
 use ndarray_npy::{NpzReader, NpzWriter};
+use offshoot_simulator::data::{load, DataSpec, Dataset, Options};
+use offshoot_simulator::ProgramFile;
 use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
@@ -110,6 +112,14 @@ pub fn good() -> &'static Path {
     })
 }
 
+/// What [`good`]'s program makes of samples.
+pub fn loaded(data: &Path, spec: &str) -> Dataset {
+    let program = fs::read(good().join("program.bin")).unwrap();
+    let header = ProgramFile::decode(&program).unwrap().header;
+    let options = Options { spec: DataSpec::parse(spec).unwrap(), ..Options::default() };
+    load(data, &header, &options).unwrap_or_else(|e| panic!("{e}"))
+}
+
 /// A copy of [`good`] in a folder of a test's own.
 pub fn good_copy(test: &str) -> PathBuf {
     let copy = folder(test);
@@ -197,6 +207,22 @@ pub fn archive(test: &str) -> (NpzWriter<fs::File>, PathBuf) {
 }
 
 impl Samples {
+    /// The samples of each class together, in the order of classes.
+    pub fn by_class(&self) -> Samples {
+        let order = |labels: &Array1<i64>| {
+            let mut order: Vec<usize> = (0..labels.len()).collect();
+            order.sort_by_key(|&i| labels[i]);
+            order
+        };
+        let (train, test) = (order(&self.y_train), order(&self.y_test));
+        Samples {
+            x_train: self.x_train.select(Axis(0), &train),
+            y_train: self.y_train.select(Axis(0), &train),
+            x_test: self.x_test.select(Axis(0), &test),
+            y_test: self.y_test.select(Axis(0), &test),
+        }
+    }
+
     /// Writes them to a file of the test's own.
     pub fn write(&self, test: &str) -> PathBuf {
         let (mut archive, path) = archive(test);

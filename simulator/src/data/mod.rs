@@ -1,91 +1,38 @@
 //! Labelled samples from files, quantised as a program wants them.
 //!
-//! Forms read: `.npz` with `x_train y_train x_test y_test` (NHWC uint8 images, int8 features as
-//! they are, or float values), and `.npz` with `jpeg offsets labels is_test` (JPEG bytes; image i
-//! is `jpeg[offsets[i]..offsets[i+1]]`).
+//! One entry point, [`load`], takes every form that samples have:
+//!
+//! * an `.npz` archive, or a folder of `.npy` files, with `x_train y_train x_test y_test` (NHWC uint8
+//!   images, int8 features as they are, or real values), or an archive with `jpeg offsets labels
+//!   is_test` (JPEG bytes; image i is `jpeg[offsets[i]..offsets[i+1]]`);
+//! * a folder with a folder of images, or of `.wav` files, for each class, divided into `train` and
+//!   `test` or not;
+//! * a `.csv` table of sensor values, or a folder with `train.csv` and `test.csv`.
+//!
+//! What a device does too (resizing, audio features, quantisation) is the runtime's code:
+//! [`offshoot_runtime::features`].
 
-mod npz;
+mod arrays;
+pub mod audio;
+mod classes;
+mod division;
+mod error;
+mod images;
+mod resample;
+mod source;
+mod spec;
+mod table;
+mod wav;
 
-use std::fs::File;
 use std::io::{Read, Seek};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use offshoot_runtime::features::{pixel, Quantizer};
 use offshoot_runtime::program::Header;
 
-/// Samples that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum DataError {
-    /// The file cannot be opened or is no archive of arrays.
-    #[error("{path}: {reason}; expected an .npz archive of plain arrays", path = path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// An array is missing or of a type that is not understood.
-    #[error("{path}: array `{array}` {reason}", path = path.display())]
-    Array {
-        /// The file.
-        path: PathBuf,
-        /// The array.
-        array: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A split has no samples.
-    #[error("{path}: the {split} split has no samples; both need some", path = path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-        /// `train` or `test`.
-        split: &'static str,
-    },
-    /// A label is no class of the program.
-    #[error("{path}: label {label} of {split} sample {index} is outside the program's {classes} classes; {}", remedy(*label), path = path.display())]
-    Label {
-        /// The file.
-        path: PathBuf,
-        /// `train` or `test`.
-        split: &'static str,
-        /// Which sample.
-        index: usize,
-        /// Its label.
-        label: i64,
-        /// How many classes there are.
-        classes: u16,
-    },
-    /// Samples have another shape than the program's input.
-    #[error("{path}: samples have shape {found:?}, the program reads {expected:?} (height, width, channels); resize the data or compile a model of that input", path = path.display())]
-    Shape {
-        /// The file.
-        path: PathBuf,
-        /// Shape of a sample.
-        found: Vec<usize>,
-        /// Shape of the input.
-        expected: [usize; 3],
-    },
-    /// A value is NaN or infinite.
-    #[error("{path}: {split} sample {index} holds {value}, which is no finite number; leave that sample out or repair it", path = path.display())]
-    NotFinite {
-        /// The file.
-        path: PathBuf,
-        /// `train` or `test`.
-        split: &'static str,
-        /// Which sample.
-        index: usize,
-        /// The value.
-        value: f32,
-    },
-}
-
-/// What to do about a label that is too large, or none at all.
-fn remedy(label: i64) -> String {
-    match label {
-        0..65535 => format!("compile with --classes {}", label + 1),
-        _ => "number the classes from 0, 65535 of them at most".into(),
-    }
-}
+pub use division::held_out;
+pub use error::DataError;
+pub use spec::{AudioKeys, CsvKeys, DataSpec, ImageKeys};
 
 /// Values of samples as they lie in the file.
 #[derive(Clone, Debug)]
@@ -113,6 +60,34 @@ impl Raw {
 struct RawSplit {
     values: Raw,
     labels: Vec<i64>,
+}
+
+impl RawSplit {
+    fn new(values: Raw) -> RawSplit {
+        RawSplit { values, labels: Vec::new() }
+    }
+}
+
+/// Samples as they lie in a file or folder.
+#[derive(Clone, Debug)]
+struct Samples {
+    /// Shape of a sample.
+    shape: Vec<usize>,
+    /// Names of the classes, where they have any.
+    classes: Vec<String>,
+    /// To learn from.
+    train: RawSplit,
+    /// Held out.
+    test: RawSplit,
+}
+
+/// How samples are read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Options {
+    /// `(mean, std)`: maps every value to `(v - mean) / std` before it is quantised.
+    pub normalize: Option<(f32, f32)>,
+    /// What the files do not say of themselves.
+    pub spec: DataSpec,
 }
 
 /// Labelled samples of a program's input type.
@@ -171,21 +146,17 @@ pub struct Dataset {
 ///
 /// uint8 pixels cover the whole range of the program's int8 input: `q = pixel - 128`, which is
 /// what every image model does with its own normalisation. int8 features are taken as they are.
-/// Float values are quantised with the input's scale and zero point. `normalize = (mean, std)`
-/// instead maps every value to `(v - mean) / std` first.
+/// Real values, and all values where there is an [`Options::normalize`], are quantised with the
+/// input's scale and zero point.
 ///
 /// # Errors
-/// What is wrong with the file, or how it does not fit the program.
-pub fn load(
-    path: &Path,
-    header: &Header,
-    normalize: Option<(f32, f32)>,
-) -> Result<Dataset, DataError> {
-    let open = |e: std::io::Error| DataError::Open { path: path.into(), reason: e.to_string() };
-    read(path, File::open(path).map_err(open)?, header, normalize)
+/// What is wrong with the files, or how they do not fit the program.
+pub fn load(path: &Path, header: &Header, options: &Options) -> Result<Dataset, DataError> {
+    let samples = source::read(path, input(header), &options.spec)?;
+    quantized(path, samples, header, options.normalize)
 }
 
-/// As [`load`], from an open archive; `path` is what errors call it.
+/// As [`load`], from an open `.npz` archive; `path` is what errors call it.
 ///
 /// # Errors
 /// As [`load`].
@@ -195,15 +166,39 @@ pub fn read(
     header: &Header,
     normalize: Option<(f32, f32)>,
 ) -> Result<Dataset, DataError> {
-    let file = npz::read(path, archive)?;
+    quantized(path, arrays::read_npz(path, archive)?, header, normalize)
+}
+
+/// Height, width and channels of a program's input.
+fn input(header: &Header) -> [usize; 3] {
     let shape = header.input_shape;
-    let expected = [shape.h, shape.w, shape.c].map(usize::from);
-    if file.shape.iter().product::<usize>() != shape.elements() || !same(&file.shape, expected) {
-        let path = path.to_path_buf();
-        return Err(DataError::Shape { path, found: file.shape, expected });
+    [shape.h, shape.w, shape.c].map(usize::from)
+}
+
+fn quantized(
+    path: &Path,
+    samples: Samples,
+    header: &Header,
+    normalize: Option<(f32, f32)>,
+) -> Result<Dataset, DataError> {
+    check_shape(path, &samples, input(header))?;
+    if samples.classes.len() > usize::from(header.classes) {
+        let (found, names) = (samples.classes.len(), samples.classes.join(", "));
+        let classes = header.classes;
+        return Err(DataError::Classes { path: path.into(), found, names, classes });
     }
     let split = |raw: &RawSplit, name| quantize(path, raw, name, header, normalize);
-    Ok(Dataset { train: split(&file.train, "train")?, test: split(&file.test, "test")? })
+    Ok(Dataset { train: split(&samples.train, "train")?, test: split(&samples.test, "test")? })
+}
+
+/// Refuses samples that are not of the `expected` shape, but for dimensions of 1.
+fn check_shape(path: &Path, samples: &Samples, expected: [usize; 3]) -> Result<(), DataError> {
+    let size: usize = expected.iter().product();
+    let found = &samples.shape;
+    if size == 0 || found.iter().product::<usize>() != size || !same(found, expected) {
+        return Err(DataError::Shape { path: path.into(), found: found.clone(), expected });
+    }
+    Ok(())
 }
 
 /// Training samples before they are quantised.
@@ -216,27 +211,19 @@ pub struct Reals {
 }
 
 /// Reads the training samples of `path`, each of `shape` (height, width, channels), as real numbers:
-/// pixels and int8 features count as numbers, and `normalize = (mean, std)` maps every value to
-/// `(v - mean) / std`.
+/// pixels and int8 features count as numbers, and [`Options::normalize`] maps every value.
 ///
 /// # Errors
-/// What is wrong with the file, or how it does not fit the shape.
-pub fn reals(
-    path: &Path,
-    shape: [usize; 3],
-    normalize: Option<(f32, f32)>,
-) -> Result<Reals, DataError> {
-    let open = |e: std::io::Error| DataError::Open { path: path.into(), reason: e.to_string() };
-    let file = npz::read(path, File::open(path).map_err(open)?)?;
+/// What is wrong with the files, or how they do not fit the shape.
+pub fn reals(path: &Path, shape: [usize; 3], options: &Options) -> Result<Reals, DataError> {
+    let samples = source::read(path, shape, &options.spec)?;
+    check_shape(path, &samples, shape)?;
     let size = shape.iter().product::<usize>();
-    if size == 0 || file.shape.iter().product::<usize>() != size || !same(&file.shape, shape) {
-        return Err(DataError::Shape { path: path.into(), found: file.shape, expected: shape });
-    }
-    let (mean, std) = normalize.unwrap_or((0.0, 1.0));
+    let (mean, std) = options.normalize.unwrap_or((0.0, 1.0));
     let map = |v: f32| (v - mean) / std;
     // As many steps from the mean as the value at zero is: what is not whole is lost to rounding.
     let integers = |zero: f32| Some((1.0 / std, (mean + zero).round().clamp(-128.0, 127.0) as i32));
-    let (values, input): (Vec<f32>, _) = match &file.train.values {
+    let (values, input): (Vec<f32>, _) = match &samples.train.values {
         Raw::Pixels(v) => (v.iter().map(|&p| map(p.into())).collect(), integers(-128.0)),
         Raw::Int8(v) => (v.iter().map(|&q| map(q.into())).collect(), integers(0.0)),
         Raw::Real(v) => (v.iter().map(|&x| map(x)).collect(), None),
@@ -283,14 +270,11 @@ fn quantize(
             }
         }
     }
-    let real = |v: f32| {
-        let (mean, std) = normalize.unwrap_or((0.0, 1.0));
-        let q = ((v - mean) / std / header.input_scale).round_ties_even()
-            + f32::from(header.input_zero);
-        q.clamp(-128.0, 127.0) as i8
-    };
+    let (mean, std) = normalize.unwrap_or((0.0, 1.0));
+    let quantizer = Quantizer::of(header).normalized(mean, std);
+    let real = |v: f32| quantizer.real(v);
     let inputs = match (&raw.values, normalize) {
-        (Raw::Pixels(v), None) => v.iter().map(|&p| (i16::from(p) - 128) as i8).collect(),
+        (Raw::Pixels(v), None) => v.iter().map(|&p| pixel(p)).collect(),
         (Raw::Pixels(v), Some(_)) => v.iter().map(|&p| real(f32::from(p))).collect(),
         (Raw::Int8(v), None) => v.clone(),
         (Raw::Int8(v), Some(_)) => v.iter().map(|&p| real(f32::from(p))).collect(),

@@ -1,26 +1,23 @@
-//! `.npz` archives of samples.
+//! Arrays of samples: `.npz` archives, and folders of `.npy` files.
 
+use std::fs::File;
 use std::io::{Read, Seek};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayD, IxDyn, OwnedRepr};
-use ndarray_npy::{NpzReader, ReadNpyError, ReadNpzError, ReadableElement};
+use ndarray_npy::{NpzReader, ReadNpyError, ReadNpyExt, ReadNpzError, ReadableElement};
 
-use super::{DataError, Raw, RawSplit};
+use super::{DataError, Raw, RawSplit, Samples};
 
-/// An archive's samples.
-pub struct SampleFile {
-    /// Shape of a sample.
-    pub shape: Vec<usize>,
-    /// To learn from.
-    pub train: RawSplit,
-    /// Held out.
-    pub test: RawSplit,
+/// Where arrays lie.
+enum Store<R: Read + Seek> {
+    Npz(Box<NpzReader<R>>),
+    Folder(PathBuf),
 }
 
-struct Archive<'p, R: Read + Seek> {
+struct Arrays<'p, R: Read + Seek> {
     path: &'p Path,
-    reader: NpzReader<R>,
+    store: Store<R>,
     names: Vec<String>,
 }
 
@@ -28,20 +25,29 @@ struct Archive<'p, R: Read + Seek> {
 ///
 /// # Errors
 /// What is missing or wrong, by array.
-pub fn read(path: &Path, archive: impl Read + Seek) -> Result<SampleFile, DataError> {
-    let open = |reason: String| DataError::Open { path: path.to_path_buf(), reason };
-    let mut reader = NpzReader::new(archive).map_err(|e| open(e.to_string()))?;
-    let names = reader.names().map_err(|e| open(e.to_string()))?;
+pub fn read_npz(path: &Path, archive: impl Read + Seek) -> Result<Samples, DataError> {
+    let open = |e: ReadNpzError| DataError::open(path, e);
+    let mut reader = NpzReader::new(archive).map_err(open)?;
+    let names = reader.names().map_err(open)?;
     let names = names.into_iter().map(|n| n.trim_end_matches(".npy").to_string()).collect();
-    let mut archive = Archive { path, reader, names };
-    if archive.has("jpeg") {
-        archive.jpeg()
+    let mut arrays = Arrays { path, store: Store::Npz(Box::new(reader)), names };
+    if arrays.has("jpeg") {
+        arrays.jpeg()
     } else {
-        archive.plain()
+        arrays.plain()
     }
 }
 
-impl<R: Read + Seek> Archive<'_, R> {
+/// Reads the `.npy` files called `names` of a folder.
+///
+/// # Errors
+/// What is missing or wrong, by array.
+pub fn read_npy(folder: &Path, names: Vec<String>) -> Result<Samples, DataError> {
+    let store = Store::<File>::Folder(folder.to_path_buf());
+    Arrays { path: folder, store, names }.plain()
+}
+
+impl<R: Read + Seek> Arrays<'_, R> {
     fn has(&self, name: &str) -> bool {
         self.names.iter().any(|n| n == name)
     }
@@ -53,11 +59,21 @@ impl<R: Read + Seek> Archive<'_, R> {
 
     /// The array, where its elements are of type `T`.
     fn array<T: ReadableElement>(&mut self, name: &str) -> Result<Option<ArrayD<T>>, DataError> {
-        match self.reader.by_name::<OwnedRepr<T>, IxDyn>(name) {
-            Ok(array) => Ok(Some(array)),
-            Err(ReadNpzError::Npy(ReadNpyError::WrongDescriptor(_))) => Ok(None),
-            Err(e) => Err(self.error(name, format!("cannot be read: {e}; save the file again"))),
-        }
+        let found = match &mut self.store {
+            Store::Npz(reader) => match reader.by_name::<OwnedRepr<T>, IxDyn>(name) {
+                Err(ReadNpzError::Npy(ReadNpyError::WrongDescriptor(_))) => return Ok(None),
+                other => other.map_err(|e| e.to_string()),
+            },
+            Store::Folder(folder) => {
+                let file = File::open(folder.join(name).with_extension("npy"));
+                match file.map_err(ReadNpyError::Io).and_then(ArrayD::<T>::read_npy) {
+                    Err(ReadNpyError::WrongDescriptor(_)) => return Ok(None),
+                    other => other.map_err(|e| e.to_string()),
+                }
+            }
+        };
+        let unread = |e| self.error(name, format!("cannot be read: {e}; save the file again"));
+        found.map(Some).map_err(unread)
     }
 
     fn present(&self, name: &str) -> Result<(), DataError> {
@@ -127,7 +143,7 @@ impl<R: Read + Seek> Archive<'_, R> {
         }
     }
 
-    fn plain(&mut self) -> Result<SampleFile, DataError> {
+    fn plain(&mut self) -> Result<Samples, DataError> {
         let (shape, values) = self.values("x_train")?;
         let train = RawSplit { values, labels: self.integers("y_train")? };
         let (test_shape, values) = self.values("x_test")?;
@@ -138,10 +154,10 @@ impl<R: Read + Seek> Archive<'_, R> {
             return Err(self.error("x_test", reason));
         }
         let test = RawSplit { values, labels: self.integers("y_test")? };
-        Ok(SampleFile { shape, train, test })
+        Ok(Samples { shape, classes: Vec::new(), train, test })
     }
 
-    fn jpeg(&mut self) -> Result<SampleFile, DataError> {
+    fn jpeg(&mut self) -> Result<Samples, DataError> {
         let bytes: Vec<u8> = match self.array::<u8>("jpeg")? {
             Some(a) => a.into_iter().collect(),
             None => return Err(self.error("jpeg", "does not hold bytes; save it as uint8")),
@@ -159,8 +175,8 @@ impl<R: Read + Seek> Archive<'_, R> {
         if labels.is_empty() {
             return Err(DataError::Empty { path: self.path.to_path_buf(), split: "train" });
         }
-        let empty = || RawSplit { values: Raw::Pixels(Vec::new()), labels: Vec::new() };
-        let mut file = SampleFile { shape: Vec::new(), train: empty(), test: empty() };
+        let [train, test] = [(); 2].map(|()| RawSplit::new(Raw::Pixels(Vec::new())));
+        let mut file = Samples { shape: Vec::new(), classes: Vec::new(), train, test };
         for (index, &label) in labels.iter().enumerate() {
             let range =
                 usize::try_from(offsets[index]).ok().zip(usize::try_from(offsets[index + 1]).ok());

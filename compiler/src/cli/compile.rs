@@ -14,7 +14,7 @@ use offshoot::{emit, import, place};
 use offshoot_boards::{Board, BoardError};
 
 use super::output::{bytes, grouped, row, say, table};
-use super::quantize::{print_quantization, Calibration};
+use super::quantize::{print_quantization, Calibration, Reading};
 use super::Folder;
 
 /// Arguments of `offshoot compile`.
@@ -22,6 +22,8 @@ use super::Folder;
 pub struct Args {
     /// The ONNX model, quantised (QDQ) or in float.
     model: PathBuf,
+    #[command(flatten)]
+    reading: Reading,
     #[command(flatten)]
     calibration: Calibration,
     /// Classes of a new head that starts at zero; without it the model's own classifier is
@@ -97,7 +99,7 @@ pub fn start(classes: Option<u16>) -> HeadStart {
 /// Runs the command.
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let scheme = args.update.scheme()?;
-    let graph = import::import(&args.model)?;
+    let graph = import::import_with(&args.model, args.reading.options())?;
     let (graph, quantization) = args.calibration.integers(graph, &args.model)?;
     let compiled = pipeline::compile(&graph, start(args.classes), &scheme)
         .with_context(|| args.model.display().to_string())?;

@@ -5,17 +5,20 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use offshoot::import;
 use offshoot::inspect::{inspect, Inspection, Limits, Trainable, Verdict};
+use offshoot::ir::Fold;
 use offshoot_boards::Board;
 
 use super::compile::{board, budget, classes, start};
 use super::output::{bytes, grouped, row, say, table};
-use super::quantize::placeholder;
+use super::quantize::{placeholder, Reading};
 
 /// Arguments of `offshoot inspect`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The ONNX model, quantised (QDQ) or in float.
     model: PathBuf,
+    #[command(flatten)]
+    reading: Reading,
     /// Classes of a new head; without it the model's own classifier is the head.
     #[arg(long, value_parser = classes(), allow_negative_numbers = true)]
     classes: Option<u16>,
@@ -27,7 +30,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, json: bool) -> Result<()> {
     // Sizes do not depend on scales: any samples serve.
-    let graph = placeholder(import::import(&args.model)?)?;
+    let graph = placeholder(import::import_with(&args.model, args.reading.options())?)?;
     let flash = args.board.flash.map_or(u64::MAX, |f| f.bytes);
     let limits = Limits { sram: budget(&args.board), flash };
     let found = inspect(&graph, start(args.classes), limits)
@@ -77,6 +80,7 @@ fn print(found: &Inspection, args: &Args) {
     let (parameters, macs) = (grouped(found.parameters as u64), grouped(found.macs));
     rows.push(row(["in all", "", "", "", &parameters, &macs, &largest, ""]));
     table(&rows);
+    print_folded(&found.folded);
     say!("\n{} ({}):", args.board.name, args.board.description);
     let mut rows = vec![row(["--update", "SRAM", "flash", ""])];
     rows.extend(found.verdicts.iter().map(verdict));
@@ -85,6 +89,24 @@ fn print(found: &Inspection, args: &Args) {
         say!("\n  {reason}");
     }
     say!("\n  SRAM without stack, flash without code; `compile` gives the parts.");
+}
+
+/// Prints what became part of what, a line for each layer that took others in.
+fn print_folded(folded: &[Fold]) {
+    let mut layers: Vec<(&str, Vec<String>)> = Vec::new();
+    for fold in folded {
+        let part = format!("{} ({})", fold.node, fold.op);
+        match layers.iter_mut().find(|(into, _)| *into == fold.into) {
+            Some((_, parts)) => parts.push(part),
+            None => layers.push((&fold.into, vec![part])),
+        }
+    }
+    if !layers.is_empty() {
+        say!("\npart of other nodes:");
+    }
+    for (into, parts) in layers {
+        say!("  {into}: {}", parts.join(", "));
+    }
 }
 
 fn verdict(verdict: &Verdict) -> Vec<String> {

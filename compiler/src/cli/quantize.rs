@@ -1,14 +1,31 @@
-//! Quantisation of float models, for the commands that read models.
+//! How models are read and quantised, for the commands that take one.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use offshoot::import::Options;
 use offshoot::ir::{Graph, Quant};
 use offshoot::quantize::{is_real, quantize, Quantization, Samples, LEAST};
 use offshoot_simulator::data;
 
 use super::output::say;
 use super::simulate::{normalization, options};
+
+/// How a model is read.
+#[derive(Debug, clap::Args)]
+pub struct Reading {
+    /// Keep BatchNormalization as layers of their own, whose scale and shift an update scheme can
+    /// train, in place of folding them into the layers before.
+    #[arg(long)]
+    keep_batch_norm: bool,
+}
+
+impl Reading {
+    /// As the importer takes it.
+    pub fn options(&self) -> Options {
+        Options { keep_batch_normalization: self.keep_batch_norm }
+    }
+}
 
 /// How a float model is quantised.
 #[derive(Debug, clap::Args)]

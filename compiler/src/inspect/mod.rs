@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::adapt::{adapt, HeadStart};
-use crate::ir::{Graph, Node, Tensor};
+use crate::ir::{Fold, Graph, Node, Tensor};
 use crate::ops::Op;
 use crate::pipeline::{compile, compile_inference, CompileError, Compiled};
 use crate::scheme::{Biases, Layer as LayerName, Scheme, WeightRule};
@@ -88,6 +88,8 @@ pub struct Inspection {
     pub macs: u64,
     /// Bytes of the largest result of a node.
     pub largest_activation: usize,
+    /// Nodes of the model that became part of others.
+    pub folded: Vec<Fold>,
     /// What fits the board.
     pub verdicts: Vec<Verdict>,
 }
@@ -135,6 +137,7 @@ pub fn inspect(
         macs: layers.iter().map(|l| l.macs).sum(),
         largest_activation: layers.iter().map(|l| l.activation_bytes).max().unwrap_or(0),
         layers,
+        folded: graph.folded.clone(),
         verdicts,
     })
 }

@@ -17,7 +17,7 @@ pub struct Node {
 }
 
 /// A node of the source model that is part of another node's constants.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Fold {
     /// Its name.
     pub node: String,

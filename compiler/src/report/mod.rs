@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ir::Fold;
 use crate::pipeline::Compiled;
 
 /// Bytes of SRAM by use.
@@ -69,6 +70,8 @@ pub struct Report {
     pub trained: Vec<Trained>,
     /// Names of the ops, in order.
     pub ops: Vec<String>,
+    /// Nodes of the model that became part of others.
+    pub folded: Vec<Fold>,
 }
 
 /// A trained parameter.
@@ -123,6 +126,7 @@ impl Report {
                 })
                 .collect(),
             ops: placed.names.clone(),
+            folded: compiled.graph.folded.clone(),
         })
     }
 }

@@ -15,15 +15,18 @@
 
 #[macro_use]
 mod macros;
+mod limits;
 mod parts;
+mod state;
 
 pub use parts::{
     ChannelScale, Contraction, Error, Geometry, Path, Precision, Range, Shape, Steps, Strides,
     Weights, Window, FEATURE_BITS, LOSS_EXPONENT,
 };
+pub use state::Init;
 
 use crate::fixed::Multiplier;
-use crate::{Access, Memory, Slot};
+use crate::{Access, Slot};
 
 descriptors! {
     /// Convolution, grouped or dense; a fully connected layer is a 1x1 convolution of one pixel.
@@ -589,45 +592,4 @@ descriptors! {
         /// i32 `[selected]`.
         scratch: Slot = Scratch,
     }
-}
-
-impl Softmax {
-    /// Row length up to which the sum of exponentials stays in 31 bits.
-    pub const MOST_CHANNELS: u16 = 4095;
-}
-
-impl Normalize {
-    /// Row length up to which sums of squares, and of errors times elements, stay in 31 bits.
-    pub const MOST_CHANNELS: u16 = 4096;
-}
-
-impl MatMul {
-    /// Terms of a sum up to which products of offset int8 stay in 31 bits.
-    pub const MOST_TERMS: u64 = i32::MAX as u64 / (255 * 255);
-}
-
-impl Op {
-    /// Whether the op reads or writes trainable state: ops before the first such op compute the
-    /// same from the same input for ever.
-    pub fn touches_state(&self) -> bool {
-        let mut touched = false;
-        let mut op = *self;
-        op.visit(&mut |_, slot| touched |= slot.memory == Memory::State && !slot.is_empty());
-        touched
-    }
-}
-
-/// How state memory gets its first content; what no step writes starts as zero.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Init {
-    /// Copies constant bytes.
-    Copy {
-        /// Source, constant.
-        from: Slot,
-        /// Destination, state, of the same size.
-        to: Slot,
-    },
-    /// Fills `latent` from the selected channels of `frozen`.
-    Latent(Weights),
 }

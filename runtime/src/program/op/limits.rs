@@ -1,0 +1,18 @@
+//! How much ops can sum: what the verifier holds them to, and the compiler says by node name.
+
+use super::{MatMul, Normalize, Softmax};
+
+impl Softmax {
+    /// Row length up to which the sum of exponentials stays in 31 bits.
+    pub const MOST_CHANNELS: u16 = 4095;
+}
+
+impl Normalize {
+    /// Row length up to which sums of squares, and of errors times elements, stay in 31 bits.
+    pub const MOST_CHANNELS: u16 = 4096;
+}
+
+impl MatMul {
+    /// Terms of a sum up to which products of offset int8 stay in 31 bits.
+    pub const MOST_TERMS: u64 = i32::MAX as u64 / (255 * 255);
+}

@@ -23,6 +23,9 @@ pub struct Conv2d {
     pub clamp: Option<Clamp>,
 }
 
+/// Products of int8 values that a 32-bit sum holds.
+const MOST_TERMS: usize = i32::MAX as usize / (255 * 128);
+
 /// Whether weights `[O,kh,kw,I/groups]` are those of a depthwise convolution.
 pub(crate) fn is_depthwise(groups: usize, weights: &Tensor) -> bool {
     groups > 1 && weights.shape[0] == groups && weights.shape[3] == 1
@@ -55,6 +58,14 @@ pub(crate) fn weight_shape(
     let [o, kh, kw, i] = shape;
     if [kh, kw] != window.kernel {
         return Err(format!("`{}` is {kh}x{kw}, the kernel is {:?}", weights.name, window.kernel));
+    }
+    if kh * kw * i > MOST_TERMS {
+        let most = MOST_TERMS;
+        return Err(format!(
+            "`{}` sums {} products a channel, at most {most}",
+            weights.name,
+            kh * kw * i
+        ));
     }
     if groups == 0 || o % groups != 0 || i * groups != channels {
         return Err(format!(

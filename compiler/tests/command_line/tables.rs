@@ -114,7 +114,7 @@ fn what_is_held_out_shares_no_row_and_no_group() {
     let path = file("groups", &text);
     let data = loaded(&path, "[csv]\ngroup = \"user\"\n");
     assert_eq!(data.train.len() + data.test.len(), 60);
-    assert!(data.test.len() > 2 && data.test.len() < 30 && data.test.len() % 2 == 0);
+    assert!(data.test.len() > 2 && data.test.len() < 30 && data.test.len().is_multiple_of(2));
 }
 
 #[test]

@@ -183,6 +183,19 @@ mod tests {
         assert_eq!(DataSpec::default().audio.spec().unwrap(), AudioSpec::at(16_000));
     }
 
+    /// The README's example says what the defaults are.
+    #[test]
+    fn the_example_has_the_defaults() {
+        let readme = include_str!("../../../README.md");
+        let blocks = readme.split("```toml\n").skip(1).filter_map(|b| b.split("```").next());
+        let example = blocks.into_iter().find(|block| block.contains("[audio]")).unwrap();
+        let spec = DataSpec::parse(example).unwrap();
+        assert_eq!(spec.audio.spec().unwrap(), AudioSpec::at(16_000));
+        let named = CsvKeys { columns: None, window: None, hop: None, ..spec.csv };
+        assert_eq!(named, CsvKeys::default());
+        assert_eq!(spec.image.filter, Filter::default());
+    }
+
     #[test]
     fn what_is_wrong_is_said() {
         for (text, says) in [

@@ -124,8 +124,8 @@ pub fn read(
     for (index, class) in classes.iter().enumerate() {
         let Some(step) = all.steps.iter().find(|step| step.label == *class) else { continue };
         let label = if named { index as i64 } else { class.parse().unwrap_or(-1) };
-        let learnt = train.labels.contains(&label);
-        if !learnt && !(divided && test.labels.contains(&label)) {
+        let used = train.labels.contains(&label) || divided && test.labels.contains(&label);
+        if !used {
             let reason = format!(
                 "class `{class}` has no window of {window} consecutive rows of one group to learn \
                  from (without a column `{}`, one in {SHARE} is held out); add rows, or set a \

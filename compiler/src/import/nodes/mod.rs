@@ -3,6 +3,7 @@
 mod affine;
 mod binary;
 mod clamp;
+mod constants;
 mod conv;
 mod conv_transpose;
 mod dense;
@@ -40,6 +41,9 @@ pub fn qualified(node: &pb::NodeProto) -> String {
 /// # Errors
 /// Why it is not read.
 pub fn run(cx: &mut Importer<'_>, node: &pb::NodeProto, name: &str) -> Result<Vec<Value>, Problem> {
+    if let Some(value) = cx.known(node, name)? {
+        return Ok(vec![value]);
+    }
     let value = match node.op_type.as_str() {
         "Conv" => cx.conv(node, name),
         "ConvTranspose" => cx.conv_transpose(node, name),
@@ -69,7 +73,7 @@ pub fn run(cx: &mut Importer<'_>, node: &pb::NodeProto, name: &str) -> Result<Ve
         "QuantizeLinear" => cx.quantize(node, name),
         "DequantizeLinear" => cx.dequantize(node),
         "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" => cx.rearrange(node, name),
-        "Constant" => constant(node),
+        "Constant" => constant(node).map(|c| Value::Constant(Rc::new(c))),
         "Identity" => cx.value(node, 0),
         "Dropout" => cx.dropout(node),
         _ => Err(Problem::Operator),
@@ -79,7 +83,8 @@ pub fn run(cx: &mut Importer<'_>, node: &pb::NodeProto, name: &str) -> Result<Ve
 
 /// Whether a node's operator is read at all.
 pub fn is_supported(node: &pb::NodeProto) -> bool {
-    qualified(node) == node.op_type && super::SUPPORTED.split(", ").any(|op| op == node.op_type)
+    let mut read = super::SUPPORTED.split(", ").chain(super::FOLDED.split(", "));
+    qualified(node) == node.op_type && read.any(|op| op == node.op_type)
 }
 
 /// Checks what a node says by itself, so that it is reported even behind a node that is refused.
@@ -108,10 +113,14 @@ pub fn check(node: &pb::NodeProto, readers: &HashMap<String, usize>) -> Result<(
     Ok(())
 }
 
-fn constant(node: &pb::NodeProto) -> Result<Value, Problem> {
+/// What a `Constant` node gives.
+///
+/// # Errors
+/// A kind of value that is not read.
+pub fn constant(node: &pb::NodeProto) -> Result<Constant, Problem> {
     let name = node.output.first().map_or("", String::as_str);
     if let Some(tensor) = proto::attribute(node, "value").and_then(|a| a.t.as_ref()) {
-        return Ok(Value::Constant(Rc::new(proto::constant(tensor, name)?)));
+        return proto::constant(tensor, name);
     }
     let row = |elements: Elements| {
         let dims = match &elements {
@@ -130,7 +139,7 @@ fn constant(node: &pb::NodeProto) -> Result<Value, Problem> {
     });
     let (dims, elements) =
         found.ok_or_else(|| Problem::Missing("attribute `value`, a tensor or numbers,".into()))?;
-    Ok(Value::Constant(Rc::new(Constant { name: name.into(), dims, elements })))
+    Ok(Constant { name: name.into(), dims, elements })
 }
 
 impl Importer<'_> {

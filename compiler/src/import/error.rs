@@ -112,7 +112,7 @@ pub const OPSETS_LAST: i64 = 23;
 pub const SUPPORTED: &str = "Conv, ConvTranspose, Gemm, MatMul, Add, Sub, Mul, Div, \
     BatchNormalization, LayerNormalization, Relu, Clip, LeakyRelu, PRelu, Sigmoid, HardSigmoid, \
     HardSwish, Tanh, Gelu, Elu, Erf, Neg, Softmax, MaxPool, AveragePool, GlobalMaxPool, \
-    GlobalAveragePool, ReduceMean, Concat, Split, Slice, Gather, Pad, Resize, Upsample, \
+    GlobalAveragePool, ReduceMean, LSTM, GRU, Concat, Split, Slice, Gather, Pad, Resize, Upsample, \
     Reshape, Flatten, Squeeze, Unsqueeze, Transpose, QuantizeLinear, DequantizeLinear, Constant, \
     Identity, Dropout";
 

@@ -2,6 +2,7 @@
 
 mod affine;
 mod binary;
+mod cell;
 mod clamp;
 mod constants;
 mod conv;
@@ -11,6 +12,7 @@ pub mod layout;
 mod moves;
 mod norm;
 mod pool;
+mod recurrent;
 mod resize;
 mod unary;
 
@@ -66,6 +68,7 @@ pub fn run(cx: &mut Importer<'_>, node: &pb::NodeProto, name: &str) -> Result<Ve
         "Softmax" => cx.softmax(node, name),
         "Concat" => cx.concat(node, name),
         "Split" => return cx.split(node, name),
+        "LSTM" | "GRU" => return cx.recurrent(node, name),
         "Slice" => cx.slice(node, name),
         "Gather" => cx.gather(node, name),
         "Pad" => cx.pad(node, name),
@@ -95,13 +98,19 @@ pub fn check(node: &pb::NodeProto, readers: &HashMap<String, usize>) -> Result<(
     if !is_supported(node) {
         return Err(Problem::Operator);
     }
-    let results = if node.op_type == "Split" { usize::MAX } else { 1 };
+    let recurrent = matches!(node.op_type.as_str(), "LSTM" | "GRU");
+    let results = if recurrent || node.op_type == "Split" { usize::MAX } else { 1 };
     if let Some(read) = node.output.iter().skip(results).find(|o| readers.contains_key(*o)) {
         return Err(Problem::Other(format!(
             "its further result {read:?} is read; only the first is supported"
         )));
     }
-    if node.output.first().is_none_or(String::is_empty) {
+    let missing = if recurrent {
+        node.output.iter().all(String::is_empty)
+    } else {
+        node.output.first().is_none_or(String::is_empty)
+    };
+    if missing {
         return Err(Problem::Missing("its output".into()));
     }
     let refuse =

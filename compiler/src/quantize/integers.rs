@@ -2,6 +2,7 @@
 
 use super::calibrate::Seen;
 use super::histogram::Method;
+use super::saturate::{factor, narrowed};
 use crate::ir::{DType, Data, Graph, Node, Quant, Tensor, TensorId};
 use crate::ops::{Clamp, Op};
 
@@ -37,7 +38,8 @@ pub fn integers(graph: &Graph, seen: &[Seen], input: Option<&Quant>, choice: Cho
             }
         }
         let y = node.outputs[0];
-        let quant = output(&result, node, seen[y.index()].values.range(choice.method));
+        let range = narrowed(graph, seen, y, seen[y.index()].values.range(choice.method));
+        let quant = rescaled(graph, &result, node).unwrap_or_else(|| output(&result, node, range));
         let clamp = node.op.clamp().map(|c| steps(c, &quant));
         set(&mut result, y, quant);
         match &mut result.node_mut(id).op {
@@ -64,6 +66,14 @@ fn output(result: &Graph, node: &Node, range: [f64; 2]) -> Quant {
         _ => range,
     };
     node.op.quantization(&inputs).unwrap_or_else(|| quant(range))
+}
+
+/// The quantisation of a layer that only multiplies: the steps stay what they are, and stand for as
+/// much more.
+fn rescaled(graph: &Graph, result: &Graph, node: &Node) -> Option<Quant> {
+    let factor = factor(graph, node)?;
+    let x = result.tensor(node.inputs[0]);
+    Some(Quant::per_tensor((f64::from(x.scale_of(0)) * factor) as f32, x.zero()))
 }
 
 /// 256 steps over a range and 0, which is one of them.

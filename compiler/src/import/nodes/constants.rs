@@ -13,7 +13,7 @@ use crate::import::constant::{Constant, Elements, IntType};
 use crate::import::error::Problem;
 use crate::import::layout::{product, resolve_axis};
 use crate::import::proto;
-use crate::import::value::Value;
+use crate::import::value::{Form, Value};
 use crate::import::{Importer, FOLDED};
 
 type Inputs = [Rc<Constant>];
@@ -31,6 +31,16 @@ impl Importer<'_> {
             let sizes: Vec<i64> = sizes.iter().map(|&s| s as i64).collect();
             let (dims, elements) = (vec![sizes.len()], Elements::Int(IntType::I64, sizes));
             return Ok(Some(constant(name, dims, elements)));
+        }
+        if op == "Cast" && proto::int(node, "to", 0) == DataType::Float as i64 {
+            // Real numbers stay what they are.
+            match self.value(node, 0)? {
+                Value::Pending(pending) => return Ok(Some(Value::Pending(pending))),
+                Value::Activation(a) if matches!(a.form, Form::Float | Form::Dequantized) => {
+                    return Ok(Some(Value::Activation(a)))
+                }
+                _ => {}
+            }
         }
         let always = FOLDED.split(", ").any(|known| known == op);
         if !always && !"Add Sub Mul Div Concat Gather Slice".split(' ').any(|known| known == op) {

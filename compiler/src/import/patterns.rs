@@ -311,8 +311,16 @@ impl<'g> Finder<'g> {
         }
         let line = |clip: &str| {
             let at = *self.producers.get(clip)?;
-            let (add, x, three) = self.shifted(self.clipped(at)?)?;
-            near(three, 3.0).then_some((x, [at, add]))
+            let mut nodes = vec![at];
+            let mut clipped = self.clipped(at)?;
+            // PyTorch writes its ReLU6 so.
+            if let Some((relu, [x])) = self.node(clipped, "Relu") {
+                nodes.push(relu);
+                clipped = x;
+            }
+            let (add, x, three) = self.shifted(clipped)?;
+            nodes.push(add);
+            near(three, 3.0).then_some((x, nodes))
         };
         match *product.tensors.as_slice() {
             [clip] => {

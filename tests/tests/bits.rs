@@ -10,7 +10,7 @@ use offshoot_runtime::Slot;
 use offshoot_simulator::data::Dataset;
 use offshoot_simulator::{Memories, Round, Simulation};
 use offshoot_tests::boards::start;
-use offshoot_tests::cases::{Case, DEMO, DSCNN, MCUNET, RESNET8};
+use offshoot_tests::cases::{Case, DEMO, DSCNN, GRU, LSTM, MCUNET, MOBILE, RESNET8, TRANSFORMER};
 
 const STEPS: usize = 20;
 const BOARDS: [&str; 3] = ["host", "qemu-mps2-an386", "qemu-mps2-an500"];
@@ -107,6 +107,14 @@ fn resnet8() {
 #[ignore = "needs an emulator: cargo xtask test"]
 fn ds_cnn() {
     same_bits_everywhere(&DSCNN);
+}
+
+#[test]
+#[ignore = "needs an emulator: cargo xtask test"]
+fn networks_of_pytorch() {
+    for case in [TRANSFORMER, LSTM, GRU, MOBILE] {
+        same_bits_everywhere(&case);
+    }
 }
 
 /// The comparison can fail: one bit of one trained parameter, flipped before step 10, is found at

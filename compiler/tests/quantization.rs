@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array1, Array3, Array4, Axis};
+use ndarray::{Array1, Array2, Array3, Array4, Axis};
 use ndarray_npy::NpzReader;
 use offshoot::import::import;
 use offshoot::ir::Quant;
@@ -122,9 +122,9 @@ fn mobilenet_on_persons_and_flowers() {
     loses_at_most_a_point(&model, Data { calibrate, input, test });
 }
 
-#[test]
-fn one_dimensional_network_on_accelerations() {
-    let Some(mut windows) = archive("signals/hmp7_accel.npz") else { skip!("no accelerations") };
+/// Windows of accelerations or frames of speech, in steps of 1/32, which is what networks on them read.
+fn signals(file: &str) -> Option<Data> {
+    let mut windows = archive(&format!("signals/{file}.npz"))?;
     let mut rows = |name: &str| -> Vec<Vec<f32>> {
         let x: Array3<i8> = windows.by_name(name).unwrap();
         x.axis_iter(Axis(0)).map(|x| x.iter().map(|&v| f32::from(v) / 32.0).collect()).collect()
@@ -132,9 +132,57 @@ fn one_dimensional_network_on_accelerations() {
     let [calibrate, test] = ["x_train", "x_test"].map(&mut rows);
     let labels: Array1<u8> = windows.by_name("y_test").unwrap();
     let test = test.into_iter().zip(labels.iter().map(|&l| usize::from(l))).collect();
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/hmp7_conv1d.onnx");
-    loses_at_most_a_point(
-        &model,
-        Data { calibrate, input: Some(Quant::per_tensor(1.0 / 32.0, 0)), test },
-    );
+    Some(Data { calibrate, input: Some(Quant::per_tensor(1.0 / 32.0, 0)), test })
+}
+
+fn vectors(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors").join(file)
+}
+
+#[test]
+fn one_dimensional_network_on_accelerations() {
+    let Some(data) = signals("hmp7_accel") else { skip!("no accelerations") };
+    loses_at_most_a_point(&vectors("hmp7_conv1d.onnx"), data);
+}
+
+/// A network that PyTorch trained and exported gives the logits that PyTorch gives, and in integers as
+/// many right answers.
+fn as_pytorch_has_it(name: &str, file: &str) {
+    let Some(data) = signals(file) else { skip!("no signals") };
+    let model = vectors(&format!("{name}.onnx"));
+    let graph = import(&model).unwrap();
+    let mut recorded = NpzReader::new(File::open(vectors("torch.npz")).unwrap()).unwrap();
+    let recorded: Array2<f32> = recorded.by_name(name).unwrap();
+    let mut values = Values::<f32>::new(&graph);
+    for (logits, (sample, _)) in recorded.axis_iter(Axis(0)).zip(&data.test) {
+        values.set(graph.input.unwrap(), sample.clone());
+        values.run(0, graph.nodes().len());
+        let found = values.get(graph.output.unwrap());
+        let most = logits.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+        assert_eq!(found.len(), logits.len());
+        for (found, logit) in found.iter().zip(logits) {
+            assert!((found - logit).abs() <= 1e-4 * most, "{name}: {found:?}, not {logit}");
+        }
+    }
+    loses_at_most_a_point(&model, data);
+}
+
+#[test]
+fn transformer_of_pytorch() {
+    as_pytorch_has_it("hmp7_transformer", "hmp7_accel");
+}
+
+#[test]
+fn lstm_of_pytorch() {
+    as_pytorch_has_it("hmp7_lstm", "hmp7_accel");
+}
+
+#[test]
+fn gru_of_pytorch() {
+    as_pytorch_has_it("wakeword6_gru", "wakeword6_mfcc");
+}
+
+#[test]
+fn mobile_network_of_pytorch() {
+    as_pytorch_has_it("wakeword6_mobile", "wakeword6_mfcc");
 }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use offshoot::adapt::HeadStart;
 use offshoot::import::import;
+use offshoot::ir::{Graph, Quant};
 use offshoot::pipeline::{compile, Compiled};
+use offshoot::quantize::{is_real, quantize, Samples};
 use offshoot::scheme::Scheme;
 use offshoot_simulator::data::{self, Dataset};
 
@@ -18,7 +20,8 @@ pub const MCUNET_49KB: &str = "biases=20,24:1/4,27:1/2,30:1/2";
 pub struct Case {
     /// Its name in tests.
     pub name: &'static str,
-    /// Model, below the data folder, or below the repository where it begins with `demo`.
+    /// Model, below the data folder, or below the repository where it begins with `demo` or `tests`. One
+    /// of real numbers is quantised by its samples, in steps of 1/32.
     pub model: &'static str,
     /// Samples, likewise.
     pub data: &'static str,
@@ -64,6 +67,42 @@ pub const DSCNN: Case = Case {
     scheme: "biases=9,0:1,5:1/2,6:1/4,7:1,8:1",
 };
 
+/// One block of attention on accelerations; gradients go through it to the first layer.
+pub const TRANSFORMER: Case = Case {
+    name: "transformer",
+    model: "tests/vectors/hmp7_transformer.onnx",
+    data: "signals/hmp7_accel.npz",
+    classes: Some(7),
+    scheme: "biases=all,0:1,/narrow/MatMul:1",
+};
+
+/// A convolution and an LSTM both ways, whose steps the gradients of the convolution go through.
+pub const LSTM: Case = Case {
+    name: "lstm",
+    model: "tests/vectors/hmp7_lstm.onnx",
+    data: "signals/hmp7_accel.npz",
+    classes: Some(7),
+    scheme: "biases=all,0:1",
+};
+
+/// A GRU on spoken words: of its layers, those over the input of all steps are trained.
+pub const GRU: Case = Case {
+    name: "gru",
+    model: "tests/vectors/wakeword6_gru.onnx",
+    data: "signals/wakeword6_mfcc.npz",
+    classes: Some(6),
+    scheme: "biases=all,0:1,1:1",
+};
+
+/// Hard swish, squeeze and excitation, max pool and branches, on spoken words.
+pub const MOBILE: Case = Case {
+    name: "mobile",
+    model: "tests/vectors/wakeword6_mobile.onnx",
+    data: "signals/wakeword6_mfcc.npz",
+    classes: Some(6),
+    scheme: "biases=all,0:1,/last/last.0/Conv:1",
+};
+
 /// Folder of the repository.
 pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -71,8 +110,8 @@ pub fn root() -> &'static Path {
 
 impl Case {
     fn path(file: &str) -> Option<PathBuf> {
-        let folder =
-            if file.starts_with("demo/") { Some(root().to_path_buf()) } else { data_dir() };
+        let own = file.starts_with("demo/") || file.starts_with("tests/");
+        let folder = if own { Some(root().to_path_buf()) } else { data_dir() };
         folder.map(|f| f.join(file)).filter(|p| p.is_file())
     }
 
@@ -100,11 +139,26 @@ impl Case {
     /// Where it does not compile.
     pub fn compile(&self, scheme: Option<&str>) -> Compiled {
         let path = Case::path(self.model).expect("is_there");
-        let graph = import(&path).unwrap_or_else(|e| panic!("{e}"));
+        let graph = self.integers(import(&path).unwrap_or_else(|e| panic!("{e}")));
         let start =
             self.classes.map_or(HeadStart::Classifier, |classes| HeadStart::Zero { classes });
         let scheme = Scheme::from_short(scheme.unwrap_or(self.scheme)).expect("a valid scheme");
         compile(&graph, start, &scheme).unwrap_or_else(|e| panic!("{}: {e}", self.name))
+    }
+
+    /// The int8 network of one of real numbers.
+    fn integers(&self, graph: Graph) -> Graph {
+        if !is_real(&graph) {
+            return graph;
+        }
+        let path = Case::path(self.data).expect("is_there");
+        let input = graph.input.map_or(&[][..], |input| &graph.tensor(input).shape);
+        let &[_, h, w, c] = input else { panic!("{}: no map as its input", self.name) };
+        let options = data::Options { normalize: Some((0.0, 32.0)), ..Default::default() };
+        let reals = data::reals(&path, [h, w, c], &options).unwrap_or_else(|e| panic!("{e}"));
+        let input = reals.input.map(|(scale, zero)| Quant::per_tensor(scale, zero));
+        let samples = Samples { values: reals.samples, input };
+        quantize(&graph, &samples).unwrap_or_else(|e| panic!("{}: {e}", self.name)).0
     }
 
     /// Its samples, as `compiled` reads them.

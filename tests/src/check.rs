@@ -104,7 +104,7 @@ pub fn training(graph: &Graph, scheme: &str) -> Graph {
 
 /// The scheme that trains everything in `graph`.
 pub fn everything(graph: &Graph) -> String {
-    let layers = graph.nodes().filter(|(_, n)| matches!(n.op, Op::Conv2d(_))).count();
+    let layers = offshoot::adapt::layers(graph).len();
     let weights: Vec<String> = (0..layers - 1).map(|layer| format!("{layer}:1")).collect();
     format!("biases=all,{}", weights.join(","))
 }

@@ -13,7 +13,7 @@ use offshoot_simulator::data::Split;
 use offshoot_simulator::{Memories, Round, Simulation};
 use offshoot_tests::boards::start;
 use offshoot_tests::calibrate::calibrated;
-use offshoot_tests::cases::{Case, DEMO, DSCNN, MCUNET, RESNET8};
+use offshoot_tests::cases::{Case, DEMO, DSCNN, GRU, LSTM, MCUNET, MOBILE, RESNET8, TRANSFORMER};
 use offshoot_tests::check::everything;
 use offshoot_tests::nets;
 use offshoot_tests::random::Random;
@@ -166,6 +166,14 @@ fn ops_between_activations() {
         assert!(used(gradient.as_str()), "no {gradient}");
     }
     same_bits("mixed", &compiled, &samples);
+}
+
+#[test]
+#[ignore = "needs an emulator: cargo xtask test"]
+fn networks_of_pytorch() {
+    for case in [TRANSFORMER, LSTM, GRU, MOBILE] {
+        same_bits_everywhere(&case);
+    }
 }
 
 /// The comparison can fail: one bit of one trained parameter, flipped before step 10, is found at

@@ -8,6 +8,7 @@ use offshoot::pipeline::compile;
 use offshoot::quantize::{is_real, quantize, Samples};
 use offshoot::scheme::Scheme;
 use offshoot_simulator::{Memories, Simulation};
+use offshoot_tests::cases::{GRU, LSTM, MOBILE, TRANSFORMER};
 use offshoot_tests::data_dir;
 
 const MODELS: [&str; 18] = [
@@ -75,5 +76,32 @@ fn models_take_a_new_head() {
         assert!((losses[0] - (CLASSES as f32).ln()).abs() < 1e-3, "{file}: {losses:?}");
         assert!(losses[STEPS - 1] < losses[0], "{file}: {losses:?}");
         assert_ne!(simulation.state_hash(), start, "{file}");
+    }
+}
+
+/// Networks that PyTorch exported, with a new head: the loss falls over a pass through some samples, with
+/// gradients through attention, and through all steps of recurrent layers.
+#[test]
+fn networks_of_pytorch_learn() {
+    const ROUND: usize = 240;
+    for case in [TRANSFORMER, LSTM, GRU, MOBILE] {
+        if !case.is_there() {
+            continue;
+        }
+        let compiled = case.compile(None);
+        let data = case.samples(&compiled);
+        let program = compiled.program.program();
+        let mut memories = Memories::of(&program);
+        let mut simulation = Simulation::new(program, &mut memories).unwrap();
+        let order = data.train.spread(ROUND);
+        let losses: Vec<f32> = order
+            .iter()
+            .map(|&at| simulation.train(at, data.train.input(at), data.train.label(at), 5e-3))
+            .map(|step| step.unwrap().loss)
+            .collect();
+        let mean = |part: &[f32]| part.iter().sum::<f32>() / part.len() as f32;
+        let (first, last) = (mean(&losses[..ROUND / 4]), mean(&losses[ROUND * 3 / 4..]));
+        println!("{}: loss {first:.3}, then {last:.3}", case.name);
+        assert!(last < 0.8 * first, "{}: {first}, then {last}", case.name);
     }
 }

@@ -62,8 +62,7 @@ pub enum AdaptError {
 /// What the network or the scheme does not allow.
 pub fn adapt(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Graph, AdaptError> {
     let mut graph = head::replace_classifier(graph, start)?;
-    let layers: Vec<Node> =
-        graph.nodes().map(|(_, n)| n).filter(|n| matches!(n.op, Op::Conv2d(_))).cloned().collect();
+    let layers: Vec<Node> = layers(&graph).into_iter().cloned().collect();
     for index in biases(&layers, &scheme.biases)? {
         let whole = Trained { precision: Precision::Residual, channels: None };
         mark(&mut graph, &layers[index], 2, whole);
@@ -88,6 +87,16 @@ pub fn adapt(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Graph, 
         mark(&mut graph, node, 1, Trained { precision: scheme.precision, channels });
     }
     Ok(graph)
+}
+
+/// The layers that a scheme may name, in execution order: convolutions, and fully connected layers.
+/// Weights that several nodes read, as the steps of an unrolled recurrent layer do, are frozen: one
+/// step's gradient is not theirs.
+pub fn layers(graph: &Graph) -> Vec<&Node> {
+    let readers = graph.consumers();
+    let own = |n: &Node| n.inputs.get(1).is_some_and(|w| readers[w.index()].len() == 1);
+    let is_layer = |n: &&Node| matches!(n.op, Op::Conv2d(_)) && own(n);
+    graph.nodes().map(|(_, n)| n).filter(is_layer).collect()
 }
 
 /// Marks input `operand` of a node as trained. A constant that other nodes read too is copied

@@ -58,6 +58,16 @@ pub enum Elements {
     Int(IntType, Vec<i64>),
 }
 
+impl Elements {
+    /// Elements in another order, or some of them.
+    pub fn pick(&self, order: &[usize]) -> Elements {
+        match self {
+            Elements::Float(v) => Elements::Float(order.iter().map(|&i| v[i]).collect()),
+            Elements::Int(t, v) => Elements::Int(*t, order.iter().map(|&i| v[i]).collect()),
+        }
+    }
+}
+
 /// An initializer, or what a `Constant` node gives.
 #[derive(Clone, Debug)]
 pub struct Constant {
@@ -122,10 +132,7 @@ impl Constant {
                 from
             })
             .collect();
-        let elements = match &self.elements {
-            Elements::Float(v) => Elements::Float(order.iter().map(|&i| v[i]).collect()),
-            Elements::Int(t, v) => Elements::Int(*t, order.iter().map(|&i| v[i]).collect()),
-        };
+        let elements = self.elements.pick(&order);
         Constant { name: self.name.clone(), dims, elements }
     }
 }

@@ -112,9 +112,12 @@ pub const OPSETS_LAST: i64 = 23;
 pub const SUPPORTED: &str = "Conv, ConvTranspose, Gemm, MatMul, Add, Sub, Mul, Div, \
     BatchNormalization, LayerNormalization, Relu, Clip, LeakyRelu, PRelu, Sigmoid, HardSigmoid, \
     HardSwish, Tanh, Gelu, Elu, Erf, Neg, Softmax, MaxPool, AveragePool, GlobalMaxPool, \
-    GlobalAveragePool, ReduceMean, Concat, Split, Slice, Gather, Pad, Resize, Upsample, Reshape, \
-    Flatten, Squeeze, Unsqueeze, Transpose, QuantizeLinear, DequantizeLinear, Constant, Identity, \
-    Dropout";
+    GlobalAveragePool, ReduceMean, LSTM, GRU, Concat, Split, Slice, Gather, Pad, Resize, Upsample, \
+    Reshape, Flatten, Squeeze, Unsqueeze, Transpose, QuantizeLinear, DequantizeLinear, Constant, \
+    Identity, Dropout";
+
+/// Operators that are read of constants alone.
+pub const FOLDED: &str = "Shape, Cast, ConstantOfShape, Expand, Where, Equal, Sqrt";
 
 /// A node that cannot be imported, and why.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -134,6 +137,8 @@ fn list(nodes: &[Refusal]) -> String {
     if nodes.iter().any(|refusal| refusal.problem == Problem::Operator) {
         list.push_str("\n  supported are ");
         list.push_str(SUPPORTED);
+        list.push_str("; of constants alone ");
+        list.push_str(FOLDED);
     }
     list
 }

@@ -109,10 +109,12 @@ impl<'m> Importer<'m> {
             .unwrap_or(View { size: [1; 3], dims: vec![Vec::new(); shape.len()] })
     }
 
-    /// The first node in execution order that reads `tensor`.
+    /// The first node in execution order that reads the elements of `tensor`.
     pub fn first_reader(&self, tensor: &str) -> Option<&'m pb::NodeProto> {
         let model = self.model;
-        let reads = |node: &&pb::NodeProto| node.input.iter().any(|i| i == tensor);
+        let reads = |node: &&pb::NodeProto| {
+            node.op_type != "Shape" && node.input.iter().any(|i| i == tensor)
+        };
         model.order.iter().map(|&i| &model.graph.node[i]).find(reads)
     }
 }

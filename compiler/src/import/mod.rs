@@ -27,6 +27,7 @@ mod input;
 mod layout;
 mod model;
 mod nodes;
+mod patterns;
 mod pending;
 mod proto;
 mod qlinear;
@@ -47,7 +48,7 @@ use model::Model;
 use pending::Kind;
 use value::{Activation, Form, Value};
 
-pub use error::{ImportError, Problem, Refusal, OPSETS_FIRST, OPSETS_LAST, SUPPORTED};
+pub use error::{ImportError, Problem, Refusal, FOLDED, OPSETS_FIRST, OPSETS_LAST, SUPPORTED};
 
 /// How a file is read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,7 +92,8 @@ fn import_named(
     options: Options,
 ) -> Result<Graph, ImportError> {
     let model = Model::decode(file, bytes)?;
-    let graph = Graph::new(name, hash::fnv1a(hash::EMPTY, bytes));
+    let mut graph = Graph::new(name, hash::fnv1a(hash::EMPTY, bytes));
+    graph.folded.clone_from(&model.folded);
     let mut importer = Importer { model: &model, options, graph, values: HashMap::new(), batch: 1 };
     let mut refusals = importer.run_nodes(|node| node.op_type == "Constant");
     importer.add_input(file).map_err(|e| model.unsupported(file).unwrap_or(e))?;

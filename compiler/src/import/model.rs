@@ -7,7 +7,8 @@ use prost::Message;
 use tract_onnx::pb;
 
 use super::error::{ImportError, Problem, Refusal, OPSETS_FIRST, OPSETS_LAST};
-use super::{nodes, qlinear};
+use super::{nodes, patterns, qlinear};
+use crate::ir::Fold;
 
 /// A decoded file.
 pub struct Model {
@@ -25,6 +26,8 @@ pub struct Model {
     pub opset: i64,
     /// Whether activations are real numbers throughout: nothing is quantised, except weights.
     pub real: bool,
+    /// Nodes of the file that are part of another node here.
+    pub folded: Vec<Fold>,
 }
 
 impl Model {
@@ -40,6 +43,7 @@ impl Model {
         let model = pb::ModelProto::decode(bytes).map_err(|e| not_onnx(e.to_string()))?;
         let mut graph = model.graph.ok_or_else(|| not_onnx("it holds no graph".into()))?;
         qlinear::expand(&mut graph);
+        let folded = patterns::replace(&mut graph);
         let opset = opset(file, &model.opset_import)?;
         let mut initializers = HashMap::new();
         for (index, tensor) in graph.initializer.iter().enumerate() {
@@ -55,11 +59,14 @@ impl Model {
             readers: HashMap::new(),
             opset,
             real: false,
+            folded,
         };
         model.check_ends(file)?;
         model.order = model.sort(file, &producers)?;
         model.order = model.needed(&producers);
-        for &index in &model.order {
+        // A shape is known without reading what has it.
+        let computing = |index: &&usize| model.graph.node[**index].op_type != "Shape";
+        for &index in model.order.iter().filter(computing) {
             for input in model.graph.node[index].input.iter().filter(|i| !i.is_empty()) {
                 *model.readers.entry(input.clone()).or_default() += 1;
             }

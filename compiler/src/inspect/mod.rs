@@ -4,9 +4,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::adapt::{adapt, HeadStart};
+use crate::adapt::{adapt, layers, HeadStart};
 use crate::ir::{Fold, Graph, Node, Tensor};
-use crate::ops::Op;
 use crate::pipeline::{compile, compile_inference, CompileError, Compiled};
 use crate::scheme::{Biases, Layer as LayerName, Scheme, WeightRule};
 
@@ -174,8 +173,8 @@ fn layer(
 /// where no head can be put on.
 fn indices(graph: &Graph, start: HeadStart) -> Option<HashMap<String, usize>> {
     let adapted = adapt(graph, start, &Scheme::default()).ok()?;
-    let convolutions = adapted.nodes().filter(|(_, n)| matches!(n.op, Op::Conv2d(_)));
-    Some(convolutions.enumerate().map(|(index, (_, n))| (n.name.clone(), index)).collect())
+    let layers = layers(&adapted).into_iter();
+    Some(layers.enumerate().map(|(index, n)| (n.name.clone(), index)).collect())
 }
 
 /// From least to most: the head, all biases, the last quarter of the layers, all of them.

@@ -12,6 +12,8 @@ pub struct Seen {
     pub values: Histogram,
     /// Mean of each channel.
     pub mean: Vec<f64>,
+    /// Of the greatest values of each pixel, the least.
+    pub least_peak: Option<f64>,
 }
 
 /// Runs `graph` on `samples`, and gives what was seen of each of its tensors (of constants,
@@ -42,6 +44,10 @@ pub fn observe(
             seen.values.add(found);
             let channels = tensor.shape.last().copied().unwrap_or(1).max(1);
             seen.mean.resize(channels, 0.0);
+            for pixel in found.chunks(channels) {
+                let peak = pixel.iter().fold(f64::NEG_INFINITY, |most, &v| most.max(v.into()));
+                seen.least_peak = Some(seen.least_peak.map_or(peak, |least| least.min(peak)));
+            }
             let share = channels as f64 / (found.len().max(1) * samples.len()) as f64;
             for (at, &v) in found.iter().enumerate() {
                 seen.mean[at % channels] += f64::from(v) * share;

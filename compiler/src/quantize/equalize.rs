@@ -30,7 +30,7 @@ pub fn equalize(graph: &Graph) -> (Graph, usize) {
 }
 
 /// Convolutions, the second the only reader of the first, with nothing between that a positive
-/// factor does not pass through.
+/// factor does not pass through, and constants that nothing else reads.
 fn pairs(graph: &Graph) -> Vec<(NodeId, NodeId)> {
     let consumers = graph.consumers();
     let mut pairs = Vec::new();
@@ -44,7 +44,10 @@ fn pairs(graph: &Graph) -> Vec<(NodeId, NodeId)> {
         let &[reader] = consumers[node.outputs[0].index()].as_slice() else { continue };
         let next = graph.node(reader);
         let is_input = matches!(next.op, Op::Conv2d(_)) && next.inputs[0] == node.outputs[0];
-        if passes && is_input && graph.output != Some(node.outputs[0]) {
+        let mut constants =
+            node.inputs.iter().chain(&next.inputs).filter(|t| graph.tensor(**t).data.is_some());
+        let own = constants.all(|t| consumers[t.index()].len() == 1);
+        if passes && own && is_input && graph.output != Some(node.outputs[0]) {
             pairs.push((id, reader));
         }
     }

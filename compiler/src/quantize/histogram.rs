@@ -1,7 +1,7 @@
 //! Which values a tensor takes, in bounded memory, and the ranges that follow from them.
 
 /// Bins on each side of 0.
-const HALF: usize = 2048;
+pub const HALF: usize = 2048;
 
 /// Share of values that a percentile range leaves out at each end.
 const TAIL: f64 = 1e-4;

@@ -2,6 +2,7 @@
 
 use super::calibrate::Seen;
 use super::histogram::Method;
+use super::saturate::{factor, narrowed};
 use crate::ir::{DType, Data, Graph, Node, Quant, Tensor, TensorId};
 use crate::ops::{Clamp, Op};
 
@@ -37,7 +38,8 @@ pub fn integers(graph: &Graph, seen: &[Seen], input: Option<&Quant>, choice: Cho
             }
         }
         let y = node.outputs[0];
-        let quant = output(&result, node, seen[y.index()].values.range(choice.method));
+        let range = narrowed(graph, seen, y, seen[y.index()].values.range(choice.method));
+        let quant = rescaled(graph, &result, node).unwrap_or_else(|| output(&result, node, range));
         let clamp = node.op.clamp().map(|c| steps(c, &quant));
         set(&mut result, y, quant);
         match &mut result.node_mut(id).op {
@@ -48,7 +50,7 @@ pub fn integers(graph: &Graph, seen: &[Seen], input: Option<&Quant>, choice: Cho
         }
         if let Op::Conv2d(op) = &node.op {
             let mean = choice.correct.then(|| seen[node.inputs[0].index()].mean.as_slice());
-            convolution(&mut result, node, op.groups, mean);
+            convolution(graph, &mut result, node, op.groups, mean);
         }
     }
     result
@@ -64,6 +66,14 @@ fn output(result: &Graph, node: &Node, range: [f64; 2]) -> Quant {
         _ => range,
     };
     node.op.quantization(&inputs).unwrap_or_else(|| quant(range))
+}
+
+/// The quantisation of a layer that only multiplies: the steps stay what they are, and stand for as
+/// much more.
+fn rescaled(graph: &Graph, result: &Graph, node: &Node) -> Option<Quant> {
+    let factor = factor(graph, node)?;
+    let x = result.tensor(node.inputs[0]);
+    Some(Quant::per_tensor((f64::from(x.scale_of(0)) * factor) as f32, x.zero()))
 }
 
 /// 256 steps over a range and 0, which is one of them.
@@ -105,13 +115,21 @@ fn set(graph: &mut Graph, id: TensorId, quant: Quant) {
     tensor.quant = Some(quant);
 }
 
-/// Weights in int8 with a scale for each output channel, and biases in int32.
-fn convolution(result: &mut Graph, node: &Node, groups: usize, mean: Option<&[f64]>) {
+/// Weights in int8 with a scale for each output channel, and biases in int32. Weights that several
+/// nodes of `graph` read have the scales that the first of them needs.
+fn convolution(
+    graph: &Graph,
+    result: &mut Graph,
+    node: &Node,
+    groups: usize,
+    mean: Option<&[f64]>,
+) {
     let [x, w, b] = [0, 1, 2].map(|i| node.inputs[i]);
     let x_scale = f64::from(result.tensor(x).scale_of(0));
     let reals = |id: TensorId| -> Vec<f64> {
-        result.tensor(id).data.iter().flat_map(|d| d.iter()).collect()
+        graph.tensor(id).data.iter().flat_map(|d| d.iter()).collect()
     };
+    let known = result.tensor(w).quant.clone();
     let (weights, mut biases) = (reals(w), reals(b));
     let shape = &result.tensor(w).shape;
     let (rows, per_group) = (shape[0], shape[3]);
@@ -123,7 +141,7 @@ fn convolution(result: &mut Graph, node: &Node, groups: usize, mean: Option<&[f6
     for (o, values) in weights.chunks_exact(row).enumerate() {
         // Wide enough for the bias too: int32 counts steps of x_scale * scale.
         let scale = (largest(values) / 127.0).max(floor).max(biases[o].abs() / x_scale / MOST_BIAS);
-        let scale = scale as f32;
+        let scale = known.as_ref().map_or(scale as f32, |known| known.scale_of(o));
         let first = o / (rows / groups.max(1)).max(1) * per_group;
         for (at, &value) in values.iter().enumerate() {
             let q = (value / f64::from(scale)).round_ties_even().clamp(-127.0, 127.0);
@@ -135,8 +153,8 @@ fn convolution(result: &mut Graph, node: &Node, groups: usize, mean: Option<&[f6
         scales.push(scale);
     }
     let step = |o: usize| x_scale * f64::from(scales[o]);
-    let biases: Vec<i32> =
-        biases.iter().enumerate().map(|(o, &v)| (v / step(o)).round_ties_even() as i32).collect();
+    let fixed = |steps: f64| steps.round_ties_even().clamp(-MOST_BIAS, MOST_BIAS) as i32;
+    let biases: Vec<i32> = biases.iter().enumerate().map(|(o, &v)| fixed(v / step(o))).collect();
     let bias_scales = (0..rows).map(|o| step(o) as f32).collect();
     let tensor = result.tensor_mut(w);
     tensor.dtype = DType::I8;

@@ -10,6 +10,7 @@ mod calibrate;
 mod equalize;
 mod histogram;
 mod integers;
+mod saturate;
 
 use offshoot_runtime::{Fault, Trainer};
 use offshoot_simulator::{Memories, Simulation};

@@ -29,10 +29,12 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// Nor the process more memory, KiB.
 const MOST_MEMORY: usize = 1 << 20;
 
-/// The demo's model, and those of the data folder.
+/// The demo's model, those that the tests record, and those of the data folder.
 fn models() -> Vec<PathBuf> {
     let mut all = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo/digits_int8qdq.onnx")];
-    all.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/hmp7_conv1d.onnx"));
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors");
+    let files = std::fs::read_dir(vectors).into_iter().flatten().flatten().map(|e| e.path());
+    all.extend(files.filter(|f| f.extension().is_some_and(|e| e == "onnx")));
     let folders = ["mcunetv3", "mlperf_tiny", "others"];
     for folder in data_dir().iter().flat_map(|d| folders.map(|f| d.join("models").join(f))) {
         let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());

@@ -56,14 +56,14 @@ fn empty_truncated_and_other_files() {
 fn all_unknown_operators_are_listed() {
     let mut net = Net::new(&[1, 2, 4, 4]);
     let x = net.start();
-    let y = net.node("LSTM", &[&x], "memory", &[]);
+    let y = net.node("RNN", &[&x], "memory", &[]);
     let y = net.node("Relu", &[&y], "between", &[]);
     let y = net.node("NonZero", &[&y], "most", &[]);
     net.node("QuantizeLinear", &[&y], "foreign", &[]);
     net.node_mut("foreign").domain = "com.microsoft".into();
     let w = net.weights("w", &[2, 2, 2, 2], &[1; 16], &[1.0]);
     net.node("Conv", &["foreign", &w], "out", &[("auto_pad", Attr::Text("AUTO"))]);
-    expect(&net, &["3 node(s)", "\"memory\" (LSTM)", "\"most\" (NonZero)"]);
+    expect(&net, &["3 node(s)", "\"memory\" (RNN)", "\"most\" (NonZero)"]);
     expect(&net, &["\"foreign\" (com.microsoft.QuantizeLinear)"]);
     expect(&net, &["supported are Conv, ConvTranspose"]);
 }

@@ -241,3 +241,36 @@ pub fn convolution(graph: &Graph) -> (&offshoot::ops::Conv2d, Vec<i32>, Vec<i32>
     };
     (conv, data(1), data(2))
 }
+
+/// Puts a quantisation behind a result where there are any.
+pub type Between = fn(&mut Net, &str, &str) -> String;
+
+/// A network in real numbers, and the same with every result quantised to steps of `scale`, its operators
+/// between what [`Between`] makes of them.
+pub fn both(
+    shape: &[i64],
+    scale: f32,
+    build: impl Fn(&mut Net, &str, Between) -> String,
+) -> [Graph; 2] {
+    let mut real = Net::new(shape);
+    let y = build(&mut real, "x", |_, y, _| y.into());
+    real.node("Identity", &[&y], "out", &[]);
+    let mut quantized = Net::new(shape);
+    let x = quantized.pair("x", "x", 0.25, 0);
+    let y = build(&mut quantized, &x, |net, y, name| net.pair(y, name, 0.25, 0));
+    quantized.end(&y, scale, 0);
+    [real.import().unwrap(), quantized.import().unwrap()]
+}
+
+/// Checks what both forms of a network give: the quantised one within a hundredth of the greatest, as its
+/// constants are rounded.
+#[track_caller]
+pub fn expect_both(graphs: &[Graph; 2], input: &[f32], expected: &[f32]) {
+    let most = expected.iter().fold(1e-3f32, |most, v| most.max(v.abs()));
+    for (graph, tolerance) in graphs.iter().zip([1e-5, 0.01]) {
+        let found = evaluate(graph, input);
+        let near = |(f, e): (&f32, &f32)| (f - e).abs() <= tolerance * most;
+        let same = found.len() == expected.len() && found.iter().zip(expected).all(near);
+        assert!(same, "{:?}: {found:?}, not {expected:?}", outline(graph));
+    }
+}

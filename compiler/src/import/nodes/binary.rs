@@ -279,7 +279,7 @@ fn computed(op: &str, a: &Constant, b: &Constant, name: &str) -> Result<Constant
 }
 
 /// Index in a constant of shape `part` of element `at` of the shape that it is broadcast to.
-fn index(full: &[usize], part: &[usize], at: usize) -> usize {
+pub fn index(full: &[usize], part: &[usize], at: usize) -> usize {
     let (mut at, mut index, mut stride) = (at, 0, 1);
     for (axis, &size) in full.iter().enumerate().rev() {
         let own = (axis + part.len()).checked_sub(full.len()).map_or(1, |a| part[a]);

@@ -2,7 +2,9 @@
 
 mod affine;
 mod binary;
+mod cell;
 mod clamp;
+mod constants;
 mod conv;
 mod conv_transpose;
 mod dense;
@@ -10,6 +12,7 @@ pub mod layout;
 mod moves;
 mod norm;
 mod pool;
+mod recurrent;
 mod resize;
 mod unary;
 
@@ -40,6 +43,9 @@ pub fn qualified(node: &pb::NodeProto) -> String {
 /// # Errors
 /// Why it is not read.
 pub fn run(cx: &mut Importer<'_>, node: &pb::NodeProto, name: &str) -> Result<Vec<Value>, Problem> {
+    if let Some(value) = cx.known(node, name)? {
+        return Ok(vec![value]);
+    }
     let value = match node.op_type.as_str() {
         "Conv" => cx.conv(node, name),
         "ConvTranspose" => cx.conv_transpose(node, name),
@@ -62,6 +68,7 @@ pub fn run(cx: &mut Importer<'_>, node: &pb::NodeProto, name: &str) -> Result<Ve
         "Softmax" => cx.softmax(node, name),
         "Concat" => cx.concat(node, name),
         "Split" => return cx.split(node, name),
+        "LSTM" | "GRU" => return cx.recurrent(node, name),
         "Slice" => cx.slice(node, name),
         "Gather" => cx.gather(node, name),
         "Pad" => cx.pad(node, name),
@@ -69,7 +76,7 @@ pub fn run(cx: &mut Importer<'_>, node: &pb::NodeProto, name: &str) -> Result<Ve
         "QuantizeLinear" => cx.quantize(node, name),
         "DequantizeLinear" => cx.dequantize(node),
         "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" => cx.rearrange(node, name),
-        "Constant" => constant(node),
+        "Constant" => constant(node).map(|c| Value::Constant(Rc::new(c))),
         "Identity" => cx.value(node, 0),
         "Dropout" => cx.dropout(node),
         _ => Err(Problem::Operator),
@@ -79,7 +86,8 @@ pub fn run(cx: &mut Importer<'_>, node: &pb::NodeProto, name: &str) -> Result<Ve
 
 /// Whether a node's operator is read at all.
 pub fn is_supported(node: &pb::NodeProto) -> bool {
-    qualified(node) == node.op_type && super::SUPPORTED.split(", ").any(|op| op == node.op_type)
+    let mut read = super::SUPPORTED.split(", ").chain(super::FOLDED.split(", "));
+    qualified(node) == node.op_type && read.any(|op| op == node.op_type)
 }
 
 /// Checks what a node says by itself, so that it is reported even behind a node that is refused.
@@ -90,13 +98,19 @@ pub fn check(node: &pb::NodeProto, readers: &HashMap<String, usize>) -> Result<(
     if !is_supported(node) {
         return Err(Problem::Operator);
     }
-    let results = if node.op_type == "Split" { usize::MAX } else { 1 };
+    let recurrent = matches!(node.op_type.as_str(), "LSTM" | "GRU");
+    let results = if recurrent || node.op_type == "Split" { usize::MAX } else { 1 };
     if let Some(read) = node.output.iter().skip(results).find(|o| readers.contains_key(*o)) {
         return Err(Problem::Other(format!(
             "its further result {read:?} is read; only the first is supported"
         )));
     }
-    if node.output.first().is_none_or(String::is_empty) {
+    let missing = if recurrent {
+        node.output.iter().all(String::is_empty)
+    } else {
+        node.output.first().is_none_or(String::is_empty)
+    };
+    if missing {
         return Err(Problem::Missing("its output".into()));
     }
     let refuse =
@@ -108,10 +122,14 @@ pub fn check(node: &pb::NodeProto, readers: &HashMap<String, usize>) -> Result<(
     Ok(())
 }
 
-fn constant(node: &pb::NodeProto) -> Result<Value, Problem> {
+/// What a `Constant` node gives.
+///
+/// # Errors
+/// A kind of value that is not read.
+pub fn constant(node: &pb::NodeProto) -> Result<Constant, Problem> {
     let name = node.output.first().map_or("", String::as_str);
     if let Some(tensor) = proto::attribute(node, "value").and_then(|a| a.t.as_ref()) {
-        return Ok(Value::Constant(Rc::new(proto::constant(tensor, name)?)));
+        return proto::constant(tensor, name);
     }
     let row = |elements: Elements| {
         let dims = match &elements {
@@ -130,7 +148,7 @@ fn constant(node: &pb::NodeProto) -> Result<Value, Problem> {
     });
     let (dims, elements) =
         found.ok_or_else(|| Problem::Missing("attribute `value`, a tensor or numbers,".into()))?;
-    Ok(Value::Constant(Rc::new(Constant { name: name.into(), dims, elements })))
+    Ok(Constant { name: name.into(), dims, elements })
 }
 
 impl Importer<'_> {

@@ -512,7 +512,8 @@ impl Importer<'_> {
     }
 }
 
-fn bad_axis(axis: i64, shape: &[usize]) -> Problem {
+/// The complaint about an axis that is none.
+pub fn bad_axis(axis: i64, shape: &[usize]) -> Problem {
     Problem::Attribute {
         name: "axis",
         value: format!("{axis} of {shape:?}"),
@@ -521,7 +522,7 @@ fn bad_axis(axis: i64, shape: &[usize]) -> Problem {
 }
 
 /// What Python's `start:end:step` takes of `size` elements; nothing gives none.
-fn slice(size: usize, start: i64, end: i64, step: i64) -> Option<Range> {
+pub fn slice(size: usize, start: i64, end: i64, step: i64) -> Option<Range> {
     let size = i64::try_from(size).ok()?;
     let from_start = |at: i64| if at < 0 { at.saturating_add(size) } else { at };
     let (low, high) = if step < 0 { (-1, size - 1) } else { (0, size) };

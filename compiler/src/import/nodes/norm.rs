@@ -3,8 +3,10 @@
 use tract_onnx::pb;
 
 use super::affine::Affine;
+use super::layout::axes_of;
+use super::moves::bad_axis;
 use crate::import::error::Problem;
-use crate::import::layout::{in_order, product, resolve_axis};
+use crate::import::layout::{in_order, product, resolve_axis, View};
 use crate::import::pending::Pending;
 use crate::import::proto;
 use crate::import::value::{Activation, Form, Value};
@@ -17,7 +19,8 @@ use crate::ops::{Normalize, Softmax};
 const NORMAL_SCALE: f32 = 6.0 / 127.0;
 
 impl Importer<'_> {
-    /// `LayerNormalization`: the normalisation itself, and its scale and bias as a layer behind it.
+    /// `LayerNormalization`: the normalisation itself, and its scale and bias, where it has any, as a
+    /// layer behind it.
     pub fn layer_normalization(
         &mut self,
         node: &pb::NodeProto,
@@ -25,54 +28,70 @@ impl Importer<'_> {
     ) -> Result<Value, Problem> {
         let x = self.activation(node, 0)?;
         let shape = x.view.shape();
+        let rank = shape.len();
         let axis = proto::int(node, "axis", -1);
-        let at = resolve_axis(axis, shape.len());
-        let at = at.ok_or_else(|| Problem::Attribute {
-            name: "axis",
-            value: format!("{axis} of {shape:?}"),
-            supported: "it must be a dimension of its input",
-        })?;
-        let epsilon = proto::float(node, "epsilon").unwrap_or(1e-5);
-        let x = self.with_row(x, at, name)?;
+        // Dimensions anywhere come from patterns, which have neither scale nor bias.
+        let axes = match proto::ints(node, "axes") {
+            Some(axes) => axes_of(axes, rank)?,
+            None => match resolve_axis(axis, rank) {
+                Some(at) => (at..rank).collect(),
+                None => return Err(bad_axis(axis, &shape)),
+            },
+        };
+        let mut order: Vec<usize> = (0..rank).filter(|dim| !axes.contains(dim)).collect();
+        let at = order.len();
+        order.extend(&axes);
+        let moved = View::transpose(&x.view, &order);
+        let sizes = moved.shape();
+        let x = self.with_row(Activation { view: moved, ..x }, at, name)?;
+        // The dimensions as the file has them.
+        let whole = x.view.reshape(&sizes).map(|view| view.transpose(&inverse(&order)));
+        let view = whole.unwrap_or_else(|| x.view.clone());
         let channels = x.view.size[2];
-        let quant = self.graph.tensor(x.tensor).quant.is_some();
-        let quant = quant.then(|| Quant::per_tensor(NORMAL_SCALE, 0));
-        let label = format!("{name}.normal");
-        let op = Normalize { epsilon }.into();
-        let pending = Pending::op(&label, "LayerNormalization", op, vec![x.tensor], x.view.clone());
-        let normal = self.step(pending, quant)?;
+        let epsilon = proto::float(node, "epsilon").unwrap_or(1e-5);
+        let normal = |label: &str, view: View| {
+            let op = Normalize { epsilon }.into();
+            Pending::op(label, "LayerNormalization", op, vec![x.tensor], view)
+        };
+        let given = [1, 2].map(|index| Self::input_name(node, index).is_some());
+        if given == [false; 2] {
+            return Ok(Value::Pending(normal(name, view)));
+        }
         let mut rows = Vec::with_capacity(2);
         for (index, default) in [(1, 1.0), (2, 0.0)] {
-            rows.push(match Self::input_name(node, index) {
-                None => vec![default; channels],
-                Some(_) => {
-                    let constant = self.reals(node, index)?;
-                    let values: Vec<f64> = constant.finite()?.iter().map(|&v| v.into()).collect();
-                    let each = match values.len() {
-                        1 => vec![values[0]; channels],
-                        _ => values,
-                    };
-                    if each.len() != channels || product(&constant.dims) != Some(constant.len()) {
-                        return Err(Problem::Shape {
-                            tensor: constant.name.clone(),
-                            shape: constant.dims.clone(),
-                            expected: format!(
-                                "one value for each of {channels} that are normalised"
-                            ),
-                        });
-                    }
-                    each
-                }
+            rows.push(match given[index - 1] {
+                false => vec![default; channels],
+                true => self.row(node, index, channels)?,
             });
         }
+        let quant = self.graph.tensor(x.tensor).quant.is_some();
+        let quant = quant.then(|| Quant::per_tensor(NORMAL_SCALE, 0));
+        let normal = self.step(normal(&format!("{name}.normal"), x.view.clone()), quant)?;
         let [factor, offset] = <[Vec<f64>; 2]>::try_from(rows).unwrap_or_default();
         let affine = Affine { factor, offset };
         let mut pending = self.affine_layer(name, "LayerNormalization", normal, &affine);
-        // The dimensions as the file has them.
-        if let Some(view) = x.view.reshape(&shape) {
-            pending.view = view;
-        }
+        pending.view = view;
         Ok(Value::Pending(pending))
+    }
+
+    /// A constant input as one number for each of what is normalised.
+    fn row(
+        &mut self,
+        node: &pb::NodeProto,
+        index: usize,
+        channels: usize,
+    ) -> Result<Vec<f64>, Problem> {
+        let constant = self.reals(node, index)?;
+        let values: Vec<f64> = constant.finite()?.iter().map(|&v| v.into()).collect();
+        match values.len() {
+            1 => Ok(vec![values[0]; channels]),
+            n if n == channels && product(&constant.dims) == Some(n) => Ok(values),
+            _ => Err(Problem::Shape {
+                tensor: constant.name.clone(),
+                shape: constant.dims.clone(),
+                expected: format!("one value for each of {channels} that are normalised"),
+            }),
+        }
     }
 
     /// `x` with all dimensions from `at` on as one, its last, which is its channels.
@@ -101,11 +120,7 @@ impl Importer<'_> {
         let shape = x.view.shape();
         let old = self.model.opset < 13;
         let axis = proto::int(node, "axis", if old { 1 } else { -1 });
-        let at = resolve_axis(axis, shape.len()).ok_or_else(|| Problem::Attribute {
-            name: "axis",
-            value: format!("{axis} of {shape:?}"),
-            supported: "it must be a dimension of its input",
-        })?;
+        let at = resolve_axis(axis, shape.len()).ok_or_else(|| bad_axis(axis, &shape))?;
         let softmax = |x: &Activation| {
             Pending::op(name, "Softmax", Softmax.into(), vec![x.tensor], x.view.clone())
         };
@@ -126,9 +141,14 @@ impl Importer<'_> {
         let moved = Activation { view: x.view.transpose(&order), ..x };
         let moved = self.last_as_channels(moved, name)?;
         let mut pending = softmax(&moved);
-        let mut back = vec![0; order.len()];
-        order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
-        pending.view = moved.view.transpose(&back);
+        pending.view = moved.view.transpose(&inverse(&order));
         Ok(Value::Pending(pending))
     }
+}
+
+/// The permutation that takes `order` back.
+fn inverse(order: &[usize]) -> Vec<usize> {
+    let mut back = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
+    back
 }

@@ -4,6 +4,7 @@ mod affine;
 mod binary;
 mod cell;
 mod clamp;
+mod concat;
 mod constants;
 mod conv;
 mod conv_transpose;
@@ -11,12 +12,13 @@ mod dense;
 pub mod layout;
 mod moves;
 mod norm;
+mod pad;
 mod pool;
 mod recurrent;
 mod resize;
 mod unary;
 
-pub use moves::padding;
+pub use pad::padding;
 
 use std::collections::HashMap;
 use std::rc::Rc;

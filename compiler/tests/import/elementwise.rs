@@ -65,7 +65,8 @@ fn functions() {
     let alpha = [("alpha", Attr::Float(0.1))];
     let tanh = [("approximate", Attr::Text("tanh"))];
     let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
-    let cases: [(&str, &[(&str, Attr)], [f32; 4]); 11] = [
+    type Attributes<'a> = &'a [(&'a str, Attr<'a>)];
+    let cases: [(&str, Attributes<'_>, [f32; 4]); 11] = [
         ("LeakyRelu", &alpha, [-0.4, -0.1, 0.0, 2.0]),
         ("Sigmoid", &[], x.map(sigmoid)),
         ("HardSigmoid", &[], [0.0, 0.3, 0.5, 0.9]),

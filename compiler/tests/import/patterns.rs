@@ -19,7 +19,7 @@ fn net() -> Net {
         ("zero", 0.0),
         ("root", std::f32::consts::SQRT_2),
         ("root_inverse", std::f32::consts::FRAC_1_SQRT_2),
-        ("root_of_two_over_pi", 0.797_884_56),
+        ("root_of_two_over_pi", 0.797_884_6),
         ("cubic", 0.044_715),
         ("epsilon", 1e-5),
     ];

@@ -16,9 +16,14 @@
 //! 3. uint8 is shifted to int8; weights are symmetric; the batch is 1.
 //! 4. A `Softmax` at the end is kept where its result is quantised to steps of 1/256 from -128;
 //!    otherwise the network ends in what the `Softmax` reads.
-//! 5. All nodes that cannot be read are reported together, each by name, and nothing that the
+//! 5. What exporters write out in several nodes (GELU, hard swish, normalisation) is read as the one node
+//!    that it means, and [`Graph::folded`] says so; what they compute from shapes and constants is
+//!    computed here.
+//! 6. `LSTM` and `GRU` are unrolled, in networks of real numbers. Their recurrent weights are shared by
+//!    the steps and frozen; gradients pass through them.
+//! 7. All nodes that cannot be read are reported together, each by name, and nothing that the
 //!    output depends on is skipped; nodes that the output does not depend on are ignored.
-//! 6. No bytes make it panic, and what it returns passes [`crate::ir::verify`].
+//! 8. No bytes make it panic, and what it returns passes [`crate::ir::verify`].
 
 mod arrange;
 mod constant;

@@ -1,11 +1,11 @@
 //! What a network is made of, and what of it a board can train: what `offshoot inspect` shows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
 use crate::adapt::{adapt, layers, HeadStart};
-use crate::ir::{Fold, Graph, Node, Tensor};
+use crate::ir::{Fold, Graph, Node, NodeId, TensorId};
 use crate::pipeline::{compile, compile_inference, CompileError, Compiled};
 use crate::scheme::{Biases, Layer as LayerName, Scheme, WeightRule};
 
@@ -19,7 +19,8 @@ pub enum Trainable {
     Scheme,
     /// It becomes the head, which is always trained.
     Head,
-    /// It has parameters, but no head can follow it.
+    /// It has parameters that stay as they are: no head can follow it, the steps of a recurrent layer
+    /// share them, or they are no weights.
     Frozen,
 }
 
@@ -34,7 +35,7 @@ pub struct Layer {
     pub op: &'static str,
     /// Shape of its result: `[1, height, width, channels]`.
     pub shape: Vec<usize>,
-    /// Weights and biases.
+    /// Constants that no layer before it reads, which is to say weights and biases.
     pub parameters: usize,
     /// Multiply-accumulates of the forward pass.
     pub macs: u64,
@@ -116,12 +117,12 @@ pub fn inspect(
     let (named, macs) = (&inference.placed.names, &inference.placed.macs);
     let macs: HashMap<&str, u64> =
         named.iter().map(String::as_str).zip(macs.iter().copied()).collect();
-    let indices = indices(graph, start);
+    let known = Known::of(graph, start);
     let layers: Vec<Layer> =
-        graph.nodes().map(|(_, node)| layer(graph, node, &macs, indices.as_ref())).collect();
+        graph.nodes().map(|(id, node)| layer(graph, (id, node), &macs, known.as_ref())).collect();
     let input = graph.input.map(|t| graph.tensor(t));
     let mut verdicts = vec![verdict("inference".into(), Ok(inference), limits)];
-    for (update, scheme) in schemes(indices.map_or(0, |known| known.len())) {
+    for (update, scheme) in schemes(known.map_or(0, |known| known.indices.len())) {
         verdicts.push(verdict(update, compile(graph, start, &scheme), limits));
     }
     Ok(Inspection {
@@ -143,19 +144,24 @@ pub fn inspect(
 
 fn layer(
     graph: &Graph,
-    node: &Node,
+    (id, node): (NodeId, &Node),
     macs: &HashMap<&str, u64>,
-    indices: Option<&HashMap<String, usize>>,
+    known: Option<&Known>,
 ) -> Layer {
-    let constants = node.inputs.iter().map(|&t| graph.tensor(t)).filter(|t| t.data.is_some());
-    let parameters = constants.map(Tensor::elements).sum();
+    // What several nodes read counts where it is read first.
+    let first = |t: &TensorId| {
+        graph.nodes().find(|(_, n)| n.inputs.contains(t)).is_some_and(|(first, _)| first == id)
+    };
+    let constants = node.inputs.iter().filter(|t| graph.tensor(**t).data.is_some());
+    let has_parameters = constants.clone().count() > 0;
+    let parameters = constants.filter(|t| first(t)).map(|&t| graph.tensor(t).elements()).sum();
     let output = graph.tensor(node.outputs[0]);
-    let index = indices.and_then(|known| known.get(&node.name).copied());
-    let trainable = match (parameters, index, indices) {
-        (0, ..) => Trainable::Nothing,
-        (_, Some(_), _) => Trainable::Scheme,
-        (_, None, Some(_)) => Trainable::Head,
-        (_, None, None) => Trainable::Frozen,
+    let index = known.and_then(|known| known.indices.get(&node.name).copied());
+    let trainable = match (index, known) {
+        _ if !has_parameters => Trainable::Nothing,
+        (Some(_), _) => Trainable::Scheme,
+        (None, Some(known)) if !known.kept.contains(&node.name) => Trainable::Head,
+        (None, _) => Trainable::Frozen,
     };
     Layer {
         index,
@@ -169,12 +175,23 @@ fn layer(
     }
 }
 
-/// The index that schemes give each convolution: they count in the network with its head. None
-/// where no head can be put on.
-fn indices(graph: &Graph, start: HeadStart) -> Option<HashMap<String, usize>> {
-    let adapted = adapt(graph, start, &Scheme::default()).ok()?;
-    let layers = layers(&adapted).into_iter();
-    Some(layers.enumerate().map(|(index, n)| (n.name.clone(), index)).collect())
+/// What becomes of the network once it has a head.
+struct Known {
+    /// The index that schemes give each layer.
+    indices: HashMap<String, usize>,
+    /// All nodes that the head does not replace.
+    kept: HashSet<String>,
+}
+
+impl Known {
+    /// None where no head can be put on.
+    fn of(graph: &Graph, start: HeadStart) -> Option<Known> {
+        let adapted = adapt(graph, start, &Scheme::default()).ok()?;
+        let layers = layers(&adapted).into_iter().enumerate();
+        let indices = layers.map(|(index, n)| (n.name.clone(), index)).collect();
+        let kept = adapted.nodes().map(|(_, n)| n.name.clone()).collect();
+        Some(Known { indices, kept })
+    }
 }
 
 /// From least to most: the head, all biases, the last quarter of the layers, all of them.

@@ -84,8 +84,8 @@ mod tests {
         assert!((-7.1..-6.7).contains(&low) && (6.7..7.1).contains(&high), "{low} to {high}");
         // A hard swish is 0 below -3, and steep above.
         let [low, high] = active(&Function::HardSwish, [-10.0, 10.0]);
-        assert!((-3.2..-2.9).contains(&low) && high == 10.0, "{low} to {high}");
-        assert_eq!(active(&Function::Tanh, [-1.0, 1.0])[1], 1.0);
+        assert!((-3.2..-2.9).contains(&low) && high > 9.98, "{low} to {high}");
+        assert!(active(&Function::Tanh, [-1.0, 1.0])[1] > 0.99);
         let leaky = active(&Function::LeakyRelu(0.1), [-3.0, 5.0]);
         assert!((leaky[0] + 3.0).abs() < 0.05 && (leaky[1] - 5.0).abs() < 0.01);
         assert_eq!(active(&Function::Erf, [9.0, 10.0]), [9.0, 10.0], "level throughout");

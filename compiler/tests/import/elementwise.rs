@@ -65,8 +65,8 @@ fn functions() {
     let alpha = [("alpha", Attr::Float(0.1))];
     let tanh = [("approximate", Attr::Text("tanh"))];
     let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
-    type Row<'a> = (&'a str, &'a [(&'a str, Attr<'a>)], [f32; 4]);
-    let cases: [Row; 11] = [
+    type Attributes<'a> = &'a [(&'a str, Attr<'a>)];
+    let cases: [(&str, Attributes<'_>, [f32; 4]); 11] = [
         ("LeakyRelu", &alpha, [-0.4, -0.1, 0.0, 2.0]),
         ("Sigmoid", &[], x.map(sigmoid)),
         ("HardSigmoid", &[], [0.0, 0.3, 0.5, 0.9]),

@@ -89,13 +89,11 @@ pub fn adapt(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Graph, 
     Ok(graph)
 }
 
-/// The layers that a scheme may name, in execution order: convolutions, and fully connected layers.
-/// Weights that several nodes read, as the steps of an unrolled recurrent layer do, are frozen: one
-/// step's gradient is not theirs.
+/// The layers that a scheme may name, in execution order: convolutions, and fully connected layers,
+/// unless their weights are frozen.
 pub fn layers(graph: &Graph) -> Vec<&Node> {
-    let readers = graph.consumers();
-    let own = |n: &Node| n.inputs.get(1).is_some_and(|w| readers[w.index()].len() == 1);
-    let is_layer = |n: &&Node| matches!(n.op, Op::Conv2d(_)) && own(n);
+    let frozen = |n: &Node| n.inputs.get(1).is_some_and(|&w| graph.tensor(w).frozen);
+    let is_layer = |n: &&Node| matches!(n.op, Op::Conv2d(_)) && !frozen(n);
     graph.nodes().map(|(_, n)| n).filter(is_layer).collect()
 }
 

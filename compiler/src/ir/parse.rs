@@ -95,6 +95,7 @@ fn parse_tensor(cursor: &mut Cursor) -> Result<Tensor, String> {
                     _ => quant.zero = cursor.parsed("a zero point")?,
                 }
             }
+            "frozen" => tensor.frozen = true,
             "trained" => {
                 let precision = match cursor.any_word()?.as_str() {
                     "residual" => Precision::Residual,

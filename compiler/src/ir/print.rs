@@ -73,6 +73,9 @@ fn describe(tensor: &Tensor, constants: Constants) -> String {
         };
         let _ = write!(text, " zero {}", quant.zero);
     }
+    if tensor.frozen {
+        text.push_str(" frozen");
+    }
     if let Some(trained) = &tensor.trained {
         text.push_str(match trained.precision {
             Precision::Residual => " trained residual",

@@ -187,12 +187,16 @@ pub struct Tensor {
     pub data: Option<Data>,
     /// Set where a constant is trained.
     pub trained: Option<Trained>,
+    /// Set where a constant is never trained: the steps of a recurrent layer share it, and what one of
+    /// them would learn is not what the others would.
+    pub frozen: bool,
 }
 
 impl Tensor {
     /// A tensor that a node computes, or the input.
     pub fn computed(name: impl Into<String>, dtype: DType, shape: Vec<usize>) -> Tensor {
-        Tensor { name: name.into(), dtype, shape, quant: None, data: None, trained: None }
+        let name = name.into();
+        Tensor { name, dtype, shape, quant: None, data: None, trained: None, frozen: false }
     }
 
     /// A constant.
@@ -209,6 +213,7 @@ impl Tensor {
             quant: Some(quant),
             data: Some(data),
             trained: None,
+            frozen: false,
         }
     }
 

@@ -7,7 +7,8 @@
 //! 4. Scales are positive and finite; there is one, or one for each index of the axis; zero
 //!    points of int8 fit int8, and are 0 where there is more than one scale. Real tensors have none,
 //!    and their data are finite.
-//! 5. Only constants are trained; trained channels are ascending, at least one, and exist.
+//! 5. Only constants that are not frozen are trained; trained channels are ascending, at least one, and
+//!    exist.
 //! 6. Inputs of a node fit its op's shape rule; its outputs have the types that the rule gives
 //!    (all but the first may be left out); computed int8 tensors are quantised per tensor.
 //! 7. A streamed gradient has exactly one reader, an `sgd`.
@@ -129,6 +130,9 @@ fn verify_tensor(tensor: &Tensor) -> Result<(), String> {
         }
     }
     let Some(trained) = &tensor.trained else { return Ok(()) };
+    if tensor.frozen {
+        return Err("is trained, and frozen".into());
+    }
     if tensor.data.is_none() {
         return Err("is trained but has no data to start from".into());
     }

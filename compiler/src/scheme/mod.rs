@@ -9,8 +9,7 @@
 //! channels = 0.25          # share of the input channels, the largest by weight; default 1
 //! ```
 //!
-//! Convolutions whose weights several nodes read, as the steps of an `LSTM` or a `GRU` do, are frozen and
-//! do not count.
+//! Recurrent weights, which the steps of an `LSTM` or a `GRU` share, are frozen and do not count.
 //!
 //! The short form of the same: `biases=20,24:1/4`. The classifier is always trained; the empty
 //! scheme, or `head`, trains nothing else.

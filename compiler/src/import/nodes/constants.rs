@@ -48,11 +48,19 @@ impl Importer<'_> {
         }
         let mut inputs = Vec::with_capacity(node.input.len());
         for at in 0..node.input.len() {
-            match self.value(node, at)? {
-                Value::Constant(constant) => inputs.push(constant),
+            match self.optional(node, at)? {
+                Some(Value::Constant(constant)) => inputs.push(constant),
                 _ if always => return Err(Problem::NotConstant(node.input[at].clone())),
                 _ => return Ok(None),
             }
+        }
+        let least = match op {
+            "Where" => 3,
+            "Add" | "Sub" | "Mul" | "Div" | "Equal" | "Expand" | "Gather" => 2,
+            _ => 1,
+        };
+        if inputs.len() < least {
+            return Err(Problem::Missing(format!("input {}", inputs.len())));
         }
         let integers = inputs.iter().all(|c| matches!(c.elements, Elements::Int(..)));
         let input =
@@ -184,8 +192,8 @@ fn part(
                 return Err(misfit(&inputs.iter().map(|c| c.dims.clone()).collect::<Vec<_>>()));
             }
             let mut dims = x.dims.clone();
-            dims[at] = inputs.iter().map(|c| c.dims[at]).sum();
-            let outer: usize = dims[..at].iter().product();
+            dims[at] = inputs.iter().map(|c| c.dims[at]).fold(0, usize::saturating_add);
+            let outer = product(&dims[..at]).unwrap_or(0);
             let values: Vec<Vec<f64>> = inputs.iter().map(|c| numbers(c)).collect();
             let piece = |n: usize, v: &Vec<f64>| {
                 let size = v.len() / outer.max(1);
@@ -237,7 +245,7 @@ fn part(
 
 /// The elements at `places` of a dimension.
 fn along(x: &Constant, at: usize, places: &[i64]) -> Result<Constant, Problem> {
-    let inner: usize = x.dims[at + 1..].iter().product();
+    let inner = product(&x.dims[at + 1..]).unwrap_or(0);
     let size = x.dims[at];
     if let Some(place) = places.iter().find(|p| !(0..size as i64).contains(p)) {
         return Err(Problem::Other(format!("takes element {place} of {size}")));
@@ -246,7 +254,7 @@ fn along(x: &Constant, at: usize, places: &[i64]) -> Result<Constant, Problem> {
     dims[at] = places.len();
     let count = product(&dims).filter(|&n| n <= MOST_COMPUTED);
     let count = count.ok_or_else(|| misfit(std::slice::from_ref(&dims)))?;
-    let row = (places.len() * inner).max(1);
+    let row = places.len().saturating_mul(inner).max(1);
     let from = |n: usize| {
         let place = places[n % row / inner.max(1)] as usize;
         (n / row * size + place) * inner + n % inner.max(1)

@@ -1,8 +1,8 @@
 //! `LSTM` and `GRU`, unrolled: what each step adds to its input is a layer over all steps at once, the
 //! rest of a step is layers, tables, products and sums of its own.
 //!
-//! The steps share their weights, which are therefore frozen: no update scheme names a layer whose
-//! weights several nodes read. Gradients pass through them to what comes before, and the layers over
+//! The steps share their recurrent weights, which are therefore frozen: no update scheme names them.
+//! Gradients pass through them to what comes before, and the layers over
 //! all steps can be trained.
 
 use tract_onnx::pb;
@@ -161,7 +161,9 @@ impl Importer<'_> {
             let own = |n: usize| if behind(at) { bias[rows + n] } else { 0.0 };
             let label = format!("{label}.recurrent.{}", PARTS[at]);
             let weights = r[range.start * hidden..range.end * hidden].to_vec();
-            self.shared(&label, weights, range.map(own).collect())
+            let shared = self.shared(&label, weights, range.map(own).collect());
+            self.graph.tensor_mut(shared.weights).frozen = true;
+            shared
         });
         Ok(Direction { label, input, recurrent, start })
     }

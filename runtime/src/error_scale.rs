@@ -59,6 +59,16 @@ impl Quantizer {
         Quantizer { right, peak: 0 }
     }
 
+    /// How far accumulators are shifted down.
+    pub(crate) fn right(&self) -> i32 {
+        self.right
+    }
+
+    /// Notes the size of an accumulator.
+    pub(crate) fn note(&mut self, size: u32) {
+        self.peak = self.peak.max(size);
+    }
+
     /// One element: rounds, saturates to +-127, and notes its size.
     #[inline]
     pub fn quantize(&mut self, accumulator: i32) -> i8 {

@@ -90,6 +90,11 @@ impl<'m> Rows<'m> {
         }
     }
 
+    /// How many weights there are.
+    pub fn elements(&self) -> usize {
+        self.frozen.len()
+    }
+
     /// The whole matrix: the frozen elements themselves, or an assembled copy in `buffer`.
     ///
     /// # Errors

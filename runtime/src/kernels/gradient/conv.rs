@@ -3,12 +3,12 @@
 //! Frozen rows are read where they lie. Trained rows are assembled [`ROWS`] at a time and used for
 //! a block of pixels, as many as scratch holds sums for; sums of integers do not depend on it.
 
-use super::axpy::Pending;
 use super::sink::Sink;
 use crate::error_scale::{exponent, write};
 use crate::kernels::ensure;
 use crate::kernels::scales::Scales;
 use crate::kernels::weights::Rows;
+use crate::kernels::x86::{self, Pending};
 use crate::machine::typed_mut;
 use crate::program::op::{ConvInputGrad, Geometry};
 use crate::{Fault, Machine};
@@ -48,27 +48,35 @@ impl ConvInputGrad {
         let gather = Gather { geometry, error, scales, width };
         write(&mut m.state, &self.output, unit, |quantizer, state| {
             let rows = Rows::new(&self.weights, m.constants, state)?;
-            for group in 0..groups {
-                let channels = group * depth..(group + 1) * depth;
-                for first in (0..geometry.x.positions()).step_by(plan.pixels) {
-                    let block = first..geometry.x.positions().min(first + plan.pixels);
-                    sums.fill(0);
-                    match rows.frozen() {
-                        Some(frozen) => gather.frozen(frozen, channels.clone(), first, sums),
-                        None => {
+            let mut pass = |matrix: Option<&[i8]>| {
+                for group in 0..groups {
+                    let channels = group * depth..(group + 1) * depth;
+                    for first in (0..geometry.x.positions()).step_by(plan.pixels) {
+                        let block = first..geometry.x.positions().min(first + plan.pixels);
+                        sums.fill(0);
+                        if let Some(matrix) = matrix {
+                            let pixels = block.clone().zip(sums.chunks_exact_mut(width));
+                            for (pixel, sums) in pixels {
+                                gather.frozen(matrix, channels.clone(), pixel, sums);
+                            }
+                        } else {
                             for from in channels.clone().step_by(plan.rows) {
                                 let part = from..channels.end.min(from + plan.rows);
                                 gather.trained(&rows, part, block.clone(), sums, buffer);
                             }
                         }
-                    }
-                    for (pixel, sums) in block.zip(sums.chunks_exact(width)) {
-                        let at = (pixel * groups + group) * width;
-                        sink.put(quantizer, at, width, |i| sums[i]);
+                        for (pixel, sums) in block.zip(sums.chunks_exact(width)) {
+                            let at = (pixel * groups + group) * width;
+                            sink.put_sums(quantizer, at, sums);
+                        }
                     }
                 }
+                Ok(())
+            };
+            match x86::with_matrix(&rows, |matrix| pass(Some(matrix))) {
+                Some(done) => done,
+                None => pass(rows.frozen()),
             }
-            Ok(())
         })
     }
 }

@@ -6,6 +6,7 @@ use crate::kernels::ensure;
 use crate::kernels::scales::Scales;
 use crate::kernels::scratch::depthwise_input_grad;
 use crate::kernels::weights::Rows;
+use crate::kernels::x86;
 use crate::machine::typed_mut;
 use crate::program::op::DepthwiseInputGrad;
 use crate::{Fault, Machine};
@@ -43,9 +44,7 @@ impl DepthwiseInputGrad {
                         let tap = (ky * across + kx) * channels;
                         let error = &error[at..at + channels];
                         let weights = &weights[tap..tap + channels];
-                        for ((s, &e), &w) in sums.iter_mut().zip(error).zip(weights) {
-                            *s = s.wrapping_add(e as i32 * w as i32);
-                        }
+                        x86::multiply_add(sums, error, weights);
                     }
                 }
                 sink.put(quantizer, pixel * channels, channels, |c| {

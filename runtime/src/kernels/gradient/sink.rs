@@ -3,7 +3,7 @@
 use crate::arena::Arena;
 use crate::error_scale::{exponent, Quantizer};
 use crate::fixed::shift_rounding;
-use crate::kernels::{ensure, mask};
+use crate::kernels::{ensure, mask, x86};
 use crate::machine::{typed, typed_mut};
 use crate::program::op::Error;
 use crate::{Fault, Slot};
@@ -11,11 +11,11 @@ use crate::{Fault, Slot};
 /// An error tensor under way, with the mask and the skip branch that belong to it.
 #[derive(Debug)]
 pub struct Sink<'a> {
-    out: &'a mut [i8],
-    mask: &'a [u8],
-    skip: &'a [i8],
+    pub(in crate::kernels) out: &'a mut [i8],
+    pub(in crate::kernels) mask: &'a [u8],
+    pub(in crate::kernels) skip: &'a [i8],
     /// Binary places between an element of `skip` and the accumulators; positive is down.
-    skip_down: i32,
+    pub(in crate::kernels) skip_down: i32,
 }
 
 /// The error that a gradient comes from, the bytes of two more slots, and where it goes.
@@ -65,6 +65,14 @@ impl<'a> Sink<'a> {
     /// Elements of the tensor.
     pub fn len(&self) -> usize {
         self.out.len()
+    }
+
+    /// [`Sink::put`] of accumulators that are there already.
+    #[inline]
+    pub fn put_sums(&mut self, quantizer: &mut Quantizer, at: usize, sums: &[i32]) {
+        if !x86::put(self, quantizer, at, sums) {
+            self.put(quantizer, at, sums.len(), |i| sums[i]);
+        }
     }
 
     /// Writes elements `at..at + count` from their accumulators. `value` is not asked for elements

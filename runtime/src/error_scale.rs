@@ -49,24 +49,14 @@ pub fn power_of_two(k: i32) -> f32 {
 /// Quantises accumulators of one error tensor and keeps its largest one.
 #[derive(Clone, Copy, Debug)]
 pub struct Quantizer {
-    right: i32,
-    peak: u32,
+    pub(crate) right: i32,
+    pub(crate) peak: u32,
 }
 
 impl Quantizer {
     /// `right`: how far accumulators are shifted down (negative: up).
     pub fn new(right: i32) -> Self {
         Quantizer { right, peak: 0 }
-    }
-
-    /// How far accumulators are shifted down.
-    pub(crate) fn right(&self) -> i32 {
-        self.right
-    }
-
-    /// Notes the size of an accumulator.
-    pub(crate) fn note(&mut self, size: u32) {
-        self.peak = self.peak.max(size);
     }
 
     /// One element: rounds, saturates to +-127, and notes its size.

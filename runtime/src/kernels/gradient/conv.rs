@@ -48,35 +48,31 @@ impl ConvInputGrad {
         let gather = Gather { geometry, error, scales, width };
         write(&mut m.state, &self.output, unit, |quantizer, state| {
             let rows = Rows::new(&self.weights, m.constants, state)?;
-            let mut pass = |matrix: Option<&[i8]>| {
-                for group in 0..groups {
-                    let channels = group * depth..(group + 1) * depth;
-                    for first in (0..geometry.x.positions()).step_by(plan.pixels) {
-                        let block = first..geometry.x.positions().min(first + plan.pixels);
-                        sums.fill(0);
-                        if let Some(matrix) = matrix {
-                            let pixels = block.clone().zip(sums.chunks_exact_mut(width));
-                            for (pixel, sums) in pixels {
-                                gather.frozen(matrix, channels.clone(), pixel, sums);
-                            }
-                        } else {
+            let to = (&mut sink, &mut *quantizer);
+            if x86::conv_input(&geometry, groups, error, &rows, &scales, to)? {
+                return Ok(());
+            }
+            for group in 0..groups {
+                let channels = group * depth..(group + 1) * depth;
+                for first in (0..geometry.x.positions()).step_by(plan.pixels) {
+                    let block = first..geometry.x.positions().min(first + plan.pixels);
+                    sums.fill(0);
+                    match rows.frozen() {
+                        Some(frozen) => gather.frozen(frozen, channels.clone(), first, sums),
+                        None => {
                             for from in channels.clone().step_by(plan.rows) {
                                 let part = from..channels.end.min(from + plan.rows);
                                 gather.trained(&rows, part, block.clone(), sums, buffer);
                             }
                         }
-                        for (pixel, sums) in block.zip(sums.chunks_exact(width)) {
-                            let at = (pixel * groups + group) * width;
-                            sink.put_sums(quantizer, at, sums);
-                        }
+                    }
+                    for (pixel, sums) in block.zip(sums.chunks_exact(width)) {
+                        let at = (pixel * groups + group) * width;
+                        sink.put(quantizer, at, width, |i| sums[i]);
                     }
                 }
-                Ok(())
-            };
-            match x86::with_matrix(&rows, |matrix| pass(Some(matrix))) {
-                Some(done) => done,
-                None => pass(rows.frozen()),
             }
+            Ok(())
         })
     }
 }

@@ -36,6 +36,10 @@ impl DepthwiseInputGrad {
         write(&mut m.state, &self.output, unit, |quantizer, state| {
             let rows = Rows::new(&self.weights, m.constants, state)?;
             let weights = rows.all(buffer)?;
+            let to = (&mut sink, &mut *quantizer);
+            if x86::depthwise_input(&self.geometry, error, weights, &scales, to) {
+                return Ok(());
+            }
             for pixel in 0..x.positions() {
                 sums.fill(0);
                 for (r, ky) in self.geometry.rows_seeing(pixel / columns) {
@@ -44,7 +48,9 @@ impl DepthwiseInputGrad {
                         let tap = (ky * across + kx) * channels;
                         let error = &error[at..at + channels];
                         let weights = &weights[tap..tap + channels];
-                        x86::multiply_add(sums, error, weights);
+                        for ((s, &e), &w) in sums.iter_mut().zip(error).zip(weights) {
+                            *s = s.wrapping_add(e as i32 * w as i32);
+                        }
                     }
                 }
                 sink.put(quantizer, pixel * channels, channels, |c| {

@@ -3,7 +3,7 @@
 use crate::arena::Arena;
 use crate::error_scale::{exponent, Quantizer};
 use crate::fixed::shift_rounding;
-use crate::kernels::{ensure, mask, x86};
+use crate::kernels::{ensure, mask};
 use crate::machine::{typed, typed_mut};
 use crate::program::op::Error;
 use crate::{Fault, Slot};
@@ -65,14 +65,6 @@ impl<'a> Sink<'a> {
     /// Elements of the tensor.
     pub fn len(&self) -> usize {
         self.out.len()
-    }
-
-    /// [`Sink::put`] of accumulators that are there already.
-    #[inline]
-    pub fn put_sums(&mut self, quantizer: &mut Quantizer, at: usize, sums: &[i32]) {
-        if !x86::put(self, quantizer, at, sums) {
-            self.put(quantizer, at, sums.len(), |i| sums[i]);
-        }
     }
 
     /// Writes elements `at..at + count` from their accumulators. `value` is not asked for elements

@@ -5,7 +5,7 @@ use crate::kernels::forward::Output;
 use crate::kernels::gradient::Sink;
 use crate::kernels::scales::Scales;
 use crate::kernels::weights::Rows;
-use crate::program::op::Geometry;
+use crate::program::op::{Add, Geometry};
 use crate::Fault;
 
 pub use crate::kernels::gradient::axpy::Pending;
@@ -13,6 +13,12 @@ pub use crate::kernels::gradient::axpy::Pending;
 /// Runs `f`.
 #[cfg(feature = "host")]
 pub fn widest<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+/// Runs `f`.
+#[cfg(test)]
+pub fn portably<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
@@ -45,23 +51,31 @@ pub fn depthwise(
 
 /// Not done.
 #[inline(always)]
-pub fn with_matrix<R>(
-    _: &Rows<'_>,
-    _: impl FnOnce(&[i8]) -> Result<R, Fault>,
-) -> Option<Result<R, Fault>> {
-    None
-}
-
-/// `sums += e w`, element by element.
-#[inline(always)]
-pub fn multiply_add(sums: &mut [i32], error: &[i8], weights: &[i8]) {
-    for ((s, &e), &w) in sums.iter_mut().zip(error).zip(weights) {
-        *s = s.wrapping_add(e as i32 * w as i32);
-    }
+pub fn add<const SHIFT: i32>(_: &Add, _: &[i8], _: &[i8], _: &mut Output<'_>) -> usize {
+    0
 }
 
 /// Not done.
 #[inline(always)]
-pub fn put(_: &mut Sink<'_>, _: &mut Quantizer, _: usize, _: &[i32]) -> bool {
+pub fn conv_input(
+    _: &Geometry,
+    _: usize,
+    _: &[i8],
+    _: &Rows<'_>,
+    _: &Scales<'_>,
+    _: (&mut Sink<'_>, &mut Quantizer),
+) -> Result<bool, Fault> {
+    Ok(false)
+}
+
+/// Not done.
+#[inline(always)]
+pub fn depthwise_input(
+    _: &Geometry,
+    _: &[i8],
+    _: &[i8],
+    _: &Scales<'_>,
+    _: (&mut Sink<'_>, &mut Quantizer),
+) -> bool {
     false
 }

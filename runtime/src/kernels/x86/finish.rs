@@ -2,11 +2,12 @@
 
 use core::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_add_epi64, _mm256_and_si256, _mm256_blend_epi32,
-    _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_cmpgt_epi32, _mm256_cvtsi256_si32,
-    _mm256_extract_epi32, _mm256_max_epi32, _mm256_min_epi32, _mm256_movemask_ps, _mm256_mul_epi32,
-    _mm256_packs_epi16, _mm256_packs_epi32, _mm256_set1_epi32, _mm256_set1_epi64x,
-    _mm256_setzero_si256, _mm256_slli_epi64, _mm256_srav_epi32, _mm256_srli_epi32,
-    _mm256_srli_epi64, _mm256_sub_epi32,
+    _mm256_blendv_epi8, _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_cmpgt_epi32,
+    _mm256_cmpgt_epi64, _mm256_cvtsi256_si32, _mm256_extract_epi32, _mm256_max_epi32,
+    _mm256_min_epi32, _mm256_movemask_ps, _mm256_mul_epi32, _mm256_packs_epi16, _mm256_packs_epi32,
+    _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_setzero_si256, _mm256_slli_epi64,
+    _mm256_sllv_epi64, _mm256_srav_epi32, _mm256_srli_epi32, _mm256_srli_epi64, _mm256_srlv_epi64,
+    _mm256_sub_epi32, _mm256_sub_epi64, _mm256_xor_si256,
 };
 
 use super::{load32, saturating_add, store32};
@@ -57,12 +58,29 @@ impl Channels {
         channels
     }
 
+    /// One multiplier for all, and no bias.
+    pub fn uniform(scale: Multiplier) -> Channels {
+        let one = Scales { multiplier: &[scale.value; 8], shift: &[scale.shift as i8; 8] };
+        Channels::new(0, &[0; 8], &one)
+    }
+
+    /// [`Multiplier::scale`] of each lane.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub fn scaled(&self, x: __m256i) -> __m256i {
+        if self.plain {
+            self.scale(x)
+        } else {
+            self.scale_each(x)
+        }
+    }
+
     /// Scales sums and stores them as the channels of the pixel whose first element is `pixel`.
     #[inline]
     #[target_feature(enable = "avx2")]
     pub fn put(&self, y: &mut Output<'_>, pixel: usize, sums: __m256i) {
         let sums = saturating_add(sums, load32(&self.bias));
-        let scaled = if self.plain { self.scale(sums) } else { self.scale_each(sums) };
+        let scaled = self.scaled(sums);
         // Far beyond any bound, and yet where the zero point cannot overflow.
         let far = _mm256_set1_epi32(1 << 24);
         let near = _mm256_min_epi32(scaled, far);
@@ -116,6 +134,68 @@ impl Channels {
         }
         load32(&lanes)
     }
+}
+
+/// Multipliers of eight channels, for one rounding.
+#[derive(Clone, Copy, Debug)]
+pub struct Wide {
+    value: [i32; 8],
+    shift: [i32; 8],
+    /// How far products are shifted down, as 64-bit lanes see it.
+    right: [u32; 8],
+    /// Whether all shifts are to the right, by 1 to 62.
+    plain: bool,
+}
+
+impl Wide {
+    /// The channels from `first` on, eight or as many as there are.
+    pub fn new(first: usize, scales: &Scales<'_>) -> Wide {
+        let mut wide = Wide { value: [0; 8], shift: [0; 8], right: [31; 8], plain: true };
+        for (n, Multiplier { value, shift }) in scales.from(first).take(8).enumerate() {
+            wide.value[n] = value;
+            wide.shift[n] = shift;
+            wide.right[n] = (31 - shift) as u32;
+            wide.plain &= (1..=62).contains(&(31 - shift));
+        }
+        wide
+    }
+
+    /// [`Multiplier::scale_wide`] of each lane, in whole units.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub fn scale(&self, x: __m256i) -> __m256i {
+        if !self.plain {
+            let mut lanes = [0; 8];
+            store32(x, &mut lanes);
+            for ((x, &value), &shift) in lanes.iter_mut().zip(&self.value).zip(&self.shift) {
+                *x = Multiplier { value, shift }.scale_wide(*x, 0);
+            }
+            return load32(&lanes);
+        }
+        let (value, right) = (load32(&self.value), load32(&self.right.map(|right| right as i32)));
+        let even = _mm256_mul_epi32(x, value);
+        let odd = _mm256_mul_epi32(_mm256_srli_epi64::<32>(x), _mm256_srli_epi64::<32>(value));
+        let low = _mm256_set1_epi64x(0xFFFF_FFFF);
+        let even = round64(even, _mm256_and_si256(right, low));
+        let odd = round64(odd, _mm256_srli_epi64::<32>(right));
+        _mm256_blend_epi32::<0xAA>(even, _mm256_slli_epi64::<32>(odd))
+    }
+}
+
+/// `round(x / 2^right)` of 64-bit lanes, half away from zero, saturated to 32 bits.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn round64(x: __m256i, right: __m256i) -> __m256i {
+    let zero = _mm256_setzero_si256();
+    let one = _mm256_set1_epi64x(1);
+    let half = _mm256_sllv_epi64(one, _mm256_sub_epi64(right, one));
+    let x = _mm256_add_epi64(_mm256_add_epi64(x, half), _mm256_cmpgt_epi64(zero, x));
+    // An arithmetic shift, which AVX2 has not: of the complement where negative.
+    let sign = _mm256_cmpgt_epi64(zero, x);
+    let x = _mm256_xor_si256(_mm256_srlv_epi64(_mm256_xor_si256(x, sign), right), sign);
+    let (most, least) = (_mm256_set1_epi64x(i32::MAX.into()), _mm256_set1_epi64x(i32::MIN.into()));
+    let x = _mm256_blendv_epi8(x, most, _mm256_cmpgt_epi64(x, most));
+    _mm256_blendv_epi8(x, least, _mm256_cmpgt_epi64(least, x))
 }
 
 /// Eight numbers that fit int8.

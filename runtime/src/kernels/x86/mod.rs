@@ -8,6 +8,7 @@
 
 extern crate std;
 
+mod add;
 mod depthwise;
 mod finish;
 mod forward;
@@ -15,14 +16,16 @@ mod gradient;
 mod pending;
 mod widen;
 
+pub use add::add;
 pub use depthwise::depthwise;
 pub use forward::conv;
-pub use gradient::{multiply_add, put, with_matrix};
+pub use gradient::{conv_input, depthwise_input};
 pub use pending::Pending;
 
 use core::arch::x86_64::{
-    __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_blendv_epi8, _mm256_loadu_si256,
-    _mm256_set1_epi32, _mm256_srai_epi32, _mm256_storeu_si256, _mm256_xor_si256,
+    __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_blendv_epi8, _mm256_cvtepi8_epi32,
+    _mm256_loadu_si256, _mm256_set1_epi32, _mm256_srai_epi32, _mm256_storeu_si256,
+    _mm256_xor_si256, _mm_set_epi64x,
 };
 
 use crate::program::op::Geometry;
@@ -33,7 +36,16 @@ type Lanes = [i16; 16];
 #[cfg(test)]
 std::thread_local! {
     /// Tests switch the module off, to see the portable kernels.
-    pub(crate) static OFF: core::cell::Cell<bool> = const { core::cell::Cell::new(false) };
+    static OFF: core::cell::Cell<bool> = const { core::cell::Cell::new(false) };
+}
+
+/// Runs `f` with the portable kernels alone.
+#[cfg(test)]
+pub fn portably<R>(f: impl FnOnce() -> R) -> R {
+    OFF.set(true);
+    let result = f();
+    OFF.set(false);
+    result
 }
 
 /// Whether the processor has what this module uses.
@@ -93,6 +105,14 @@ fn load32(v: &[i32; 8]) -> __m256i {
 fn store32(v: __m256i, to: &mut [i32; 8]) {
     // SAFETY: as in `store`.
     unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), v) }
+}
+
+/// Eight int8, as 32 bits each.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn widen8(v: &[i8; 8]) -> __m256i {
+    let bytes = i64::from_le_bytes(v.map(|v| v as u8));
+    _mm256_cvtepi8_epi32(_mm_set_epi64x(0, bytes))
 }
 
 /// `i32::saturating_add`, eight times.

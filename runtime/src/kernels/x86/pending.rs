@@ -47,7 +47,7 @@ impl<'r> Pending<'r> {
         let fits = rows.iter().all(|row| row.len() >= sums.len());
         if fits && available() {
             // SAFETY: the processor has AVX2.
-            unsafe { add(sums, factors, rows) };
+            unsafe { add(sums, factors, |n| rows[n]) };
             return;
         }
         let mut few = Portable::new();
@@ -58,30 +58,41 @@ impl<'r> Pending<'r> {
     }
 }
 
-/// Adds all rows, which are as long as the sums or longer.
+/// Adds a row for each factor, given by its number; rows are as long as the sums or longer.
+#[inline]
 #[target_feature(enable = "avx2")]
-fn add(sums: &mut [i32], factors: &[i16], rows: &[&[i8]]) {
+pub fn add<'r>(sums: &mut [i32], factors: &[i16], row: impl Fn(usize) -> &'r [i8]) {
     let (vectors, rest) = sums.as_chunks_mut::<8>();
     let mut at = 0;
     let mut many = vectors.chunks_exact_mut(8);
     for sums in &mut many {
-        chunk::<4>(sums, factors, rows, at);
+        chunk::<4>(sums, factors, &row, at);
         at += 64;
     }
     let mut two = many.into_remainder().chunks_exact_mut(2);
     for sums in &mut two {
-        chunk::<1>(sums, factors, rows, at);
+        chunk::<1>(sums, factors, &row, at);
         at += 16;
     }
     if let [sums] = two.into_remainder() {
-        last(sums, factors, rows, at);
+        last(sums, factors, &row, at);
         at += 8;
     }
-    for (&factor, row) in factors.iter().zip(rows) {
-        for (sum, &w) in rest.iter_mut().zip(&row[at..]) {
+    if rest.is_empty() {
+        return;
+    }
+    for (n, &factor) in factors.iter().enumerate() {
+        for (sum, &w) in rest.iter_mut().zip(&row(n)[at..]) {
             *sum = sum.wrapping_add(i32::from(factor) * i32::from(w));
         }
     }
+}
+
+/// Both rows of pair `n`. A row without a partner stands for both: the other factor is zero.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn two_rows<'r>(n: usize, count: usize, row: &impl Fn(usize) -> &'r [i8]) -> [&'r [i8]; 2] {
+    [row(2 * n), row((2 * n + 1).min(count - 1))]
 }
 
 /// Both factors of a pair in every lane.
@@ -99,17 +110,22 @@ fn pair(factors: &[i16]) -> __m256i {
 /// Sums `at..at + 16 N` of the rows; `sums` are `2 N` registers.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn chunk<const N: usize>(sums: &mut [[i32; 8]], factors: &[i16], rows: &[&[i8]], at: usize) {
+fn chunk<'r, const N: usize>(
+    sums: &mut [[i32; 8]],
+    factors: &[i16],
+    row: &impl Fn(usize) -> &'r [i8],
+    at: usize,
+) {
     let mut low = [load32(&[0; 8]); N];
     let mut high = low;
     for n in 0..N {
         low[n] = load32(&sums[2 * n]);
         high[n] = load32(&sums[2 * n + 1]);
     }
-    for (factors, rows) in factors.chunks(2).zip(rows.chunks(2)) {
+    let count = factors.len();
+    for (n, factors) in factors.chunks(2).enumerate() {
         let factors = pair(factors);
-        // A row without a partner stands for both: the other factor is zero.
-        let (a, b) = (rows[0], rows[rows.len() - 1]);
+        let [a, b] = two_rows(n, count, row);
         let (a, b) = (&a[at..at + 16 * N], &b[at..at + 16 * N]);
         for (n, (a, b)) in a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0).enumerate() {
             let (a, b) = (bytes(a), bytes(b));
@@ -128,14 +144,16 @@ fn chunk<const N: usize>(sums: &mut [[i32; 8]], factors: &[i16], rows: &[&[i8]],
 /// As [`chunk`], for eight sums.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn last(sums: &mut [i32; 8], factors: &[i16], rows: &[&[i8]], at: usize) {
+fn last<'r>(sums: &mut [i32; 8], factors: &[i16], row: &impl Fn(usize) -> &'r [i8], at: usize) {
     let mut sum = load32(sums);
     let eight = |row: &[i8]| match row.get(at..).and_then(|row| row.first_chunk::<8>()) {
         Some(row) => _mm_set_epi64x(0, i64::from_le_bytes(row.map(|w| w as u8))),
         None => _mm_set_epi64x(0, 0),
     };
-    for (factors, rows) in factors.chunks(2).zip(rows.chunks(2)) {
-        let pairs = _mm_unpacklo_epi8(eight(rows[0]), eight(rows[rows.len() - 1]));
+    let count = factors.len();
+    for (n, factors) in factors.chunks(2).enumerate() {
+        let [a, b] = two_rows(n, count, row);
+        let pairs = _mm_unpacklo_epi8(eight(a), eight(b));
         let products = _mm256_madd_epi16(_mm256_cvtepi8_epi16(pairs), pair(factors));
         sum = _mm256_add_epi32(sum, products);
     }

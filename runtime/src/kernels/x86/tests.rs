@@ -2,20 +2,18 @@
 
 use std::vec::Vec;
 
-use super::{std, OFF};
+use super::finish::{Channels, Wide};
+use super::{available, gradient, load32, portably, std, store32};
 use crate::error_scale::Quantizer;
+use crate::fixed::Multiplier;
 use crate::kernels::gradient::axpy::Pending as Portable;
 use crate::kernels::gradient::Sink;
+use crate::kernels::scales::Scales;
 use crate::kernels::testing::Random;
 
 /// What `f` gives with this module and without.
 fn both<T>(mut f: impl FnMut() -> T) -> [T; 2] {
-    [false, true].map(|off| {
-        OFF.set(off);
-        let result = f();
-        OFF.set(false);
-        result
-    })
+    [f(), portably(&mut f)]
 }
 
 #[test]
@@ -72,9 +70,38 @@ fn errors_are_rounded_and_masked_alike() {
                 skip: if skips { &skip } else { &[] },
                 skip_down,
             };
-            sink.put_sums(&mut quantizer, before, &sums);
+            gradient::put(&mut sink, &mut quantizer, before, &sums);
             (out, std::format!("{quantizer:?}"))
         });
         assert_eq!(wide, portable, "right {right}, skip {skip_down}");
+    }
+}
+
+#[test]
+fn multipliers_scale_alike() {
+    if !available() {
+        return;
+    }
+    let r = &mut Random::new(3);
+    for _ in 0..3000 {
+        // Most in the range of real layers, some shifting left or everything away.
+        let factor = [1e-9, 1e-4, 0.9, 7.0, 1e5, 1e9][r.below(6)];
+        let scales: Vec<Multiplier> = (0..8).map(|_| r.multiplier(factor)).collect();
+        let values: Vec<i32> = scales.iter().map(|m| m.value).collect();
+        let shifts: Vec<i8> = scales.iter().map(|m| m.shift as i8).collect();
+        let tables = Scales { multiplier: &values, shift: &shifts };
+        let wide = [1 << 8, 1 << 20, i32::MAX][r.below(3)];
+        let mut x = [0; 8].map(|_: i32| r.within(-wide, wide));
+        x[r.below(8)] = [i32::MIN, i32::MAX, 0, -1, 1][r.below(5)];
+        let (mut once, mut twice) = ([0; 8], [0; 8]);
+        // SAFETY: the processor has AVX2.
+        unsafe {
+            store32(Wide::new(0, &tables).scale(load32(&x)), &mut once);
+            store32(Channels::new(0, &[0; 8], &tables).scaled(load32(&x)), &mut twice);
+        }
+        for n in 0..8 {
+            assert_eq!(once[n], scales[n].scale_wide(x[n], 0), "{} by {:?}", x[n], scales[n]);
+            assert_eq!(twice[n], scales[n].scale(x[n]), "{} by {:?}", x[n], scales[n]);
+        }
     }
 }

@@ -49,8 +49,8 @@ pub fn power_of_two(k: i32) -> f32 {
 /// Quantises accumulators of one error tensor and keeps its largest one.
 #[derive(Clone, Copy, Debug)]
 pub struct Quantizer {
-    right: i32,
-    peak: u32,
+    pub(crate) right: i32,
+    pub(crate) peak: u32,
 }
 
 impl Quantizer {

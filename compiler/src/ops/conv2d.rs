@@ -127,29 +127,39 @@ impl Operator for Conv2d {
         let [oh, ow, _] = values.hwc(node.outputs[0]);
         let depthwise = is_depthwise(self.groups, weights);
         let [o, _, _, i] = [weights.shape[0], 0, 0, weights.shape[3]];
-        let (x, k) = (values.get(node.inputs[0]), values.get(node.inputs[1]));
-        let bias = values.get(node.inputs[2]);
         let (taps, per_group) = (self.window.kernel[0] * self.window.kernel[1], o / self.groups);
         let channels = i * self.groups;
-        let mut y: Vec<T> = Vec::with_capacity(oh * ow * o);
+        let k = values.transposed(node.inputs[1], o, taps * i);
+        let mut y = values.take(node.outputs[0]);
+        let (x, bias) = (values.get(node.inputs[0]), values.get(node.inputs[2]));
+        y.clear();
         (0..oh * ow).for_each(|_| y.extend_from_slice(bias));
-        let by_tap = if depthwise { math::transpose(k, o, taps) } else { Vec::new() };
-        for (at, y) in y.chunks_exact_mut(o).enumerate() {
-            for (iy, ky) in self.window.taps(0, at / ow, h) {
-                for (ix, kx) in self.window.taps(1, at % ow, w) {
-                    let x = &x[(iy * w + ix) * channels..][..channels];
-                    let tap = ky * self.window.kernel[1] + kx;
+        let mut seen = Vec::new();
+        math::widest(
+            #[inline(always)]
+            || {
+                for (at, y) in y.chunks_exact_mut(o).enumerate() {
+                    seen.clear();
+                    for (iy, ky) in self.window.taps(0, at / ow, h) {
+                        for (ix, kx) in self.window.taps(1, at % ow, w) {
+                            let tap = ky * self.window.kernel[1] + kx;
+                            seen.push([(iy * w + ix) * channels, tap * i * o]);
+                        }
+                    }
                     if depthwise {
-                        math::multiply_add(y, x, &by_tap[tap * o..][..o]);
+                        math::add_products(y, &seen, x, &k);
                         continue;
                     }
-                    for (n, y) in y.iter_mut().enumerate() {
-                        let row = &k[(n * taps + tap) * i..][..i];
-                        *y = *y + math::dot(&x[n / per_group * i..][..i], row);
+                    for &[x_at, k_at] in &seen {
+                        for (group, y) in y.chunks_exact_mut(per_group).enumerate() {
+                            let factors = &x[x_at + group * i..][..i];
+                            let rows = &k[k_at + group * per_group..];
+                            math::add_rows(y, i, (factors, 1), (rows, o));
+                        }
                     }
                 }
-            }
-        }
+            },
+        );
         values.set_clamped(node, y, self.clamp);
     }
 

@@ -69,28 +69,36 @@ impl Operator for Conv2dInputGrad {
         let [_, ow, o] = values.hwc(node.inputs[0]);
         let [h, w, c] = values.hwc(node.outputs[0]);
         let weights = values.graph().tensor(node.inputs[1]);
-        let (dy, k) = (values.get(node.inputs[0]), values.get(node.inputs[1]));
         let taps = self.window.kernel[0] * self.window.kernel[1];
         let (i, per_group) = (weights.shape[3], o / self.groups);
         let depthwise = is_depthwise(self.groups, weights);
-        let by_tap = if depthwise { math::transpose(k, o, taps) } else { Vec::new() };
-        let mut dx = vec![T::zero(); h * w * c];
-        for (at, dy) in dy.chunks_exact(o).enumerate() {
-            for (iy, ky) in self.window.taps(0, at / ow, h) {
-                for (ix, kx) in self.window.taps(1, at % ow, w) {
-                    let dx = &mut dx[(iy * w + ix) * c..][..c];
-                    let tap = ky * self.window.kernel[1] + kx;
-                    if depthwise {
-                        math::multiply_add(dx, dy, &by_tap[tap * o..][..o]);
-                        continue;
-                    }
-                    for (n, &e) in dy.iter().enumerate().filter(|(_, e)| !e.is_zero()) {
-                        let row = &k[(n * taps + tap) * i..][..i];
-                        math::axpy(&mut dx[n / per_group * i..][..i], e, row);
+        let by_tap = depthwise.then(|| values.transposed(node.inputs[1], o, taps));
+        let mut dx = values.take(node.outputs[0]);
+        let (dy, k) = (values.get(node.inputs[0]), values.get(node.inputs[1]));
+        dx.clear();
+        dx.resize(h * w * c, T::zero());
+        math::widest(
+            #[inline(always)]
+            || {
+                for (at, dy) in dy.chunks_exact(o).enumerate() {
+                    for (iy, ky) in self.window.taps(0, at / ow, h) {
+                        for (ix, kx) in self.window.taps(1, at % ow, w) {
+                            let dx = &mut dx[(iy * w + ix) * c..][..c];
+                            let tap = ky * self.window.kernel[1] + kx;
+                            if let Some(by_tap) = &by_tap {
+                                math::multiply_add(dx, dy, &by_tap[tap * o..][..o]);
+                                continue;
+                            }
+                            let groups = dx.chunks_exact_mut(i).zip(dy.chunks_exact(per_group));
+                            for (group, (dx, dy)) in groups.enumerate() {
+                                let rows = &k[(group * per_group * taps + tap) * i..];
+                                math::add_rows(dx, per_group, (dy, 1), (rows, taps * i));
+                            }
+                        }
                     }
                 }
-            }
-        }
+            },
+        );
         values.set(node.outputs[0], dx);
     }
 
@@ -207,32 +215,63 @@ impl Operator for Conv2dWeightGrad {
         let [_, ow, o] = values.hwc(node.inputs[0]);
         let [h, w, c] = values.hwc(node.inputs[1]);
         let weights = values.graph().tensor(node.inputs[2]);
-        let (dy, x) = (values.get(node.inputs[0]), values.get(node.inputs[1]));
         let taps = self.window.kernel[0] * self.window.kernel[1];
         let depthwise = is_depthwise(self.groups, weights);
         let selected = weights.trained.as_ref().and_then(|t| t.channels.clone());
         let i = c / if depthwise { c } else { self.groups };
         let (rows, per_group) = (if depthwise { c } else { o }, o / self.groups);
-        let mut dw = vec![T::zero(); rows * taps * i];
-        for (at, dy) in dy.chunks_exact(o).enumerate() {
-            for (iy, ky) in self.window.taps(0, at / ow, h) {
-                for (ix, kx) in self.window.taps(1, at % ow, w) {
-                    let x = &x[(iy * w + ix) * c..][..c];
-                    let tap = ky * self.window.kernel[1] + kx;
-                    if depthwise {
+        let mut dw = values.take(node.outputs[0]);
+        let (dy, x) = (values.get(node.inputs[0]), values.get(node.inputs[1]));
+        dw.clear();
+        dw.resize(rows * taps * i, T::zero());
+        let outputs = dy.len() / o.max(1);
+        if depthwise {
+            for (at, dy) in dy.chunks_exact(o).enumerate() {
+                for (iy, ky) in self.window.taps(0, at / ow, h) {
+                    for (ix, kx) in self.window.taps(1, at % ow, w) {
+                        let x = &x[(iy * w + ix) * c..][..c];
+                        let tap = ky * self.window.kernel[1] + kx;
                         for (j, &x) in x.iter().enumerate() {
                             let channel = selected.as_ref().map_or(j, |s| s[j] as usize);
                             dw[j * taps + tap] = dw[j * taps + tap] + dy[channel] * x;
                         }
-                        continue;
                     }
-                    for (n, &e) in dy.iter().enumerate().filter(|(_, e)| !e.is_zero()) {
-                        let row = &mut dw[(n * taps + tap) * i..][..i];
-                        math::axpy(row, e, &x[n / per_group * i..][..i]);
+                }
+            }
+            values.set(node.outputs[0], dw);
+            return;
+        }
+        // Stretches of outputs whose inputs lie at equal distances, for each kernel position.
+        let mut runs = vec![Vec::new(); taps];
+        for at in 0..outputs {
+            for (iy, ky) in self.window.taps(0, at / ow, h) {
+                for (ix, kx) in self.window.taps(1, at % ow, w) {
+                    let runs: &mut Vec<[usize; 3]> = &mut runs[ky * self.window.kernel[1] + kx];
+                    let (from, stride) = (iy * w + ix, self.window.stride[1]);
+                    match runs.last_mut() {
+                        Some([first, seen, count])
+                            if *first + *count == at && *seen + *count * stride == from =>
+                        {
+                            *count += 1;
+                        }
+                        _ => runs.push([at, from, 1]),
                     }
                 }
             }
         }
+        math::widest(
+            #[inline(always)]
+            || {
+                for (row, dw) in dw.chunks_exact_mut(i).enumerate() {
+                    let (n, tap) = (row / taps, row % taps);
+                    for &[at, from, count] in &runs[tap] {
+                        let rows = &x[from * c + n / per_group * i..];
+                        let factors = &dy[at * o + n..];
+                        math::add_rows(dw, count, (factors, o), (rows, self.window.stride[1] * c));
+                    }
+                }
+            },
+        );
         values.set(node.outputs[0], dw);
     }
 

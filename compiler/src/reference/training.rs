@@ -56,7 +56,9 @@ impl<'g> FloatTraining<'g> {
     fn front(&mut self, key: usize, sample: &[i8]) {
         if let Some(kept) = self.cache.get(&key) {
             for (&t, value) in self.carried.iter().zip(kept) {
-                self.values.set(t, value.clone());
+                let mut memory = self.values.take(t);
+                memory.clone_from(value);
+                self.values.set(t, memory);
             }
             return;
         }

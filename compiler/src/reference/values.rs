@@ -1,9 +1,13 @@
 //! Values of a graph's tensors in real numbers.
 
+use std::sync::Arc;
+
 use num_traits::Float;
 
 use crate::ir::{Graph, Node, TensorId};
 use crate::ops::Clamp;
+
+use super::math;
 
 /// Scalars of one training step.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +25,8 @@ pub struct Step<T> {
 pub struct Values<'g, T> {
     graph: &'g Graph,
     values: Vec<Vec<T>>,
+    /// Constants that do not train, transposed when first asked for.
+    transposed: Vec<Option<Arc<[T]>>>,
     /// Scalars of the step.
     pub step: Step<T>,
 }
@@ -49,7 +55,8 @@ impl<'g, T: Float> Values<'g, T> {
             })
             .collect();
         let step = Step { label: 0, rate: T::zero(), loss: T::zero() };
-        Values { graph, values, step }
+        let transposed = graph.tensors().map(|_| None).collect();
+        Values { graph, values, transposed, step }
     }
 
     /// The graph.
@@ -62,13 +69,33 @@ impl<'g, T: Float> Values<'g, T> {
         &self.values[id.index()]
     }
 
+    /// Takes the value of a tensor that is about to be computed anew: its memory, to be used again.
+    pub fn take(&mut self, id: TensorId) -> Vec<T> {
+        std::mem::take(&mut self.values[id.index()])
+    }
+
+    /// Value of a tensor as `rows` by `columns`, transposed.
+    pub fn transposed(&mut self, id: TensorId, rows: usize, columns: usize) -> Arc<[T]> {
+        if let Some(kept) = &self.transposed[id.index()] {
+            return kept.clone();
+        }
+        let transposed: Arc<[T]> = math::transpose(self.get(id), rows, columns).into();
+        let tensor = self.graph.tensor(id);
+        if tensor.data.is_some() && tensor.trained.is_none() {
+            self.transposed[id.index()] = Some(transposed.clone());
+        }
+        transposed
+    }
+
     /// Sets the value of a tensor.
     pub fn set(&mut self, id: TensorId, value: Vec<T>) {
+        self.transposed[id.index()] = None;
         self.values[id.index()] = value;
     }
 
     /// Changes the value of a tensor in place.
     pub fn change(&mut self, id: TensorId, f: impl FnOnce(&mut [T])) {
+        self.transposed[id.index()] = None;
         f(&mut self.values[id.index()]);
     }
 
@@ -86,11 +113,15 @@ impl<'g, T: Float> Values<'g, T> {
             let [low, high] = bounds.map(|bound| T::from(bound).unwrap_or_else(T::nan));
             if let Some(&mask) = node.outputs.get(1) {
                 let passes = |v: &T| if *v >= low && *v <= high { T::one() } else { T::zero() };
-                let bits = y.iter().map(passes).collect();
+                let mut bits = self.take(mask);
+                bits.clear();
+                bits.extend(y.iter().map(passes));
                 self.set(mask, bits);
             }
             for v in &mut y {
-                *v = v.max(low).min(high);
+                // Comparisons, unlike `max` and `min`, vectorise; what is no number stays below.
+                *v = if *v > low { *v } else { low };
+                *v = if *v < high { *v } else { high };
             }
         }
         self.set(node.outputs[0], y);

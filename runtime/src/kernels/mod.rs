@@ -1,4 +1,4 @@
-//! The arithmetic: one file a kernel, portable Rust.
+//! The arithmetic: one file a kernel, portable Rust; `x86` repeats inner loops for the desktop.
 //!
 //! `forward` computes activations, `gradient` error tensors, `update` changes trainable state.
 //! A kernel's file holds the descriptor's `run` method, which resolves its slots, and the loops.
@@ -14,6 +14,14 @@ pub(crate) mod testing;
 mod update;
 mod weights;
 mod window;
+#[cfg(all(feature = "host", target_arch = "x86_64"))]
+mod x86;
+#[cfg(not(all(feature = "host", target_arch = "x86_64")))]
+#[path = "x86/absent.rs"]
+mod x86;
+
+#[cfg(feature = "host")]
+pub use x86::widest;
 
 use crate::Fault;
 

@@ -9,8 +9,8 @@ use crate::Fault;
 /// The tables of a [`ChannelScale`].
 #[derive(Clone, Copy, Debug)]
 pub struct Scales<'m> {
-    multiplier: &'m [i32],
-    shift: &'m [i8],
+    pub(super) multiplier: &'m [i32],
+    pub(super) shift: &'m [i8],
 }
 
 impl<'m> Scales<'m> {

@@ -14,7 +14,7 @@ pub fn effective(m: i16) -> i8 {
 /// A weight matrix ready to be read row by row.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'m> {
-    frozen: &'m [i8],
+    pub(super) frozen: &'m [i8],
     latent: Latent<'m>,
     selected: &'m [u16],
     taps: usize,

@@ -1,7 +1,7 @@
 //! Elementwise sum of two tensors of different scales.
 
 use super::output::Output;
-use crate::kernels::ensure;
+use crate::kernels::{ensure, x86};
 use crate::machine::{typed, typed_mut};
 use crate::program::op::Add;
 use crate::{Fault, Machine};
@@ -23,8 +23,9 @@ impl Add {
         let mut y = Output::new(y, mask, self.range)?;
         let term =
             |x: i8, n: usize| self.scales[n].scale((x as i32 - self.zeros[n] as i32) << LEFT_SHIFT);
-        for (i, (&a, &b)) in a.iter().zip(b).enumerate() {
-            y.put(i, self.y_scale.scale(term(a, 0).saturating_add(term(b, 1))));
+        let done = x86::add::<{ LEFT_SHIFT as i32 }>(self, a, b, &mut y);
+        for (i, (&a, &b)) in a[done..].iter().zip(&b[done..]).enumerate() {
+            y.put(done + i, self.y_scale.scale(term(a, 0).saturating_add(term(b, 1))));
         }
         Ok(())
     }

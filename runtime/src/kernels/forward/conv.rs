@@ -11,6 +11,7 @@ use crate::kernels::ensure;
 use crate::kernels::scales::Scales;
 use crate::kernels::weights::Rows;
 use crate::kernels::window::Reach;
+use crate::kernels::x86;
 use crate::machine::{fixed, typed, typed_mut};
 use crate::program::op::{Conv, Geometry, Window};
 use crate::{Fault, Machine};
@@ -41,6 +42,10 @@ impl Conv {
         ensure(self.weights.rows == ys.c && self.weights.taps as usize == window.taps())?;
         ensure(self.weights.latent.is_empty() || buffer.len() >= window.taps() * channels)?;
         let mut y = Output::new(y, mask, self.range)?;
+        let parameters = (bias, &scales);
+        if x86::conv(&self.geometry, groups, x, (&rows, buffer), parameters, self.x_zero, &mut y) {
+            return Ok(());
+        }
         let windows = Windows::new(self.geometry, x, channels, groups, self.x_zero);
         for (o, (&bias, scale)) in bias.iter().zip(scales.from(0)).enumerate() {
             let row = rows.row(o, buffer);

@@ -6,6 +6,7 @@ use crate::kernels::ensure;
 use crate::kernels::scales::Scales;
 use crate::kernels::weights::Rows;
 use crate::kernels::window::Reach;
+use crate::kernels::x86;
 use crate::machine::{fixed, typed, typed_mut};
 use crate::program::op::{Depthwise, Geometry};
 use crate::{Fault, Machine};
@@ -30,6 +31,9 @@ impl Depthwise {
         ensure(self.weights.rows as usize == window.taps() && channels > 0)?;
         let w = rows.all(typed_mut(scratch)?)?;
         let mut y = Output::new(y, mask, self.range)?;
+        if x86::depthwise(&self.geometry, x, w, (bias, &scales), self.x_zero, &mut y) {
+            return Ok(());
+        }
         let kernel = Kernel { geometry: self.geometry, x, w, zero: self.x_zero };
         let single = if channels < LANES { channels } else { 0 };
         for oy in 0..ys.h as usize {

@@ -22,6 +22,7 @@ mod save;
 mod softmax;
 mod table;
 
+pub(super) use output::Output;
 pub(super) use table::entry;
 
 /// Channels that a channel-wise kernel accumulates side by side: enough to share what a kernel

@@ -7,11 +7,11 @@ use crate::Fault;
 /// An int8 tensor under construction, with its clamp mask.
 #[derive(Debug)]
 pub struct Output<'m> {
-    y: &'m mut [i8],
-    mask: &'m mut [u8],
-    zero: i32,
-    min: i32,
-    max: i32,
+    pub(in crate::kernels) y: &'m mut [i8],
+    pub(in crate::kernels) mask: &'m mut [u8],
+    pub(in crate::kernels) zero: i32,
+    pub(in crate::kernels) min: i32,
+    pub(in crate::kernels) max: i32,
 }
 
 impl<'m> Output<'m> {

@@ -3,12 +3,12 @@
 //! Frozen rows are read where they lie. Trained rows are assembled [`ROWS`] at a time and used for
 //! a block of pixels, as many as scratch holds sums for; sums of integers do not depend on it.
 
-use super::axpy::Pending;
 use super::sink::Sink;
 use crate::error_scale::{exponent, write};
 use crate::kernels::ensure;
 use crate::kernels::scales::Scales;
 use crate::kernels::weights::Rows;
+use crate::kernels::x86::{self, Pending};
 use crate::machine::typed_mut;
 use crate::program::op::{ConvInputGrad, Geometry};
 use crate::{Fault, Machine};
@@ -48,6 +48,10 @@ impl ConvInputGrad {
         let gather = Gather { geometry, error, scales, width };
         write(&mut m.state, &self.output, unit, |quantizer, state| {
             let rows = Rows::new(&self.weights, m.constants, state)?;
+            let to = (&mut sink, &mut *quantizer);
+            if x86::conv_input(&geometry, groups, error, &rows, &scales, to)? {
+                return Ok(());
+            }
             for group in 0..groups {
                 let channels = group * depth..(group + 1) * depth;
                 for first in (0..geometry.x.positions()).step_by(plan.pixels) {

@@ -6,6 +6,7 @@ use crate::kernels::ensure;
 use crate::kernels::scales::Scales;
 use crate::kernels::scratch::depthwise_input_grad;
 use crate::kernels::weights::Rows;
+use crate::kernels::x86;
 use crate::machine::typed_mut;
 use crate::program::op::DepthwiseInputGrad;
 use crate::{Fault, Machine};
@@ -35,6 +36,10 @@ impl DepthwiseInputGrad {
         write(&mut m.state, &self.output, unit, |quantizer, state| {
             let rows = Rows::new(&self.weights, m.constants, state)?;
             let weights = rows.all(buffer)?;
+            let to = (&mut sink, &mut *quantizer);
+            if x86::depthwise_input(&self.geometry, error, weights, &scales, to) {
+                return Ok(());
+            }
             for pixel in 0..x.positions() {
                 sums.fill(0);
                 for (r, ky) in self.geometry.rows_seeing(pixel / columns) {

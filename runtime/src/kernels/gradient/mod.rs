@@ -19,6 +19,8 @@ mod softmax;
 mod sum;
 mod table;
 
+pub(super) use sink::Sink;
+
 /// Bits below an error's step in which kernels that only add errors count, so that another branch's
 /// finer steps are kept.
 const FRACTION: i32 = 12;

@@ -11,11 +11,11 @@ use crate::{Fault, Slot};
 /// An error tensor under way, with the mask and the skip branch that belong to it.
 #[derive(Debug)]
 pub struct Sink<'a> {
-    out: &'a mut [i8],
-    mask: &'a [u8],
-    skip: &'a [i8],
+    pub(in crate::kernels) out: &'a mut [i8],
+    pub(in crate::kernels) mask: &'a [u8],
+    pub(in crate::kernels) skip: &'a [i8],
     /// Binary places between an element of `skip` and the accumulators; positive is down.
-    skip_down: i32,
+    pub(in crate::kernels) skip_down: i32,
 }
 
 /// The error that a gradient comes from, the bytes of two more slots, and where it goes.

@@ -9,13 +9,14 @@ pub use expected::{assert_near, clamped, convolution, joined, near, products};
 
 use crate::arena::Arena;
 use crate::fixed::Multiplier;
+use crate::kernels::x86;
 use crate::program::op::{ChannelScale, Error, Precision, Weights};
 use crate::program::{verify, Header, Op, Program};
 use crate::{Machine, Memory, Slot, Step};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The memories of one op.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Bench {
     arena: Vec<u8>,
     state: Vec<u8>,
@@ -147,9 +148,17 @@ impl Bench {
         }
     }
 
-    /// Runs `op`, which the verifier must accept.
+    /// Runs `op`, which the verifier must accept, and on the desktop once more in its portable form.
     pub fn run(&mut self, op: impl Into<Op>) {
         let op = op.into();
+        let mut portable = self.clone();
+        x86::portably(|| portable.run_once(op));
+        self.run_once(op);
+        assert_eq!(self.arena, portable.arena, "{op:?}");
+        assert_eq!(self.state, portable.state, "{op:?}");
+    }
+
+    fn run_once(&mut self, op: Op) {
         let header = self.header();
         self.with(|machine| {
             let program = Program { header, init: &[], ops: &[op], constants: machine.constants };

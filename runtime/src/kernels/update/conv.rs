@@ -2,7 +2,7 @@
 
 use super::rule::{Latent, Pace};
 use crate::kernels::ensure;
-use crate::kernels::gradient::axpy::Pending;
+use crate::kernels::x86::Pending;
 use crate::machine::{table, typed, typed_mut};
 use crate::program::op::{ConvUpdate, Geometry};
 use crate::{Fault, Machine};

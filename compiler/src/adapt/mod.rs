@@ -9,7 +9,7 @@ mod head;
 use crate::ir::{Graph, Node, TensorId, Trained};
 use crate::ops::conv2d::is_depthwise;
 use crate::ops::Op;
-use crate::scheme::{Biases, Layer, Scheme};
+use crate::scheme::{Biases, Layer, Loss, Scheme};
 use offshoot_runtime::program::op::Precision;
 
 pub use head::HeadStart;
@@ -54,6 +54,14 @@ pub enum AdaptError {
     /// A layer is named twice.
     #[error("the update scheme names the weights of layer {0:?} twice")]
     Twice(String),
+    /// Another number of class weights than of classes.
+    #[error("the update scheme weighs {given} classes, but the network has {classes}: give [loss] weights one number a class")]
+    ClassWeights {
+        /// How many weights there are.
+        given: usize,
+        /// How many classes.
+        classes: usize,
+    },
 }
 
 /// `graph` with a head, and with what `scheme` trains marked.
@@ -62,6 +70,11 @@ pub enum AdaptError {
 /// What the network or the scheme does not allow.
 pub fn adapt(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Graph, AdaptError> {
     let mut graph = head::replace_classifier(graph, start)?;
+    let Loss::Softmax { weights, .. } = &scheme.loss;
+    let classes = graph.output.map_or(0, |t| graph.tensor(t).elements());
+    if !weights.is_empty() && weights.len() != classes {
+        return Err(AdaptError::ClassWeights { given: weights.len(), classes });
+    }
     let layers: Vec<Node> =
         graph.nodes().map(|(_, n)| n).filter(|n| matches!(n.op, Op::Conv2d(_))).cloned().collect();
     for index in biases(&layers, &scheme.biases)? {

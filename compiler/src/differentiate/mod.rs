@@ -13,6 +13,7 @@ use crate::ops::window::Window;
 use crate::ops::{
     BiasGrad, CopyInputGrad, MaskGrad, Op, PoolInputGrad, Sgd, SoftmaxCrossEntropy, SumGrad,
 };
+use crate::scheme::Loss;
 use offshoot_runtime::program::op::Path;
 
 /// A graph cannot be differentiated.
@@ -52,12 +53,12 @@ pub enum DifferentiateError {
     },
 }
 
-/// `graph` with softmax cross-entropy, backward pass and updates.
+/// `graph` with a loss, backward pass and updates.
 ///
 /// # Errors
 /// Where there are no logits, where the gradient of something that is to be trained would have
 /// to pass an op without a rule, on whatever path, or where no gradient reaches it at all.
-pub fn differentiate(graph: &Graph) -> Result<Graph, DifferentiateError> {
+pub fn differentiate(graph: &Graph, loss: &Loss) -> Result<Graph, DifferentiateError> {
     let logits = graph.output.filter(|&t| graph.tensor(t).dtype == DType::I32);
     let logits = logits.ok_or_else(|| DifferentiateError::NoLogits {
         output: graph.output.map_or(String::new(), |t| graph.tensor(t).name.clone()),
@@ -69,7 +70,7 @@ pub fn differentiate(graph: &Graph) -> Result<Graph, DifferentiateError> {
     }
     let mut cx = Backward::new(graph);
     let shape = graph.tensor(logits).shape.clone();
-    let start = cx.error("loss", SoftmaxCrossEntropy.into(), vec![logits], &shape);
+    let start = cx.error("loss", loss_op(loss), vec![logits], &shape);
     cx.contribute(logits, start);
     for index in (0..graph.nodes().len()).rev() {
         cx.current = index;
@@ -86,6 +87,15 @@ pub fn differentiate(graph: &Graph) -> Result<Graph, DifferentiateError> {
         return Err(DifferentiateError::NoGradient { parameter: t.name.clone() });
     }
     Ok(graph)
+}
+
+/// The op that computes a loss.
+fn loss_op(loss: &Loss) -> Op {
+    match loss {
+        Loss::Softmax { smoothing, weights } => {
+            SoftmaxCrossEntropy { smoothing: *smoothing, weights: weights.clone() }.into()
+        }
+    }
 }
 
 /// The backward pass under construction: what the ops' gradient rules write to.

@@ -85,7 +85,7 @@ pub struct Lowered {
 pub fn lower(graph: &Graph) -> Result<Lowered, LowerError> {
     let mut cx = Lowering::new(graph);
     for (id, node) in graph.nodes() {
-        if matches!(node.op, Op::SoftmaxCrossEntropy(_)) {
+        if node.op.is_loss() {
             cx.forward = Some(cx.ops.len());
         }
         node.op.lower(&mut cx, id)?;
@@ -207,7 +207,7 @@ impl<'g> Lowering<'g> {
     pub fn error(&mut self, tensor: TensorId) -> rt::Error {
         let data = self.slot(tensor);
         let producer = self.producer(tensor).map(|p| &self.graph.node(p).op);
-        if matches!(producer, Some(Op::SoftmaxCrossEntropy(_))) {
+        if producer.is_some_and(Op::is_loss) {
             return rt::Error { data, tracker: Slot::default() };
         }
         let tracker = match self.trackers[tensor.index()] {

@@ -12,10 +12,10 @@ mod concat;
 pub(crate) mod conv2d;
 mod conv2d_grad;
 mod copy;
+mod cross_entropy;
 mod flatten;
 mod function;
 mod head;
-mod loss;
 mod matmul;
 mod max_pool;
 mod mul;
@@ -37,10 +37,10 @@ pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use conv2d_grad::{Conv2dInputGrad, Conv2dWeightGrad};
 pub use copy::{Copy, CopyInputGrad};
+pub use cross_entropy::SoftmaxCrossEntropy;
 pub use flatten::{Flatten, FlattenInputGrad};
 pub use function::Function;
 pub use head::{Head, HeadInputGrad, HeadWeightGrad};
-pub use loss::SoftmaxCrossEntropy;
 pub use matmul::{MatMul, MatMulInputGrad};
 pub use max_pool::{MaxPool, MaxPoolInputGrad};
 pub use mul::{Mul, MulInputGrad};
@@ -108,6 +108,11 @@ pub trait Operator: Sized {
         None
     }
 
+    /// Whether it computes a loss, and the gradient that starts the backward pass.
+    fn is_loss(&self) -> bool {
+        false
+    }
+
     /// Emits the runtime ops that carry it out.
     ///
     /// # Errors
@@ -167,6 +172,11 @@ macro_rules! operators {
             /// See [`Operator::gradient`].
             pub fn gradient(&self, cx: &mut Backward, node: &Node, dy: TensorId) {
                 match self { $( Op::$name(op) => op.gradient(cx, node, dy), )* }
+            }
+
+            /// See [`Operator::is_loss`].
+            pub fn is_loss(&self) -> bool {
+                match self { $( Op::$name(op) => op.is_loss(), )* }
             }
 
             /// See [`Operator::clamp`].

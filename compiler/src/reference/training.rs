@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use crate::ir::{Graph, NodeId, TensorId};
-use crate::ops::Op;
 
 use super::Values;
 
@@ -28,7 +27,7 @@ impl<'g> FloatTraining<'g> {
         let trains =
             |id: &NodeId| graph.node(*id).inputs.iter().any(|t| graph.tensor(*t).trained.is_some());
         let ids: Vec<NodeId> = graph.nodes().map(|(id, _)| id).collect();
-        let is_loss = |id: &NodeId| matches!(graph.node(*id).op, Op::SoftmaxCrossEntropy(_));
+        let is_loss = |id: &NodeId| graph.node(*id).op.is_loss();
         let forward = ids.iter().position(is_loss)?;
         let prefix = ids.iter().position(trains).unwrap_or(forward).min(forward);
         let producers = graph.producers();

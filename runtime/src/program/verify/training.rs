@@ -18,6 +18,10 @@ impl Rules<'_> {
         let classes = self.header.classes.into();
         self.slot("logits", op.logits, Memory::Arena, 4, classes)?;
         self.tensor("error", op.error, classes)?;
+        let weighted = if op.weights.is_empty() { 0 } else { classes };
+        self.slot("class weights", op.weights, Memory::Constant, 4, weighted)?;
+        let weights: &[f32] = self.table("class weights", op.weights)?;
+        ensure(weights.iter().all(|w| w.is_finite() && *w >= 0.0), "class weights")?;
         self.multiplier("logit unit", op.sixteenths)
     }
 

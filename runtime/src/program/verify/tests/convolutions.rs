@@ -75,7 +75,9 @@ fn sample() -> Sample {
     let mut error = |bytes| Error { data: bench.room(bytes), tracker: bench.state(&[0u32; 2]) };
     let (of_features, of_map, of_narrow) = (error(8), error(128), error(128));
     let factor = bench.constant(&[1f32; 8]);
-    let loss = SoftmaxCrossEntropy { logits, error: loss_error.data, ..Default::default() };
+    let weights = bench.constant(&[1.5f32, 0.0, 2.0]);
+    let loss =
+        SoftmaxCrossEntropy { logits, error: loss_error.data, weights, ..Default::default() };
     let head_grad =
         HeadInputGrad { error: loss_error, latent, output: of_features, weight_exponent: -7 };
     let head_update = HeadUpdate { error: loss_error, input: features, latent, factor: 1.0 };
@@ -199,6 +201,17 @@ fn spoilt_programs_are_refused() {
             (Some(5), Size, |s| pick!(s, Head).latent.bytes -= 2),
             (Some(6), Size, |s| pick!(s, SoftmaxCrossEntropy).error.bytes = 2),
             (Some(6), Size, |s| pick!(s, SoftmaxCrossEntropy).sixteenths.shift = 31),
+            (Some(6), Size, |s| pick!(s, SoftmaxCrossEntropy).weights.bytes = 8),
+            (Some(6), Misaligned, |s| pick!(s, SoftmaxCrossEntropy).weights.offset += 2),
+            (Some(6), OutOfBounds, |s| {
+                pick!(s, SoftmaxCrossEntropy).weights.memory = Memory::State
+            }),
+            (Some(6), Size, |s| {
+                pick!(s, SoftmaxCrossEntropy).weights = s.bench.constant(&[1.0, -1.0, 1.0f32])
+            }),
+            (Some(6), Size, |s| {
+                pick!(s, SoftmaxCrossEntropy).weights = s.bench.constant(&[f32::NAN; 3])
+            }),
             (Some(7), Size, |s| pick!(s, HeadInputGrad).output.tracker = Slot::default()),
             (Some(9), Size, |s| pick!(s, PoolInputGrad).fraction = 31),
             (Some(9), Size, |s| pick!(s, PoolInputGrad).geometry.window.stride = [0, 1]),

@@ -1,0 +1,85 @@
+//! The loss that a scheme names: how far an output is from what it should be.
+//!
+//! ```toml
+//! [loss]
+//! kind = "softmax"         # the only one so far, and the default
+//! smoothing = 0.1          # part of each target that is spread over all classes; default 0
+//! weights = [1.0, 2.5]     # of each class's samples; default 1
+//! ```
+
+use serde::Deserialize;
+
+use super::SchemeError;
+
+/// A loss.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Loss {
+    /// Softmax cross-entropy: each sample belongs to one class.
+    Softmax {
+        /// Part of the target that is spread over all classes, in [0, 1).
+        smoothing: f32,
+        /// What the loss of a sample of each class counts; empty: 1.
+        weights: Vec<f32>,
+    },
+}
+
+impl Default for Loss {
+    fn default() -> Self {
+        Loss::Softmax { smoothing: 0.0, weights: Vec::new() }
+    }
+}
+
+/// Most that one class may weigh: more would drown the others in any case.
+const MOST_WEIGHT: f32 = 1000.0;
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    #[default]
+    Softmax,
+}
+
+/// `[loss]` in a file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LossFile {
+    #[serde(default)]
+    kind: Kind,
+    smoothing: Option<f32>,
+    weights: Option<Vec<f32>>,
+}
+
+impl LossFile {
+    /// Reads one part of the short form, `key=value`; `None` where it is not about the loss.
+    pub(super) fn set(&mut self, key: &str, value: &str) -> Option<()> {
+        match key {
+            "smoothing" => self.smoothing = Some(super::fraction(value)? as f32),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// The loss that it describes.
+    ///
+    /// # Errors
+    /// What is out of range, or does not belong to its kind.
+    pub(super) fn loss(self) -> Result<Loss, SchemeError> {
+        match self.kind {
+            Kind::Softmax => {
+                let smoothing = self.smoothing.unwrap_or(0.0);
+                if !(0.0..1.0).contains(&smoothing) {
+                    return Err(SchemeError::Smoothing(smoothing.to_string()));
+                }
+                let weights = self.weights.unwrap_or_default();
+                let sound = |w: &&f32| !(0.0..=MOST_WEIGHT).contains(*w);
+                if let Some(weight) = weights.iter().find(sound) {
+                    return Err(SchemeError::ClassWeight(weight.to_string()));
+                }
+                if !weights.is_empty() && weights.iter().all(|&w| w == 0.0) {
+                    return Err(SchemeError::NoWeight);
+                }
+                Ok(Loss::Softmax { smoothing, weights })
+            }
+        }
+    }
+}

@@ -203,6 +203,7 @@ fn integer_updates_follow_float_gradients_of_other_losses() {
     let graph = calibrated(nets::residual(3), 1);
     let weights = vec![0.5, 3.0, 1.0, 20.0];
     agree("smoothed", &compiled_for(&graph, Loss::Softmax { smoothing: 0.2, weights }));
+    agree("sigmoid", &compiled_for(&graph, Loss::Sigmoid));
 }
 
 /// Checks that every parameter moves as its float gradient says.

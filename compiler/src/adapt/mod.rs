@@ -70,10 +70,12 @@ pub enum AdaptError {
 /// What the network or the scheme does not allow.
 pub fn adapt(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Graph, AdaptError> {
     let mut graph = head::replace_classifier(graph, start)?;
-    let Loss::Softmax { weights, .. } = &scheme.loss;
     let classes = graph.output.map_or(0, |t| graph.tensor(t).elements());
-    if !weights.is_empty() && weights.len() != classes {
-        return Err(AdaptError::ClassWeights { given: weights.len(), classes });
+    match &scheme.loss {
+        Loss::Softmax { weights, .. } if !weights.is_empty() && weights.len() != classes => {
+            return Err(AdaptError::ClassWeights { given: weights.len(), classes });
+        }
+        Loss::Softmax { .. } | Loss::Sigmoid => {}
     }
     let layers: Vec<Node> =
         graph.nodes().map(|(_, n)| n).filter(|n| matches!(n.op, Op::Conv2d(_))).cloned().collect();

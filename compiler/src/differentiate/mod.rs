@@ -11,7 +11,8 @@
 use crate::ir::{DType, Graph, Node, Tensor, TensorId};
 use crate::ops::window::Window;
 use crate::ops::{
-    BiasGrad, CopyInputGrad, MaskGrad, Op, PoolInputGrad, Sgd, SoftmaxCrossEntropy, SumGrad,
+    BiasGrad, CopyInputGrad, MaskGrad, Op, PoolInputGrad, Sgd, SigmoidCrossEntropy,
+    SoftmaxCrossEntropy, SumGrad,
 };
 use crate::scheme::Loss;
 use offshoot_runtime::program::op::Path;
@@ -95,6 +96,7 @@ fn loss_op(loss: &Loss) -> Op {
         Loss::Softmax { smoothing, weights } => {
             SoftmaxCrossEntropy { smoothing: *smoothing, weights: weights.clone() }.into()
         }
+        Loss::Sigmoid => SigmoidCrossEntropy.into(),
     }
 }
 

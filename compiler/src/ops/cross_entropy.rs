@@ -1,4 +1,4 @@
-//! Softmax cross-entropy: from logits and a label to the gradient that starts the backward pass.
+//! Cross-entropies: from logits and a label to the gradient that starts the backward pass.
 
 use num_traits::Float;
 use offshoot_runtime::fixed::Multiplier;
@@ -6,7 +6,7 @@ use offshoot_runtime::program::op as rt;
 use offshoot_runtime::Slot;
 
 use super::{expect_dtype, expect_inputs, nhwc, Operator, OutputType};
-use crate::ir::{Attributes, DType, Node, NodeId, Tensor};
+use crate::ir::{Attributes, DType, Node, NodeId, Tensor, TensorId};
 use crate::lower::{LowerError, Lowering};
 use crate::reference::Values;
 
@@ -20,6 +20,11 @@ pub struct SoftmaxCrossEntropy {
     pub weights: Vec<f32>,
 }
 
+/// `dy = sigmoid(x) - onehot(label)`; the loss is `sum ln(1 + exp z)`, where z is `-x` for the label
+/// and x for all other classes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SigmoidCrossEntropy;
+
 /// How many classes logits have.
 fn classes(logits: &Tensor) -> Result<usize, String> {
     expect_dtype(logits, DType::I32)?;
@@ -29,6 +34,11 @@ fn classes(logits: &Tensor) -> Result<usize, String> {
             Err(format!("logits have shape {shape:?}, expected one pixel of 2 or more classes"))
         }
     }
+}
+
+/// The unit of logits in sixteenths.
+fn sixteenths(cx: &Lowering<'_>, logits: TensorId) -> Multiplier {
+    Multiplier::from_f64(16.0 * f64::from(cx.graph.tensor(logits).scale_of(0)))
 }
 
 impl Operator for SoftmaxCrossEntropy {
@@ -95,8 +105,7 @@ impl Operator for SoftmaxCrossEntropy {
 
     fn lower(&self, cx: &mut Lowering<'_>, id: NodeId) -> Result<(), LowerError> {
         let node = cx.graph.node(id);
-        let scale = cx.graph.tensor(node.inputs[0]).scale_of(0) as f64;
-        let sixteenths = Multiplier::from_f64(16.0 * scale);
+        let sixteenths = sixteenths(cx, node.inputs[0]);
         let (logits, error) = (cx.slot(node.inputs[0]), cx.slot(node.outputs[0]));
         let smoothing = (f64::from(self.smoothing) * 65536.0).round().min(65535.0) as u16;
         let weights = match self.weights.as_slice() {
@@ -104,6 +113,47 @@ impl Operator for SoftmaxCrossEntropy {
             weights => cx.factors(weights),
         };
         cx.push(id, rt::SoftmaxCrossEntropy { logits, error, weights, sixteenths, smoothing });
+        Ok(())
+    }
+}
+
+impl Operator for SigmoidCrossEntropy {
+    const NAME: &'static str = "sigmoid_cross_entropy";
+
+    fn from_attributes(_attributes: &Attributes) -> Result<Self, String> {
+        Ok(SigmoidCrossEntropy)
+    }
+
+    fn is_loss(&self) -> bool {
+        true
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<OutputType>, String> {
+        expect_inputs(inputs, 1)?;
+        classes(inputs[0])?;
+        Ok(vec![(DType::Error, inputs[0].shape.clone())])
+    }
+
+    fn evaluate<T: Float + Send + Sync>(&self, node: &Node, values: &mut Values<'_, T>) {
+        let x = values.get(node.inputs[0]);
+        let label = values.step.label;
+        let sign = |k| if k == label { -T::one() } else { T::one() };
+        let z: Vec<T> = x.iter().enumerate().map(|(k, &x)| sign(k) * x).collect();
+        // Of what is at most 1: no exponential overflows.
+        let small = |z: T| (-z.abs()).exp();
+        let part = |z: T| z.max(T::zero()) + small(z).ln_1p();
+        let loss = z.iter().fold(T::zero(), |sum, &z| sum + part(z));
+        let size = |z: T| (if z < T::zero() { small(z) } else { T::one() }) / (T::one() + small(z));
+        let dy = z.iter().enumerate().map(|(k, &z)| sign(k) * size(z)).collect();
+        values.step.loss = loss;
+        values.set(node.outputs[0], dy);
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>, id: NodeId) -> Result<(), LowerError> {
+        let node = cx.graph.node(id);
+        let sixteenths = sixteenths(cx, node.inputs[0]);
+        let (logits, error) = (cx.slot(node.inputs[0]), cx.slot(node.outputs[0]));
+        cx.push(id, rt::SigmoidCrossEntropy { logits, error, sixteenths });
         Ok(())
     }
 }

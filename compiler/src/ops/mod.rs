@@ -37,7 +37,7 @@ pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use conv2d_grad::{Conv2dInputGrad, Conv2dWeightGrad};
 pub use copy::{Copy, CopyInputGrad};
-pub use cross_entropy::SoftmaxCrossEntropy;
+pub use cross_entropy::{SigmoidCrossEntropy, SoftmaxCrossEntropy};
 pub use flatten::{Flatten, FlattenInputGrad};
 pub use function::Function;
 pub use head::{Head, HeadInputGrad, HeadWeightGrad};
@@ -202,7 +202,7 @@ macro_rules! operators {
 
 operators! {
     Conv2d, Add, AvgPool, MaxPool, Unary, Mul, MatMul, Normalize, Copy, Concat, PoolMean, Flatten,
-    Requantize, Softmax, Head, SaveChannels, SoftmaxCrossEntropy, HeadInputGrad, HeadWeightGrad,
+    Requantize, Softmax, Head, SaveChannels, SoftmaxCrossEntropy, SigmoidCrossEntropy, HeadInputGrad, HeadWeightGrad,
     Conv2dInputGrad, Conv2dWeightGrad, BiasGrad, PoolInputGrad, MaxPoolInputGrad, UnaryInputGrad,
     MulInputGrad, MatMulInputGrad, NormalizeInputGrad, SoftmaxInputGrad, CopyInputGrad,
     FlattenInputGrad, SumGrad, MaskGrad, Sgd,

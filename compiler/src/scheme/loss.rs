@@ -2,9 +2,9 @@
 //!
 //! ```toml
 //! [loss]
-//! kind = "softmax"         # the only one so far, and the default
-//! smoothing = 0.1          # part of each target that is spread over all classes; default 0
-//! weights = [1.0, 2.5]     # of each class's samples; default 1
+//! kind = "softmax"         # the default; "sigmoid": classes that are independent of each other
+//! smoothing = 0.1          # softmax: part of each target that is spread over all classes; default 0
+//! weights = [1.0, 2.5]     # softmax: what the samples of each class count; default 1
 //! ```
 
 use serde::Deserialize;
@@ -21,6 +21,8 @@ pub enum Loss {
         /// What the loss of a sample of each class counts; empty: 1.
         weights: Vec<f32>,
     },
+    /// Sigmoid cross-entropy, summed over the classes: each is there or not, whatever the others.
+    Sigmoid,
 }
 
 impl Default for Loss {
@@ -37,6 +39,18 @@ const MOST_WEIGHT: f32 = 1000.0;
 enum Kind {
     #[default]
     Softmax,
+    Sigmoid,
+}
+
+impl Kind {
+    /// The kind of that name.
+    fn named(name: &str) -> Option<Kind> {
+        match name {
+            "softmax" => Some(Kind::Softmax),
+            "sigmoid" => Some(Kind::Sigmoid),
+            _ => None,
+        }
+    }
 }
 
 /// `[loss]` in a file.
@@ -53,6 +67,7 @@ impl LossFile {
     /// Reads one part of the short form, `key=value`; `None` where it is not about the loss.
     pub(super) fn set(&mut self, key: &str, value: &str) -> Option<()> {
         match key {
+            "loss" => self.kind = Kind::named(value)?,
             "smoothing" => self.smoothing = Some(super::fraction(value)? as f32),
             _ => return None,
         }
@@ -64,22 +79,26 @@ impl LossFile {
     /// # Errors
     /// What is out of range, or does not belong to its kind.
     pub(super) fn loss(self) -> Result<Loss, SchemeError> {
-        match self.kind {
-            Kind::Softmax => {
-                let smoothing = self.smoothing.unwrap_or(0.0);
-                if !(0.0..1.0).contains(&smoothing) {
-                    return Err(SchemeError::Smoothing(smoothing.to_string()));
-                }
-                let weights = self.weights.unwrap_or_default();
-                let sound = |w: &&f32| !(0.0..=MOST_WEIGHT).contains(*w);
-                if let Some(weight) = weights.iter().find(sound) {
-                    return Err(SchemeError::ClassWeight(weight.to_string()));
-                }
-                if !weights.is_empty() && weights.iter().all(|&w| w == 0.0) {
-                    return Err(SchemeError::NoWeight);
-                }
-                Ok(Loss::Softmax { smoothing, weights })
-            }
+        let other = match self.kind {
+            Kind::Softmax => return self.softmax(),
+            Kind::Sigmoid => Loss::Sigmoid,
+        };
+        let key = self.smoothing.map(|_| "smoothing").or(self.weights.map(|_| "weights"));
+        key.map_or(Ok(other), |key| Err(SchemeError::SoftmaxAlone(key)))
+    }
+
+    fn softmax(self) -> Result<Loss, SchemeError> {
+        let smoothing = self.smoothing.unwrap_or(0.0);
+        if !(0.0..1.0).contains(&smoothing) {
+            return Err(SchemeError::Smoothing(smoothing.to_string()));
         }
+        let weights = self.weights.unwrap_or_default();
+        if let Some(weight) = weights.iter().find(|w| !(0.0..=MOST_WEIGHT).contains(*w)) {
+            return Err(SchemeError::ClassWeight(weight.to_string()));
+        }
+        if !weights.is_empty() && weights.iter().all(|&w| w == 0.0) {
+            return Err(SchemeError::NoWeight);
+        }
+        Ok(Loss::Softmax { smoothing, weights })
     }
 }

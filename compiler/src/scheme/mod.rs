@@ -151,6 +151,9 @@ pub enum SchemeError {
     /// No class counts.
     #[error("all class weights are 0: nothing would be learnt; give one of them at least a positive weight")]
     NoWeight,
+    /// A key of softmax beside another loss.
+    #[error("`{0}` belongs to the loss \"softmax\" alone: leave it out, or change `kind`")]
+    SoftmaxAlone(&'static str),
 }
 
 impl Scheme {
@@ -169,7 +172,7 @@ impl Scheme {
     }
 
     /// Reads the short form: `head`, `biases=N`, `biases=all`, `LAYER:SHARE`, `stochastic`,
-    /// `residual`, `smoothing=S`, separated by commas.
+    /// `residual`, `loss=KIND`, `smoothing=S`, separated by commas.
     ///
     /// # Errors
     /// The part that does not parse.
@@ -242,6 +245,8 @@ mod tests {
         assert_eq!(Scheme::from_short("head").unwrap(), Scheme::default());
         let toml = "[loss]\nkind = \"softmax\"\nsmoothing = 0.125\nweights = []";
         assert_eq!(Scheme::from_toml(toml), Scheme::from_short("smoothing=1/8"));
+        let sigmoid = Scheme::from_short("loss=sigmoid").unwrap();
+        assert_eq!(Scheme::from_toml("[loss]\nkind = \"sigmoid\"").unwrap(), sigmoid);
         let stochastic = Scheme::from_short("stochastic").unwrap();
         assert_eq!(Scheme::from_toml("precision = \"stochastic\"").unwrap(), stochastic);
     }
@@ -264,6 +269,9 @@ mod tests {
         assert!(weights("[nan]").contains("NaN"));
         assert!(weights("[0.0, 0.0]").contains("positive"));
         assert!(message(Scheme::from_toml("[loss]\nkind = \"hinge\"")).contains("`softmax`"));
+        assert!(message(Scheme::from_short("loss=hinge")).contains("`loss=hinge`"));
+        let both = message(Scheme::from_short("loss=sigmoid,smoothing=0.1"));
+        assert!(both.contains("`smoothing` belongs to"));
         assert!(
             message(Scheme::from_toml("[[weights]]\nlayer = 1\nchannels = -1.0")).contains("-1")
         );

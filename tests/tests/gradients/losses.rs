@@ -19,3 +19,9 @@ fn smoothed_targets_and_class_weights() {
         }
     }
 }
+
+#[test]
+fn independent_classes() {
+    all(&nets::residual(51), Loss::Sigmoid);
+    all(&nets::flat(52), Loss::Sigmoid);
+}

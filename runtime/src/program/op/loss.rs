@@ -19,4 +19,15 @@ descriptors! {
         /// Part of the target that is spread over all classes, in 65536ths.
         smoothing: u16,
     }
+
+    /// Sigmoid cross-entropy of classes that are independent of each other, summed over them: loss,
+    /// prediction, gamma, and the normalised loss gradient.
+    SigmoidCrossEntropy {
+        /// i32 logits `[classes]`.
+        logits: Slot = Read,
+        /// int8 `[classes]`: `round(127 d / max|d|)`, where `d = sigmoid(x) - onehot`.
+        error: Slot = Write,
+        /// Logit unit in sixteenths: `16 * scale`.
+        sixteenths: Multiplier,
+    }
 }

@@ -10,7 +10,7 @@
 //! * zero points are int8 values, ranges are not empty, multipliers are not negative and their
 //!   shifts lie in [-31, 30];
 //! * sums of products stay within 32 bits;
-//! * selected channels ascend and exist;
+//! * selected channels ascend and exist; class weights are finite and not negative;
 //! * labels below the header's class count are classes of the loss.
 //!
 //! Not checked here: that a tensor was written before it is read. That needs a picture of the
@@ -136,7 +136,8 @@ impl Rules<'_> {
             Op::Softmax(op) => self.softmax(op),
             Op::Head(op) => self.head(op),
             Op::SaveChannels(op) => self.save_channels(op),
-            Op::SoftmaxCrossEntropy(op) => self.loss(op),
+            Op::SoftmaxCrossEntropy(op) => self.softmax_cross_entropy(op),
+            Op::SigmoidCrossEntropy(op) => self.sigmoid_cross_entropy(op),
             Op::HeadInputGrad(op) => self.head_input_grad(op),
             Op::HeadUpdate(op) => self.head_update(op),
             Op::ConvInputGrad(op) => self.conv_input_grad(op),

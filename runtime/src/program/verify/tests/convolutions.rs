@@ -78,6 +78,7 @@ fn sample() -> Sample {
     let weights = bench.constant(&[1.5f32, 0.0, 2.0]);
     let loss =
         SoftmaxCrossEntropy { logits, error: loss_error.data, weights, ..Default::default() };
+    let independent = SigmoidCrossEntropy { logits, error: loss_error.data, ..Default::default() };
     let head_grad =
         HeadInputGrad { error: loss_error, latent, output: of_features, weight_exponent: -7 };
     let head_update = HeadUpdate { error: loss_error, input: features, latent, factor: 1.0 };
@@ -123,6 +124,7 @@ fn sample() -> Sample {
         mean.into(),
         head.into(),
         loss.into(),
+        independent.into(),
         head_grad.into(),
         head_update.into(),
         mean_grad.into(),
@@ -212,13 +214,20 @@ fn spoilt_programs_are_refused() {
             (Some(6), Size, |s| {
                 pick!(s, SoftmaxCrossEntropy).weights = s.bench.constant(&[f32::NAN; 3])
             }),
-            (Some(7), Size, |s| pick!(s, HeadInputGrad).output.tracker = Slot::default()),
-            (Some(9), Size, |s| pick!(s, PoolInputGrad).fraction = 31),
-            (Some(9), Size, |s| pick!(s, PoolInputGrad).geometry.window.stride = [0, 1]),
-            (Some(11), Size, |s| pick!(s, BiasUpdate).factor.bytes = 28),
-            (Some(12), Size, |s| pick!(s, ConvUpdate).random = Slot::default()),
-            (Some(12), Size, |s| pick!(s, ConvUpdate).saved.bytes -= 1),
-            (Some(12), Overlap, |s| {
+            (Some(7), Size, |s| pick!(s, SigmoidCrossEntropy).logits.bytes = 8),
+            (Some(7), Size, |s| pick!(s, SigmoidCrossEntropy).error.bytes = 4),
+            (Some(7), Size, |s| pick!(s, SigmoidCrossEntropy).sixteenths.value = -1),
+            (Some(7), Overlap, |s| {
+                let op = pick!(s, SigmoidCrossEntropy);
+                op.error.offset = op.logits.offset;
+            }),
+            (Some(8), Size, |s| pick!(s, HeadInputGrad).output.tracker = Slot::default()),
+            (Some(10), Size, |s| pick!(s, PoolInputGrad).fraction = 31),
+            (Some(10), Size, |s| pick!(s, PoolInputGrad).geometry.window.stride = [0, 1]),
+            (Some(12), Size, |s| pick!(s, BiasUpdate).factor.bytes = 28),
+            (Some(13), Size, |s| pick!(s, ConvUpdate).random = Slot::default()),
+            (Some(13), Size, |s| pick!(s, ConvUpdate).saved.bytes -= 1),
+            (Some(13), Overlap, |s| {
                 let op = pick!(s, ConvUpdate);
                 op.random.offset = op.weights.latent.offset;
             }),

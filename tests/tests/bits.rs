@@ -189,6 +189,8 @@ fn losses_beside_the_plain_one() {
     same_bits("smoothed", &smoothed, &made_up(&smoothed));
     let sigmoid = trained_by(&graph, Loss::Sigmoid);
     same_bits("sigmoid", &sigmoid, &made_up(&sigmoid));
+    let reproducing = trained_by(&calibrated(nets::denoiser(14), 1), Loss::MeanSquare);
+    same_bits("denoiser", &reproducing, &made_up(&reproducing));
 }
 
 /// The comparison can fail: one bit of one trained parameter, flipped before step 10, is found at

@@ -204,6 +204,10 @@ fn integer_updates_follow_float_gradients_of_other_losses() {
     let weights = vec![0.5, 3.0, 1.0, 20.0];
     agree("smoothed", &compiled_for(&graph, Loss::Softmax { smoothing: 0.2, weights }));
     agree("sigmoid", &compiled_for(&graph, Loss::Sigmoid));
+    let autoencoder = calibrated(nets::autoencoder(4), 1);
+    agree("autoencoder", &compiled_for(&autoencoder, Loss::MeanSquare));
+    let denoiser = calibrated(nets::denoiser(5), 1);
+    agree("denoiser", &compiled_for(&denoiser, Loss::MeanSquare));
 }
 
 /// Checks that every parameter moves as its float gradient says.

@@ -18,6 +18,7 @@ mod function;
 mod head;
 mod matmul;
 mod max_pool;
+mod mean_square;
 mod mul;
 mod normalize;
 mod pool_mean;
@@ -43,6 +44,7 @@ pub use function::Function;
 pub use head::{Head, HeadInputGrad, HeadWeightGrad};
 pub use matmul::{MatMul, MatMulInputGrad};
 pub use max_pool::{MaxPool, MaxPoolInputGrad};
+pub use mean_square::MeanSquare;
 pub use mul::{Mul, MulInputGrad};
 pub use normalize::{Normalize, NormalizeInputGrad};
 pub use pool_mean::PoolMean;
@@ -202,7 +204,7 @@ macro_rules! operators {
 
 operators! {
     Conv2d, Add, AvgPool, MaxPool, Unary, Mul, MatMul, Normalize, Copy, Concat, PoolMean, Flatten,
-    Requantize, Softmax, Head, SaveChannels, SoftmaxCrossEntropy, SigmoidCrossEntropy, HeadInputGrad, HeadWeightGrad,
+    Requantize, Softmax, Head, SaveChannels, SoftmaxCrossEntropy, SigmoidCrossEntropy, MeanSquare, HeadInputGrad, HeadWeightGrad,
     Conv2dInputGrad, Conv2dWeightGrad, BiasGrad, PoolInputGrad, MaxPoolInputGrad, UnaryInputGrad,
     MulInputGrad, MatMulInputGrad, NormalizeInputGrad, SoftmaxInputGrad, CopyInputGrad,
     FlattenInputGrad, SumGrad, MaskGrad, Sgd,

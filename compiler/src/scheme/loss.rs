@@ -2,7 +2,8 @@
 //!
 //! ```toml
 //! [loss]
-//! kind = "softmax"         # the default; "sigmoid": classes that are independent of each other
+//! kind = "softmax"         # the default; "sigmoid": classes that are independent of each other;
+//!                          # "mean-square": a network that reproduces its input
 //! smoothing = 0.1          # softmax: part of each target that is spread over all classes; default 0
 //! weights = [1.0, 2.5]     # softmax: what the samples of each class count; default 1
 //! ```
@@ -23,6 +24,8 @@ pub enum Loss {
     },
     /// Sigmoid cross-entropy, summed over the classes: each is there or not, whatever the others.
     Sigmoid,
+    /// Mean square error of a network that is to reproduce its input; needs no labels.
+    MeanSquare,
 }
 
 impl Default for Loss {
@@ -40,6 +43,7 @@ enum Kind {
     #[default]
     Softmax,
     Sigmoid,
+    MeanSquare,
 }
 
 impl Kind {
@@ -48,6 +52,7 @@ impl Kind {
         match name {
             "softmax" => Some(Kind::Softmax),
             "sigmoid" => Some(Kind::Sigmoid),
+            "mean-square" => Some(Kind::MeanSquare),
             _ => None,
         }
     }
@@ -82,6 +87,7 @@ impl LossFile {
         let other = match self.kind {
             Kind::Softmax => return self.softmax(),
             Kind::Sigmoid => Loss::Sigmoid,
+            Kind::MeanSquare => Loss::MeanSquare,
         };
         let key = self.smoothing.map(|_| "smoothing").or(self.weights.map(|_| "weights"));
         key.map_or(Ok(other), |key| Err(SchemeError::SoftmaxAlone(key)))

@@ -245,6 +245,9 @@ mod tests {
         assert_eq!(Scheme::from_short("head").unwrap(), Scheme::default());
         let toml = "[loss]\nkind = \"softmax\"\nsmoothing = 0.125\nweights = []";
         assert_eq!(Scheme::from_toml(toml), Scheme::from_short("smoothing=1/8"));
+        let reconstruction = Scheme::from_short("loss=mean-square").unwrap();
+        let toml = "[loss]\nkind = \"mean-square\"";
+        assert_eq!(Scheme::from_toml(toml).unwrap(), reconstruction);
         let sigmoid = Scheme::from_short("loss=sigmoid").unwrap();
         assert_eq!(Scheme::from_toml("[loss]\nkind = \"sigmoid\"").unwrap(), sigmoid);
         let stochastic = Scheme::from_short("stochastic").unwrap();

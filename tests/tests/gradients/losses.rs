@@ -25,3 +25,11 @@ fn independent_classes() {
     all(&nets::residual(51), Loss::Sigmoid);
     all(&nets::flat(52), Loss::Sigmoid);
 }
+
+#[test]
+fn networks_that_reproduce_their_input() {
+    for seed in 53..56 {
+        all(&nets::autoencoder(seed), Loss::MeanSquare);
+        all(&nets::denoiser(seed), Loss::MeanSquare);
+    }
+}

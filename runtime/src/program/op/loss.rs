@@ -30,4 +30,21 @@ descriptors! {
         /// Logit unit in sixteenths: `16 * scale`.
         sixteenths: Multiplier,
     }
+
+    /// Mean square error of a network that is to reproduce its input, `mean (y - x)^2` in real
+    /// units: loss, gamma, and the normalised loss gradient. Part of inference, whose result it is.
+    MeanSquare {
+        /// int8 x, the input.
+        x: Slot = Read,
+        /// int8 y, the output.
+        y: Slot = Read,
+        /// int8: `round(127 d / max|d|)`, where `d = y - x` in real units.
+        error: Slot = Write,
+        /// Zero points of x and y.
+        zeros: [i16; 2],
+        /// `s_x / unit`, `s_y / unit`.
+        scales: [Multiplier; 2],
+        /// `max(s_x, s_y)`.
+        unit: f32,
+    }
 }

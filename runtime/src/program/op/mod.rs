@@ -32,7 +32,7 @@ pub use gradient::{
     MaxPoolInputGrad, MulInputGrad, NormalizeInputGrad, PoolInputGrad, SoftmaxInputGrad, SumGrad,
     TableInputGrad,
 };
-pub use loss::{SigmoidCrossEntropy, SoftmaxCrossEntropy};
+pub use loss::{MeanSquare, SigmoidCrossEntropy, SoftmaxCrossEntropy};
 pub use parts::{
     ChannelScale, Contraction, Error, Geometry, Path, Precision, Range, Shape, Steps, Strides,
     Weights, Window, FEATURE_BITS, LOSS_EXPONENT,
@@ -44,7 +44,7 @@ use crate::{Access, Slot};
 // In this order in files of programs.
 ops! {
     Conv, Depthwise, Add, AvgPool, MaxPool, Table, Mul, MatMul, Normalize, Copy, PoolMean,
-    Requantize, Softmax, Head, SaveChannels, SoftmaxCrossEntropy, SigmoidCrossEntropy, HeadInputGrad, HeadUpdate,
+    Requantize, Softmax, Head, SaveChannels, SoftmaxCrossEntropy, SigmoidCrossEntropy, MeanSquare, HeadInputGrad, HeadUpdate,
     ConvInputGrad, DepthwiseInputGrad, PoolInputGrad, MaxPoolInputGrad, TableInputGrad,
     MulInputGrad, MatMulInputGrad, NormalizeInputGrad, SoftmaxInputGrad, CopyInputGrad, SumGrad,
     BiasUpdate, ConvUpdate, DepthwiseUpdate,

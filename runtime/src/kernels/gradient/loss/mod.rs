@@ -5,6 +5,7 @@
 //! 0.05 % too large, and off by half of 1/65535 from rounding. That is far below what the int8
 //! gradient can show.
 
+mod mean_square;
 mod sigmoid;
 mod softmax;
 

@@ -177,9 +177,9 @@ impl<T: Trainer + ?Sized, B: Board> Device<'_, T, B> {
             Command::Infer => {
                 self.take_sample()?;
                 let before = self.board.count();
-                let class = self.trainer.infer().map_err(Refusal::Fault)?;
+                let prediction = self.trainer.infer().map_err(Refusal::Fault)?;
                 let count = self.board.count().wrapping_sub(before);
-                Answer::Predicted { class, count }
+                Answer::Predicted { prediction, count }
             }
             Command::Train { label, rate } => Answer::Stepped(self.train(label, rate)?),
             Command::StateHash => Answer::StateHash(self.state_hash()),

@@ -47,7 +47,7 @@ fn a_good_line_does_what_a_call_does() {
     assert_eq!(client.state().unwrap(), expected(10).state);
     let mut direct = expected(10);
     direct.input().copy_from_slice(&sample(77));
-    assert_eq!(client.infer(&sample(77)).unwrap().class, direct.infer().unwrap());
+    assert_eq!(client.infer(&sample(77)).unwrap().prediction, direct.infer().unwrap());
     let stats = client.stats().unwrap();
     assert_eq!((stats.steps, stats.damaged, stats.repeated), (10, 0, 0));
     assert_eq!(stats.stack, Some(Stack { used: 10, size: 100 }));

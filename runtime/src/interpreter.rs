@@ -2,7 +2,7 @@
 
 use crate::arena::Arena;
 use crate::program::{Header, Program};
-use crate::{step, Fault, Machine, Step, StepReport, Trainer};
+use crate::{step, Fault, Machine, Prediction, Step, StepReport, Trainer};
 
 /// Runs a program in memory that the caller gives it.
 #[derive(Debug)]
@@ -53,11 +53,11 @@ impl<'a> Interpreter<'a> {
         &mut self.machine
     }
 
-    /// The predicted class, once the forward pass has run.
+    /// What the network makes of the sample, once the forward pass has run.
     ///
     /// # Errors
     /// A [`Fault`] where the output slot does not fit the arena.
-    pub fn class(&mut self) -> Result<u16, Fault> {
+    pub fn prediction(&mut self) -> Result<Prediction, Fault> {
         step::predicted(&mut self.machine, &self.program.header)
     }
 
@@ -88,9 +88,9 @@ impl Trainer for Interpreter<'_> {
         step::input(self.machine.arena.bytes_mut(), &header)
     }
 
-    fn infer(&mut self) -> Result<u16, Fault> {
+    fn infer(&mut self) -> Result<Prediction, Fault> {
         self.run(0, self.program.header.forward as usize)?;
-        self.class()
+        self.prediction()
     }
 
     fn train(&mut self, label: u16, rate: f32) -> Result<StepReport, Fault> {

@@ -33,8 +33,18 @@ pub use program::{Access, Memory, Slot};
 pub struct StepReport {
     /// Loss of this sample, before the update.
     pub loss: f32,
-    /// Class predicted before the update.
+    /// Class predicted before the update; 0 of a network without classes.
     pub class: u16,
+}
+
+/// What a network makes of a sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Prediction {
+    /// The class with the greatest logit or score, the first of equals.
+    Class(u16),
+    /// Mean square of what its reconstruction is off by, in real units: how strange the sample is.
+    Error(f32),
 }
 
 /// A network that learns: the interpreter over a program, or an emitted one.
@@ -51,14 +61,14 @@ pub trait Trainer {
     /// Where to put a sample, int8 NHWC. A step overwrites it: fill it before each call.
     fn input(&mut self) -> &mut [i8];
 
-    /// Runs forward and returns the predicted class.
+    /// Runs forward and returns what the network makes of the sample.
     ///
     /// # Errors
     /// A [`Fault`] only if the program was not verified.
-    fn infer(&mut self) -> Result<u16, Fault>;
+    fn infer(&mut self) -> Result<Prediction, Fault>;
 
     /// Runs forward and backward on the sample and updates what is trained, at `rate` in real
-    /// units.
+    /// units. A network that reproduces its input learns without the label.
     ///
     /// # Errors
     /// [`Fault::Label`] for a label that is no class, before anything is changed.

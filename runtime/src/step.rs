@@ -3,19 +3,18 @@
 use crate::kernels;
 use crate::machine::{typed, typed_mut};
 use crate::program::{Header, Output};
-use crate::{Fault, Machine, Step, StepReport};
+use crate::{Fault, Machine, Prediction, Step, StepReport};
 
 /// Checks the label and sets the step's scalars.
 ///
 /// # Errors
 /// [`Fault::NotTrainable`] where the program only infers, [`Fault::Label`] where the label is no
-/// class.
+/// class; a network that reproduces its input takes any.
 pub fn begin(m: &mut Machine<'_>, header: &Header, label: u16, rate: f32) -> Result<(), Fault> {
-    if header.output_kind != Output::Logits {
-        return Err(Fault::NotTrainable);
-    }
-    if label >= header.classes {
-        return Err(Fault::Label);
+    match header.output_kind {
+        Output::Scores => return Err(Fault::NotTrainable),
+        Output::Logits if label >= header.classes => return Err(Fault::Label),
+        Output::Logits | Output::Reconstruction => {}
     }
     m.step = Step { label, rate, ..Step::default() };
     Ok(())
@@ -26,15 +25,16 @@ pub fn report(m: &Machine<'_>) -> StepReport {
     StepReport { loss: m.step.loss, class: m.step.class }
 }
 
-/// Class with the greatest logit or score, once the forward pass has run; the first of equals.
+/// What the network makes of the sample, once the forward pass has run.
 ///
 /// # Errors
 /// A [`Fault`] where the output slot does not fit the arena.
-pub fn predicted(m: &mut Machine<'_>, header: &Header) -> Result<u16, Fault> {
+pub fn predicted(m: &mut Machine<'_>, header: &Header) -> Result<Prediction, Fault> {
     let ([bytes], []) = m.arena.split([header.output], [])?;
     Ok(match header.output_kind {
-        Output::Logits => kernels::argmax(typed::<i32>(bytes)?),
-        Output::Scores => kernels::argmax(typed::<i8>(bytes)?),
+        Output::Logits => Prediction::Class(kernels::argmax(typed::<i32>(bytes)?)),
+        Output::Scores => Prediction::Class(kernels::argmax(typed::<i8>(bytes)?)),
+        Output::Reconstruction => Prediction::Error(m.step.loss),
     })
 }
 

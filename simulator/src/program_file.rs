@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::AlignedBytes;
 
 const MAGIC: &[u8; 8] = b"OFFSHOOT";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const PREFIX: usize = 20;
 
 /// A program that owns its parts.

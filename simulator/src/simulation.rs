@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use offshoot_runtime::program::Program;
-use offshoot_runtime::{hash, Access, Fault, Interpreter, Memory, Slot, StepReport, Trainer};
+use offshoot_runtime::{
+    hash, Access, Fault, Interpreter, Memory, Prediction, Slot, StepReport, Trainer,
+};
 
 use crate::AlignedBytes;
 
@@ -101,15 +103,15 @@ impl<'a> Simulation<'a> {
         self.interpreter.train_from(self.prefix, label, rate)
     }
 
-    /// The class predicted for sample number `key`.
+    /// What the network makes of sample number `key`.
     ///
     /// # Errors
     /// [`Fault::Size`] for a sample of another size.
-    pub fn infer(&mut self, key: usize, sample: &[i8]) -> Result<u16, Fault> {
+    pub fn infer(&mut self, key: usize, sample: &[i8]) -> Result<Prediction, Fault> {
         self.front(key, sample)?;
         let forward = self.interpreter.header().forward as usize;
         self.interpreter.run(self.prefix, forward)?;
-        self.interpreter.class()
+        self.interpreter.prediction()
     }
 
     /// FNV-1a hash of all trainable state.

@@ -91,14 +91,18 @@ impl Report {
 
 /// The pruned training graph of `graph`, with a head of its classifier, verified.
 pub fn training(graph: &Graph, scheme: &str) -> Graph {
-    let scheme = Scheme::from_short(scheme).expect("a scheme");
+    training_with(graph, &Scheme::from_short(scheme).expect("a scheme"))
+}
+
+/// As [`training`], of any scheme.
+pub fn training_with(graph: &Graph, scheme: &Scheme) -> Graph {
     let passed = |graph: Graph| match verify(&graph) {
         Ok(()) => graph,
         Err(error) => panic!("{}: {error}", graph.name),
     };
     let forward = passed(graph.clone());
-    let adapted = passed(adapt(&forward, HeadStart::Classifier, &scheme).expect("a classifier"));
-    let whole = passed(differentiate(&adapted).expect("gradients"));
+    let adapted = passed(adapt(&forward, HeadStart::Classifier, scheme).expect("a classifier"));
+    let whole = passed(differentiate(&adapted, &scheme.loss).expect("gradients"));
     passed(prune(&whole))
 }
 
@@ -112,7 +116,12 @@ pub fn everything(graph: &Graph) -> String {
 /// Checks a whole network under `scheme`: all trained parameters, or a seeded sample of `most` of
 /// each kind.
 pub fn check_network(graph: &Graph, scheme: &str, most: Option<usize>) -> Report {
-    let training = training(graph, scheme);
+    check_scheme(graph, &Scheme::from_short(scheme).expect("a scheme"), most)
+}
+
+/// As [`check_network`], under any scheme.
+pub fn check_scheme(graph: &Graph, scheme: &Scheme, most: Option<usize>) -> Report {
+    let training = training_with(graph, scheme);
     let sample = Sample::random(&training, graph.source_hash + 1);
     compare(&training, &sample, &analytic(&training, &sample), most)
 }

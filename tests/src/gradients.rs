@@ -86,7 +86,7 @@ fn trained_elements(tensor: &Tensor, depthwise: bool) -> Vec<usize> {
 
 /// Index of the node that computes the loss.
 pub fn loss_node(graph: &Graph) -> usize {
-    let loss = graph.nodes().find(|(_, n)| matches!(n.op, Op::SoftmaxCrossEntropy(_)));
+    let loss = graph.nodes().find(|(_, n)| n.op.is_loss());
     loss.expect("a training graph has a loss").0.index()
 }
 

@@ -73,12 +73,16 @@ fn checked(text: &str) -> Result<Graph, String> {
     verified(parse(text).map_err(message)?)
 }
 
+fn scheme(options: &Options) -> Result<Scheme, String> {
+    match options {
+        Options { toml: Some(toml), .. } => Scheme::from_toml(toml).map_err(message),
+        Options { scheme: Some(short), .. } => Scheme::from_short(short).map_err(message),
+        _ => Ok(Scheme::default()),
+    }
+}
+
 fn adapted(text: &str, options: &Options) -> Result<Graph, String> {
-    let scheme = match options {
-        Options { toml: Some(toml), .. } => Scheme::from_toml(toml).map_err(message)?,
-        Options { scheme: Some(short), .. } => Scheme::from_short(short).map_err(message)?,
-        _ => Scheme::default(),
-    };
+    let scheme = scheme(options)?;
     let head = options.head.unwrap_or(HeadStart::Classifier);
     verified(adapt(&checked(text)?, head, &scheme).map_err(message)?)
 }
@@ -87,7 +91,7 @@ fn adapted(text: &str, options: &Options) -> Result<Graph, String> {
 fn differentiated(text: &str, options: &Options) -> Result<Graph, String> {
     let asked = *options != Options::default();
     let graph = if asked { adapted(text, options)? } else { checked(text)? };
-    verified(differentiate(&graph).map_err(message)?)
+    verified(differentiate(&graph, &scheme(options)?.loss).map_err(message)?)
 }
 
 fn pruned(text: &str, options: &Options) -> Result<Graph, String> {

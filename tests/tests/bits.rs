@@ -5,8 +5,9 @@
 use std::path::Path;
 
 use offshoot::adapt::HeadStart;
+use offshoot::ir::Graph;
 use offshoot::pipeline::{compile, Compiled};
-use offshoot::scheme::Scheme;
+use offshoot::scheme::{Loss, Scheme};
 use offshoot_runtime::program::Init;
 use offshoot_runtime::Slot;
 use offshoot_simulator::data::Split;
@@ -152,20 +153,44 @@ fn ops_between_activations() {
     let scheme = Scheme::from_short(&everything(&graph)).expect("a scheme");
     let compiled =
         compile(&graph, HeadStart::Classifier, &scheme).unwrap_or_else(|e| panic!("{e}"));
-    let mut random = Random::new(3);
-    let header = &compiled.program.header;
-    let mut sample = || {
-        let pixels = (0..header.input.len()).map(|_| random.integer(-128, 127) as i8).collect();
-        (pixels, random.below(header.classes.into()) as u16)
-    };
-    let samples: Vec<(Vec<i8>, u16)> = (0..STEPS).map(|_| sample()).collect();
     let used = |name: &str| compiled.program.ops.iter().any(|op| op.name() == name);
     for op in ["MaxPool", "Table", "Mul", "Copy", "MatMul", "Normalize", "Softmax"] {
         assert!(used(op), "no {op}");
         let gradient = format!("{op}InputGrad");
         assert!(used(gradient.as_str()), "no {gradient}");
     }
-    same_bits("mixed", &compiled, &samples);
+    same_bits("mixed", &compiled, &made_up(&compiled));
+}
+
+/// Random samples of random classes.
+fn made_up(compiled: &Compiled) -> Vec<(Vec<i8>, u16)> {
+    let mut random = Random::new(3);
+    let header = &compiled.program.header;
+    let mut sample = || {
+        let pixels = (0..header.input.len()).map(|_| random.integer(-128, 127) as i8).collect();
+        (pixels, random.below(header.classes.max(1).into()) as u16)
+    };
+    (0..STEPS).map(|_| sample()).collect()
+}
+
+/// `graph` with everything trained by `loss`.
+fn trained_by(graph: &Graph, loss: Loss) -> Compiled {
+    let scheme = Scheme::from_short(&everything(graph)).expect("a scheme");
+    let scheme = Scheme { loss, ..scheme };
+    compile(graph, HeadStart::Classifier, &scheme).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+#[ignore = "needs an emulator: cargo xtask test"]
+fn losses_beside_the_plain_one() {
+    let graph = calibrated(nets::residual(13), 1);
+    let weights = vec![0.5, 3.0, 1.0, 20.0];
+    let smoothed = trained_by(&graph, Loss::Softmax { smoothing: 0.1, weights });
+    same_bits("smoothed", &smoothed, &made_up(&smoothed));
+    let sigmoid = trained_by(&graph, Loss::Sigmoid);
+    same_bits("sigmoid", &sigmoid, &made_up(&sigmoid));
+    let reproducing = trained_by(&calibrated(nets::denoiser(14), 1), Loss::MeanSquare);
+    same_bits("denoiser", &reproducing, &made_up(&reproducing));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use offshoot::ir::{Data, Graph, Tensor};
 use offshoot::ops::Op as IrOp;
 use offshoot::pipeline::{compile, Compiled};
 use offshoot::reference::Values;
-use offshoot::scheme::Scheme;
+use offshoot::scheme::{Loss, Scheme};
 use offshoot_runtime::program::Op;
 use offshoot_runtime::{Memory, Slot, Trainer};
 use offshoot_simulator::{Memories, ProgramFile, Simulation};
@@ -162,7 +162,12 @@ fn compare(compiled: &Compiled, program: &ProgramFile, seed: u64) -> Vec<Agreeme
 }
 
 fn compiled(graph: &Graph) -> Compiled {
-    let scheme = Scheme::from_short(&everything(graph)).unwrap();
+    compiled_for(graph, Loss::default())
+}
+
+/// Everything in `graph` trained by `loss`.
+fn compiled_for(graph: &Graph, loss: Loss) -> Compiled {
+    let scheme = Scheme { loss, ..Scheme::from_short(&everything(graph)).unwrap() };
     compile(graph, HeadStart::Classifier, &scheme).unwrap_or_else(|e| panic!("{e}"))
 }
 
@@ -189,20 +194,36 @@ fn networks() -> Vec<(&'static str, Graph)> {
 #[test]
 fn integer_updates_follow_float_gradients() {
     for (name, graph) in networks() {
-        let compiled = compiled(&graph);
-        let runs: Vec<Vec<Agreement>> =
-            (0..SAMPLES).map(|seed| compare(&compiled, &compiled.program, seed)).collect();
-        assert!(!runs[0].is_empty());
-        for parameter in &runs[0] {
-            let of = |f: fn(&Agreement) -> f64| {
-                let same = runs.iter().flatten().filter(|a| a.name == parameter.name);
-                median(same.map(f).collect())
-            };
-            let (cosine, length) = (of(|a| a.cosine), of(|a| a.length));
-            println!("{name} {}: cosine {cosine:.4}, length {length:.3}", parameter.name);
-            assert!(cosine > COSINE, "{name} {}: cosine {cosine}", parameter.name);
-            assert!((0.7..1.4).contains(&length), "{name} {}: length {length}", parameter.name);
-        }
+        agree(name, &compiled(&graph));
+    }
+}
+
+#[test]
+fn integer_updates_follow_float_gradients_of_other_losses() {
+    let graph = calibrated(nets::residual(3), 1);
+    let weights = vec![0.5, 3.0, 1.0, 20.0];
+    agree("smoothed", &compiled_for(&graph, Loss::Softmax { smoothing: 0.2, weights }));
+    agree("sigmoid", &compiled_for(&graph, Loss::Sigmoid));
+    let autoencoder = calibrated(nets::autoencoder(4), 1);
+    agree("autoencoder", &compiled_for(&autoencoder, Loss::MeanSquare));
+    let denoiser = calibrated(nets::denoiser(5), 1);
+    agree("denoiser", &compiled_for(&denoiser, Loss::MeanSquare));
+}
+
+/// Checks that every parameter moves as its float gradient says.
+fn agree(name: &str, compiled: &Compiled) {
+    let runs: Vec<Vec<Agreement>> =
+        (0..SAMPLES).map(|seed| compare(compiled, &compiled.program, seed)).collect();
+    assert!(!runs[0].is_empty());
+    for parameter in &runs[0] {
+        let of = |f: fn(&Agreement) -> f64| {
+            let same = runs.iter().flatten().filter(|a| a.name == parameter.name);
+            median(same.map(f).collect())
+        };
+        let (cosine, length) = (of(|a| a.cosine), of(|a| a.length));
+        println!("{name} {}: cosine {cosine:.4}, length {length:.3}", parameter.name);
+        assert!(cosine > COSINE, "{name} {}: cosine {cosine}", parameter.name);
+        assert!((0.7..1.4).contains(&length), "{name} {}: length {length}", parameter.name);
     }
 }
 

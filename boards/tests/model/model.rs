@@ -1,7 +1,7 @@
 //! A network of one trained row a class, written by hand: what images are tested around.
 
 use offshoot_runtime::program::Header;
-use offshoot_runtime::{Fault, StepReport, Trainer};
+use offshoot_runtime::{Fault, Prediction, StepReport, Trainer};
 
 /// Values of a sample.
 pub const INPUT: usize = 600;
@@ -47,6 +47,11 @@ impl Model {
         let row = &self.state[class * INPUT..][..INPUT];
         row.iter().zip(&self.input).map(|(&w, &x)| w as i8 as i32 * x as i32).sum()
     }
+
+    fn class(&self) -> u16 {
+        let best = (0..CLASSES).max_by_key(|&class| (self.logit(class), CLASSES - class));
+        best.unwrap_or(0) as u16
+    }
 }
 
 impl Trainer for Model {
@@ -63,9 +68,8 @@ impl Trainer for Model {
         &mut self.input
     }
 
-    fn infer(&mut self) -> Result<u16, Fault> {
-        let best = (0..CLASSES).max_by_key(|&class| (self.logit(class), CLASSES - class));
-        Ok(best.unwrap_or(0) as u16)
+    fn infer(&mut self) -> Result<Prediction, Fault> {
+        Ok(Prediction::Class(self.class()))
     }
 
     fn train(&mut self, label: u16, rate: f32) -> Result<StepReport, Fault> {
@@ -73,7 +77,7 @@ impl Trainer for Model {
             return Err(Fault::Label);
         }
         assert!(rate < TOO_FAST, "the learning rate is beyond reason");
-        let class = self.infer()?;
+        let class = self.class();
         let loss = (self.logit(class as usize) - self.logit(label as usize)) as f32 / 16384.0;
         if class != label {
             for (row, sign) in [(label as usize, 1.0), (class as usize, -1.0)] {

@@ -1,5 +1,5 @@
 //! Makes an imported network trainable: a head in place of the classifier, and marks on what the
-//! update scheme trains.
+//! update scheme trains. A network that is to reproduce its input keeps its last layer.
 //!
 //! Trained input channels are the most important ones: those with the greatest sum of absolute
 //! real weights over all outputs and kernel positions.
@@ -9,8 +9,8 @@ mod head;
 use crate::ir::{Graph, Node, TensorId, Trained};
 use crate::ops::conv2d::is_depthwise;
 use crate::ops::Op;
-use crate::scheme::{Biases, Layer, Scheme};
-use offshoot_runtime::program::op::Precision;
+use crate::scheme::{Biases, Layer, Loss, Scheme};
+use offshoot_runtime::program::op::{MeanSquare, Precision};
 
 pub use head::HeadStart;
 
@@ -54,6 +54,36 @@ pub enum AdaptError {
     /// A layer is named twice.
     #[error("the update scheme names the weights of layer {0:?} twice")]
     Twice(String),
+    /// A network that does not reproduce its input.
+    #[error("the loss \"mean-square\" is for a network whose output is shaped as its input; this one makes {output:?} of {input:?}")]
+    Reconstruction {
+        /// Shape of the input.
+        input: Vec<usize>,
+        /// Shape of the output.
+        output: Vec<usize>,
+    },
+    /// An input with more elements than can be summed.
+    #[error("the input {input:?} has too many elements: squares of at most {most} can be summed")]
+    TooLarge {
+        /// Shape of the input.
+        input: Vec<usize>,
+        /// Most elements.
+        most: usize,
+    },
+    /// A new head on a network that reproduces its input.
+    #[error("a network that reproduces its input has no classes: leave --classes out, or take another loss")]
+    NoClasses,
+    /// Nothing is trained.
+    #[error("the update scheme trains nothing: a network that reproduces its input has no head, so name biases or layers, for example biases=all,0:1")]
+    NothingTrained,
+    /// Another number of class weights than of classes.
+    #[error("the update scheme weighs {given} classes, but the network has {classes}: give [loss] weights one number a class")]
+    ClassWeights {
+        /// How many weights there are.
+        given: usize,
+        /// How many classes.
+        classes: usize,
+    },
 }
 
 /// `graph` with a head, and with what `scheme` trains marked.
@@ -61,7 +91,17 @@ pub enum AdaptError {
 /// # Errors
 /// What the network or the scheme does not allow.
 pub fn adapt(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Graph, AdaptError> {
-    let mut graph = head::replace_classifier(graph, start)?;
+    let mut graph = match &scheme.loss {
+        Loss::MeanSquare => reconstruction(graph, start)?,
+        Loss::Softmax { .. } | Loss::Sigmoid => head::replace_classifier(graph, start)?,
+    };
+    let classes = graph.output.map_or(0, |t| graph.tensor(t).elements());
+    match &scheme.loss {
+        Loss::Softmax { weights, .. } if !weights.is_empty() && weights.len() != classes => {
+            return Err(AdaptError::ClassWeights { given: weights.len(), classes });
+        }
+        _ => {}
+    }
     let layers: Vec<Node> = layers(&graph).into_iter().cloned().collect();
     for index in biases(&layers, &scheme.biases)? {
         let whole = Trained { precision: Precision::Residual, channels: None };
@@ -86,6 +126,9 @@ pub fn adapt(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Graph, 
         }
         mark(&mut graph, node, 1, Trained { precision: scheme.precision, channels });
     }
+    if !graph.tensors().any(|(_, t)| t.trained.is_some()) {
+        return Err(AdaptError::NothingTrained);
+    }
     Ok(graph)
 }
 
@@ -95,6 +138,23 @@ pub fn layers(graph: &Graph) -> Vec<&Node> {
     let frozen = |n: &Node| n.inputs.get(1).is_some_and(|&w| graph.tensor(w).frozen);
     let is_layer = |n: &&Node| matches!(n.op, Op::Conv2d(_)) && !frozen(n);
     graph.nodes().map(|(_, n)| n).filter(is_layer).collect()
+}
+
+/// `graph` as it is, if it can reproduce its input.
+fn reconstruction(graph: &Graph, start: HeadStart) -> Result<Graph, AdaptError> {
+    if start != HeadStart::Classifier {
+        return Err(AdaptError::NoClasses);
+    }
+    let shape = |t: Option<TensorId>| t.map_or(Vec::new(), |t| graph.tensor(t).shape.clone());
+    let (input, output) = (shape(graph.input), shape(graph.output));
+    let most = MeanSquare::MOST_ELEMENTS as usize;
+    if input != output || graph.input == graph.output {
+        return Err(AdaptError::Reconstruction { input, output });
+    }
+    if input.iter().product::<usize>() > most {
+        return Err(AdaptError::TooLarge { input, most });
+    }
+    Ok(graph.clone())
 }
 
 /// Marks input `operand` of a node as trained. A constant that other nodes read too is copied

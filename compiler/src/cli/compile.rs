@@ -147,7 +147,11 @@ pub fn write(compiled: &Compiled, report: &Report, folder: &Folder) -> Result<()
 /// Prints the report for people.
 pub fn print_report(report: &Report) {
     let (sram, plan) = (&report.sram, &report.plan);
-    say!("{} for {}: {} classes\n", report.model, report.board, report.classes);
+    let task = match report.classes {
+        0 => "reproduces its input".to_string(),
+        classes => format!("{classes} classes"),
+    };
+    say!("{} for {}: {task}\n", report.model, report.board);
     let gap = 100.0 * (f64::from(plan.peak) / f64::from(plan.lower_bound.max(1)) - 1.0);
     let wide = |v: u32| bytes(u64::from(v));
     let limit = if report.budget == u64::MAX { "no limit".into() } else { bytes(report.budget) };

@@ -64,7 +64,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     };
     let upright = read("digits_upright.npz", UPRIGHT)?;
     let rotated = read("digits_rotated.npz", ROTATED)?;
-    let shipped = learn::evaluate(&compiled.program, &upright.test)?;
+    let shipped = learn::evaluate(&compiled.program, &upright.test)?.measure();
     let samples = rotated.train.len();
     let round = Round { samples, steps: EPOCHS * samples, rate: DEFAULT_RATE, seed: args.seed };
     if !json {
@@ -85,15 +85,16 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         say!("  {name:>9}  {}  {:>6}  {note}", bar(share, 40), percent(share));
     };
     line("upright", shipped, "as shipped, sensor upright");
-    line("before", outcome.accuracy.before, "sensor turned");
+    let accuracy = outcome.scores.measure();
+    line("before", accuracy.before, "sensor turned");
     for (epoch, (share, loss)) in outcome.curve.iter().zip(&outcome.losses).enumerate() {
         line(&format!("epoch {}", epoch + 1), *share, &format!("loss {loss:.3}"));
     }
-    let gain = (outcome.accuracy.after - outcome.accuracy.before) * 100.0;
+    let gain = (accuracy.after - accuracy.before) * 100.0;
     say!(
         "\n{} -> {}: {gain:+.1} points in {} steps. State hash {}.",
-        percent(outcome.accuracy.before),
-        percent(outcome.accuracy.after),
+        percent(accuracy.before),
+        percent(accuracy.after),
         outcome.steps,
         outcome.state_hash
     );

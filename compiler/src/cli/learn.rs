@@ -1,40 +1,34 @@
-//! What `simulate` and `demo` share: a round of learning, with accuracy before and after.
+//! What `simulate` and `demo` share: a round of learning, with scores before and after.
 
 use anyhow::{Context, Result};
 use offshoot::ir::Graph;
 use offshoot::reference::FloatTraining;
+use offshoot_runtime::Prediction;
 use offshoot_simulator::data::{Dataset, Split};
 use offshoot_simulator::{Memories, ProgramFile, Round, Simulation};
 use serde::Serialize;
 
 use super::output::progress;
-
-/// Share of test samples that are classified right.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Accuracy {
-    /// Before training.
-    pub before: f64,
-    /// After training.
-    pub after: f64,
-}
+use super::score::{Change, Score, Scores};
 
 /// What a round reports.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Outcome {
     /// On the test split.
-    pub accuracy: Accuracy,
+    #[serde(flatten)]
+    pub scores: Scores,
     /// Mean loss of the last epoch's samples, each before its update.
     pub loss: f64,
     /// Steps taken.
     pub steps: usize,
     /// FNV-1a hash of all trainable state, in hexadecimal.
     pub state_hash: String,
-    /// The same round in float.
+    /// The same round in float: accuracy or mean error.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub float: Option<Accuracy>,
+    pub float: Option<Change>,
     /// Mean loss of each epoch.
     pub losses: Vec<f64>,
-    /// Test accuracy after each epoch, where it was asked for.
+    /// Accuracy or mean error on the test split after each epoch, where it was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub curve: Vec<f64>,
 }
@@ -42,7 +36,7 @@ pub struct Outcome {
 /// One learner: the integer program or its float reference.
 trait Learner {
     fn train(&mut self, key: usize, sample: &[i8], label: u16, rate: f32) -> Result<f32>;
-    fn infer(&mut self, key: usize, sample: &[i8]) -> Result<u16>;
+    fn infer(&mut self, key: usize, sample: &[i8]) -> Result<Prediction>;
 }
 
 impl Learner for Simulation<'_> {
@@ -50,7 +44,7 @@ impl Learner for Simulation<'_> {
         Ok(Simulation::train(self, key, sample, label, rate)?.loss)
     }
 
-    fn infer(&mut self, key: usize, sample: &[i8]) -> Result<u16> {
+    fn infer(&mut self, key: usize, sample: &[i8]) -> Result<Prediction> {
         Ok(Simulation::infer(self, key, sample)?)
     }
 }
@@ -60,35 +54,34 @@ impl Learner for FloatTraining<'_> {
         Ok(FloatTraining::train(self, key, sample, label, rate))
     }
 
-    fn infer(&mut self, key: usize, sample: &[i8]) -> Result<u16> {
+    fn infer(&mut self, key: usize, sample: &[i8]) -> Result<Prediction> {
         Ok(FloatTraining::infer(self, key, sample))
     }
 }
 
-/// Share of `split` that `learner` classifies right; samples are numbered from `key`.
-fn accuracy(learner: &mut dyn Learner, split: &Split, key: usize) -> Result<f64> {
-    let mut right = 0;
+/// How well `learner` does on `split`, whose samples are numbered from `key`.
+fn score(learner: &mut dyn Learner, split: &Split, key: usize) -> Result<Score> {
+    let mut predictions = Vec::with_capacity(split.len());
     let bar = progress(split.len(), "evaluate");
     for index in 0..split.len() {
-        let class = learner.infer(key + index, split.input(index))?;
-        right += usize::from(class == split.label(index));
+        predictions.push((learner.infer(key + index, split.input(index))?, split.label(index)));
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(right as f64 / split.len() as f64)
+    Ok(Score::of(&predictions))
 }
 
-/// Accuracy before and after, mean loss of each epoch, and the curve if asked for.
+/// Scores before and after, mean loss of each epoch, and the curve if asked for.
 fn learn(
     learner: &mut dyn Learner,
     data: &Dataset,
     round: Round,
     curve: bool,
     what: &str,
-) -> Result<(Accuracy, Vec<f64>, Vec<f64>)> {
+) -> Result<(Scores, Vec<f64>, Vec<f64>)> {
     // Test samples are numbered after the training samples.
     let held_out = data.train.len();
-    let before = accuracy(learner, &data.test, held_out)?;
+    let before = score(learner, &data.test, held_out)?;
     let (mut sum, mut losses, mut points) = (0.0, Vec::new(), Vec::new());
     let bar = progress(round.steps, what);
     for (step, (index, rate)) in round.steps().enumerate() {
@@ -100,16 +93,17 @@ fn learn(
             losses.push(sum / in_epoch as f64);
             sum = 0.0;
             if curve {
-                points.push(accuracy(learner, &data.test, held_out)?);
+                points.push(score(learner, &data.test, held_out)?);
             }
         }
     }
     bar.finish_and_clear();
     let after = match points.last() {
         Some(&last) => last,
-        None => accuracy(learner, &data.test, held_out)?,
+        None => score(learner, &data.test, held_out)?,
     };
-    Ok((Accuracy { before, after }, losses, points))
+    let curve = points.into_iter().map(Score::measure).collect();
+    Ok((Scores::new(before, after), losses, curve))
 }
 
 /// Trains `program` for a round.
@@ -122,9 +116,9 @@ pub fn simulate(
     let program = program.program();
     let mut memories = Memories::of(&program);
     let mut simulation = Simulation::new(program, &mut memories)?;
-    let (accuracy, losses, curve) = learn(&mut simulation, data, round, curve, "train")?;
+    let (scores, losses, curve) = learn(&mut simulation, data, round, curve, "train")?;
     Ok(Outcome {
-        accuracy,
+        scores,
         loss: losses.last().copied().unwrap_or(0.0),
         steps: round.steps,
         state_hash: format!("{:016x}", simulation.state_hash()),
@@ -135,14 +129,14 @@ pub fn simulate(
 }
 
 /// Trains the graph in float for the same round.
-pub fn float(graph: &Graph, data: &Dataset, round: Round) -> Result<Accuracy> {
+pub fn float(graph: &Graph, data: &Dataset, round: Round) -> Result<Change> {
     let mut training = FloatTraining::new(graph).context("the training graph has no loss")?;
-    Ok(learn(&mut training, data, round, false, "float")?.0)
+    Ok(learn(&mut training, data, round, false, "float")?.0.measure())
 }
 
-/// Accuracy of `program` as it is on a split.
-pub fn evaluate(program: &ProgramFile, split: &Split) -> Result<f64> {
+/// How well `program` does on a split as it is.
+pub fn evaluate(program: &ProgramFile, split: &Split) -> Result<Score> {
     let program = program.program();
     let mut memories = Memories::of(&program);
-    accuracy(&mut Simulation::new(program, &mut memories)?, split, 0)
+    score(&mut Simulation::new(program, &mut memories)?, split, 0)
 }

@@ -11,6 +11,7 @@ mod learn;
 mod output;
 mod quantize;
 mod run;
+mod score;
 mod simulate;
 
 use std::path::PathBuf;

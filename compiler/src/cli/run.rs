@@ -8,8 +8,8 @@ use offshoot_boards::Board;
 use serde::Serialize;
 
 use super::compile::{board, root};
-use super::learn::Accuracy;
-use super::output::{bytes, grouped, percent, progress, row, say, table};
+use super::output::{bytes, grouped, progress, row, say, table};
+use super::score::{Score, Scores};
 use super::simulate::{positive, program, RoundArgs};
 use super::Folder;
 
@@ -26,7 +26,7 @@ pub struct Args {
     /// Training steps.
     #[arg(long, default_value_t = 20, value_parser = positive, allow_negative_numbers = true)]
     steps: usize,
-    /// Test samples, spread over the classes, that accuracy is measured on: a device evaluates
+    /// Test samples, spread over the classes, that scores are measured on: a device evaluates
     /// slowly. 0 measures nothing.
     #[arg(long, default_value_t = 20, allow_negative_numbers = true)]
     evaluate: usize,
@@ -53,7 +53,8 @@ struct Flash {
 /// What `offshoot run` reports.
 #[derive(Debug, Serialize)]
 struct Outcome {
-    accuracy: Option<Accuracy>,
+    #[serde(flatten)]
+    scores: Scores,
     evaluated: usize,
     loss: f64,
     steps: usize,
@@ -86,10 +87,14 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let chosen = data.test.spread(args.evaluate);
     let evaluate = |client: &mut offshoot_firmware::client::Client<_>, what: &str| {
         let bar = progress(chosen.len(), what);
-        let samples = chosen.iter().map(|&i| (data.test.input(i), data.test.label(i)));
-        let share = client.evaluate(samples.inspect(|_| bar.inc(1)));
+        let mut predictions = Vec::with_capacity(chosen.len());
+        for &index in &chosen {
+            let predicted = client.infer(data.test.input(index))?;
+            predictions.push((predicted.prediction, data.test.label(index)));
+            bar.inc(1);
+        }
         bar.finish_and_clear();
-        share
+        anyhow::Ok((!predictions.is_empty()).then(|| Score::of(&predictions)))
     };
     let before = evaluate(client, "evaluate")?;
     let bar = progress(round.steps, "train");
@@ -111,7 +116,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let sizes = device.sizes;
     let stack = stats.stack.map_or(0, |s| u64::from(s.used));
     let outcome = Outcome {
-        accuracy: (!chosen.is_empty()).then_some(Accuracy { before, after }),
+        scores: before.zip(after).map_or(Scores::default(), |(b, a)| Scores::new(b, a)),
         evaluated: chosen.len(),
         loss: losses.iter().map(|&l| f64::from(l)).sum::<f64>() / losses.len() as f64,
         steps: round.steps,
@@ -149,11 +154,13 @@ fn print(outcome: &Outcome, board: &Board) {
     if let Some(count) = outcome.instructions_per_step {
         rows.push(row(["instructions a step", &grouped(count)]));
     }
-    if let Some(a) = outcome.accuracy {
-        let on = format!("on {} test samples", outcome.evaluated);
-        rows.push(row(["accuracy before", &percent(a.before), &on]));
-        rows.push(row(["accuracy after", &percent(a.after)]));
-    }
     table(&rows);
+    if outcome.evaluated > 0 {
+        say!();
+        let on = format!("{} test samples", outcome.evaluated);
+        let mut rows = vec![row([&on, "before", "after"])];
+        rows.extend(outcome.scores.rows(""));
+        table(&rows);
+    }
     say!("  state hash {}", outcome.state_hash);
 }

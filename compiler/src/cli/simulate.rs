@@ -10,6 +10,7 @@ use offshoot_simulator::{data, ProgramFile, Round, DEFAULT_RATE};
 
 use super::learn;
 use super::output::{percent, row, say, table};
+use super::score::Scores;
 use super::Folder;
 
 /// Arguments of `offshoot simulate`.
@@ -159,16 +160,21 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     }
     say!("{} steps on {} samples, rate {}", round.steps, samples, round.rate);
     for (epoch, loss) in outcome.losses.iter().enumerate() {
-        let accuracy = outcome.curve.get(epoch).map_or(String::new(), |a| percent(*a));
-        say!("  epoch {:>3}  loss {loss:.4}  {accuracy}", epoch + 1);
+        let point =
+            outcome.curve.get(epoch).map_or(String::new(), |p| match outcome.scores.error {
+                None => percent(*p),
+                Some(_) => format!("{p:.4}"),
+            });
+        say!("  epoch {:>3}  loss {loss:.4}  {point}", epoch + 1);
     }
-    let mut rows = vec![row(["test accuracy", "before", "after"])];
-    let mut add = |name: &str, a: learn::Accuracy| {
-        rows.push(row([name, &percent(a.before), &percent(a.after)]));
-    };
-    add("int8", outcome.accuracy);
+    let mut rows = vec![row(["test samples", "before", "after"])];
+    rows.extend(outcome.scores.rows("int8 "));
     if let Some(float) = outcome.float {
-        add("float", float);
+        let scores = match outcome.scores.error {
+            None => Scores { accuracy: Some(float), ..Scores::default() },
+            Some(_) => Scores { error: Some(float), ..Scores::default() },
+        };
+        rows.extend(scores.rows("float "));
     }
     table(&rows);
     say!("  state hash {}", outcome.state_hash);

@@ -11,8 +11,10 @@
 use crate::ir::{DType, Graph, Node, Tensor, TensorId};
 use crate::ops::window::Window;
 use crate::ops::{
-    BiasGrad, CopyInputGrad, MaskGrad, Op, PoolInputGrad, Sgd, SoftmaxCrossEntropy, SumGrad,
+    BiasGrad, CopyInputGrad, MaskGrad, MeanSquare, Op, PoolInputGrad, Sgd, SigmoidCrossEntropy,
+    SoftmaxCrossEntropy, SumGrad,
 };
+use crate::scheme::Loss;
 use offshoot_runtime::program::op::Path;
 
 /// A graph cannot be differentiated.
@@ -21,6 +23,14 @@ pub enum DifferentiateError {
     /// The network does not end in a trainable head.
     #[error("the output {output:?} has no int32 logits to compute a loss from; give the network a head first")]
     NoLogits {
+        /// Name of the output tensor.
+        output: String,
+    },
+    /// A network that is to reproduce its input ends in logits.
+    #[error(
+        "the output {output:?} is that of a head, which reproduces no input: leave the head out"
+    )]
+    Head {
         /// Name of the output tensor.
         output: String,
     },
@@ -52,15 +62,21 @@ pub enum DifferentiateError {
     },
 }
 
-/// `graph` with softmax cross-entropy, backward pass and updates.
+/// `graph` with a loss, backward pass and updates.
 ///
 /// # Errors
-/// Where there are no logits, where the gradient of something that is to be trained would have
-/// to pass an op without a rule, on whatever path, or where no gradient reaches it at all.
-pub fn differentiate(graph: &Graph) -> Result<Graph, DifferentiateError> {
-    let logits = graph.output.filter(|&t| graph.tensor(t).dtype == DType::I32);
-    let logits = logits.ok_or_else(|| DifferentiateError::NoLogits {
-        output: graph.output.map_or(String::new(), |t| graph.tensor(t).name.clone()),
+/// Where the output is not what the loss takes, where the gradient of something that is to be
+/// trained would have to pass an op without a rule, on whatever path, or where no gradient reaches
+/// it at all.
+pub fn differentiate(graph: &Graph, loss: &Loss) -> Result<Graph, DifferentiateError> {
+    let needed = if *loss == Loss::MeanSquare { DType::I8 } else { DType::I32 };
+    let output = graph.output.filter(|&t| graph.tensor(t).dtype == needed);
+    let output = output.ok_or_else(|| {
+        let output = graph.output.map_or(String::new(), |t| graph.tensor(t).name.clone());
+        match loss {
+            Loss::MeanSquare => DifferentiateError::Head { output },
+            _ => DifferentiateError::NoLogits { output },
+        }
     })?;
     let is_gradient = |&t: &TensorId| matches!(graph.tensor(t).dtype, DType::Error | DType::Stream);
     let is_backward = |n: &&Node| n.outputs.first().is_none_or(is_gradient);
@@ -68,9 +84,13 @@ pub fn differentiate(graph: &Graph) -> Result<Graph, DifferentiateError> {
         return Err(DifferentiateError::Twice { node: node.name.clone(), op: node.op.name() });
     }
     let mut cx = Backward::new(graph);
-    let shape = graph.tensor(logits).shape.clone();
-    let start = cx.error("loss", SoftmaxCrossEntropy.into(), vec![logits], &shape);
-    cx.contribute(logits, start);
+    let shape = graph.tensor(output).shape.clone();
+    let mut inputs = vec![output];
+    if *loss == Loss::MeanSquare {
+        inputs.extend(graph.input);
+    }
+    let start = cx.error("loss", loss_op(loss), inputs, &shape);
+    cx.contribute(output, start);
     for index in (0..graph.nodes().len()).rev() {
         cx.current = index;
         let node = cx.forward[index].clone();
@@ -86,6 +106,17 @@ pub fn differentiate(graph: &Graph) -> Result<Graph, DifferentiateError> {
         return Err(DifferentiateError::NoGradient { parameter: t.name.clone() });
     }
     Ok(graph)
+}
+
+/// The op that computes a loss.
+fn loss_op(loss: &Loss) -> Op {
+    match loss {
+        Loss::Softmax { smoothing, weights } => {
+            SoftmaxCrossEntropy { smoothing: *smoothing, weights: weights.clone() }.into()
+        }
+        Loss::Sigmoid => SigmoidCrossEntropy.into(),
+        Loss::MeanSquare => MeanSquare.into(),
+    }
 }
 
 /// The backward pass under construction: what the ops' gradient rules write to.

@@ -61,12 +61,25 @@ impl Attributes {
     /// # Errors
     /// Where it has another length, or holds NaN.
     pub fn find_real<const N: usize>(&self, name: &str) -> Result<Option<[f32; N]>, String> {
-        let Some(values) = self.values(name) else { return Ok(None) };
-        let narrow: Vec<f32> = values.iter().map(|&v| v as f32).collect();
-        match narrow.try_into() {
-            Ok(array) if values.iter().all(|v| !v.is_nan()) => Ok(Some(array)),
-            _ => Err(format!("attribute `{name}` is {}, expected {N} number(s)", list(values))),
+        let Some(values) = self.find_reals(name)? else { return Ok(None) };
+        match values.try_into() {
+            Ok(array) => Ok(Some(array)),
+            Err(values) => {
+                Err(format!("attribute `{name}` is {values:?}, expected {N} number(s)",))
+            }
         }
+    }
+
+    /// The real numbers of attribute `name`, which may be there, however many.
+    ///
+    /// # Errors
+    /// Where one is NaN.
+    pub fn find_reals(&self, name: &str) -> Result<Option<Vec<f32>>, String> {
+        let Some(values) = self.values(name) else { return Ok(None) };
+        if values.iter().any(|v| v.is_nan()) {
+            return Err(format!("attribute `{name}` is {}, expected numbers", list(values)));
+        }
+        Ok(Some(values.iter().map(|&v| v as f32).collect()))
     }
 
     /// The integers of attribute `name`, however many.

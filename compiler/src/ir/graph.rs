@@ -1,6 +1,6 @@
 //! Graphs: tensors, and nodes in the order in which they are executed.
 
-use super::{NodeId, Tensor, TensorId};
+use super::{DType, NodeId, Tensor, TensorId};
 use crate::ops::Op;
 
 /// One application of an op.
@@ -120,6 +120,11 @@ impl Graph {
             }
         }
         producers
+    }
+
+    /// Whether it ends in the logits of a trained head.
+    pub fn has_logits(&self) -> bool {
+        self.output.is_some_and(|t| self.tensor(t).dtype == DType::I32)
     }
 
     /// The nodes that read each tensor, in execution order.

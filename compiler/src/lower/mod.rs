@@ -14,7 +14,7 @@ use offshoot_runtime::program::op::{self as rt, Precision, Range, Weights};
 use offshoot_runtime::program::{Header, Init, Output};
 use offshoot_runtime::{Memory, Slot};
 
-use crate::ir::{DType, Graph, NodeId, TensorId};
+use crate::ir::{Graph, NodeId, TensorId};
 use crate::ops::{Clamp, Op};
 use fuse::Fusion;
 use memory::{ConstantPool, StatePool};
@@ -85,10 +85,15 @@ pub struct Lowered {
 pub fn lower(graph: &Graph) -> Result<Lowered, LowerError> {
     let mut cx = Lowering::new(graph);
     for (id, node) in graph.nodes() {
-        if matches!(node.op, Op::SoftmaxCrossEntropy(_)) {
+        let is_loss = node.op.is_loss();
+        if is_loss {
             cx.forward = Some(cx.ops.len());
         }
         node.op.lower(&mut cx, id)?;
+        // A loss that needs no label is what inference gives.
+        if is_loss && !graph.has_logits() {
+            cx.forward = Some(cx.ops.len());
+        }
     }
     Ok(cx.finish())
 }
@@ -207,7 +212,7 @@ impl<'g> Lowering<'g> {
     pub fn error(&mut self, tensor: TensorId) -> rt::Error {
         let data = self.slot(tensor);
         let producer = self.producer(tensor).map(|p| &self.graph.node(p).op);
-        if matches!(producer, Some(Op::SoftmaxCrossEntropy(_))) {
+        if producer.is_some_and(Op::is_loss) {
             return rt::Error { data, tracker: Slot::default() };
         }
         let tracker = match self.trackers[tensor.index()] {
@@ -354,8 +359,15 @@ impl<'g> Lowering<'g> {
         let input = graph.input.map(|t| self.slot(t)).unwrap_or_default();
         let output = graph.output.map(|t| self.slot(t)).unwrap_or_default();
         let shape = graph.input.map(|t| self.hwc(t)).unwrap_or_default();
-        let classes = graph.output.map_or(0, |t| graph.tensor(t).elements()) as u16;
-        let logits = graph.output.is_some_and(|t| graph.tensor(t).dtype == DType::I32);
+        let output_kind = match (graph.has_logits(), self.forward) {
+            (true, _) => Output::Logits,
+            (false, Some(_)) => Output::Reconstruction,
+            (false, None) => Output::Scores,
+        };
+        let classes = match output_kind {
+            Output::Reconstruction => 0,
+            _ => graph.output.map_or(0, |t| graph.tensor(t).elements()) as u16,
+        };
         let header = Header {
             model_hash: graph.source_hash,
             arena: 0,
@@ -367,7 +379,7 @@ impl<'g> Lowering<'g> {
             input_scale: graph.input.map_or(0.0, |t| graph.tensor(t).scale_of(0)),
             input_zero: graph.input.map_or(0, |t| graph.tensor(t).zero()) as i16,
             output,
-            output_kind: if logits { Output::Logits } else { Output::Scores },
+            output_kind,
             classes,
         };
         Lowered {

@@ -12,12 +12,13 @@ mod concat;
 pub(crate) mod conv2d;
 mod conv2d_grad;
 mod copy;
+mod cross_entropy;
 mod flatten;
 mod function;
 mod head;
-mod loss;
 mod matmul;
 mod max_pool;
+mod mean_square;
 mod mul;
 mod normalize;
 mod pool_mean;
@@ -37,12 +38,13 @@ pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use conv2d_grad::{Conv2dInputGrad, Conv2dWeightGrad};
 pub use copy::{Copy, CopyInputGrad};
+pub use cross_entropy::{SigmoidCrossEntropy, SoftmaxCrossEntropy};
 pub use flatten::{Flatten, FlattenInputGrad};
 pub use function::Function;
 pub use head::{Head, HeadInputGrad, HeadWeightGrad};
-pub use loss::SoftmaxCrossEntropy;
 pub use matmul::{MatMul, MatMulInputGrad};
 pub use max_pool::{MaxPool, MaxPoolInputGrad};
+pub use mean_square::MeanSquare;
 pub use mul::{Mul, MulInputGrad};
 pub use normalize::{Normalize, NormalizeInputGrad};
 pub use pool_mean::PoolMean;
@@ -108,6 +110,11 @@ pub trait Operator: Sized {
         None
     }
 
+    /// Whether it computes a loss, and the gradient that starts the backward pass.
+    fn is_loss(&self) -> bool {
+        false
+    }
+
     /// Emits the runtime ops that carry it out.
     ///
     /// # Errors
@@ -169,6 +176,11 @@ macro_rules! operators {
                 match self { $( Op::$name(op) => op.gradient(cx, node, dy), )* }
             }
 
+            /// See [`Operator::is_loss`].
+            pub fn is_loss(&self) -> bool {
+                match self { $( Op::$name(op) => op.is_loss(), )* }
+            }
+
             /// See [`Operator::clamp`].
             pub fn clamp(&self) -> Option<Clamp> {
                 match self { $( Op::$name(op) => op.clamp(), )* }
@@ -192,7 +204,7 @@ macro_rules! operators {
 
 operators! {
     Conv2d, Add, AvgPool, MaxPool, Unary, Mul, MatMul, Normalize, Copy, Concat, PoolMean, Flatten,
-    Requantize, Softmax, Head, SaveChannels, SoftmaxCrossEntropy, HeadInputGrad, HeadWeightGrad,
+    Requantize, Softmax, Head, SaveChannels, SoftmaxCrossEntropy, SigmoidCrossEntropy, MeanSquare, HeadInputGrad, HeadWeightGrad,
     Conv2dInputGrad, Conv2dWeightGrad, BiasGrad, PoolInputGrad, MaxPoolInputGrad, UnaryInputGrad,
     MulInputGrad, MatMulInputGrad, NormalizeInputGrad, SoftmaxInputGrad, CopyInputGrad,
     FlattenInputGrad, SumGrad, MaskGrad, Sgd,

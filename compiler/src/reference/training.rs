@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use offshoot_runtime::{kernels, Prediction};
+
 use crate::ir::{Graph, NodeId, TensorId};
-use crate::ops::Op;
 
 use super::Values;
 
@@ -12,7 +13,9 @@ use super::Values;
 pub struct FloatTraining<'g> {
     values: Values<'g, f32>,
     input: TensorId,
-    logits: TensorId,
+    output: TensorId,
+    /// Whether what is predicted is the loss itself.
+    judged: bool,
     /// Nodes before the first that reads something trained.
     prefix: usize,
     /// Nodes of the forward pass.
@@ -22,17 +25,21 @@ pub struct FloatTraining<'g> {
 }
 
 impl<'g> FloatTraining<'g> {
-    /// `graph` must be verified and end in logits.
+    /// `graph` must be verified and have a loss.
     pub fn new(graph: &'g Graph) -> Option<Self> {
-        let (input, logits) = graph.input.zip(graph.output)?;
+        let (input, output) = graph.input.zip(graph.output)?;
         let trains =
             |id: &NodeId| graph.node(*id).inputs.iter().any(|t| graph.tensor(*t).trained.is_some());
         let ids: Vec<NodeId> = graph.nodes().map(|(id, _)| id).collect();
-        let is_loss = |id: &NodeId| matches!(graph.node(*id).op, Op::SoftmaxCrossEntropy(_));
-        let forward = ids.iter().position(is_loss)?;
+        let is_loss = |id: &NodeId| graph.node(*id).op.is_loss();
+        let loss = ids.iter().position(is_loss)?;
+        // As in the program: a loss that needs no label is what inference gives.
+        let judged = !graph.has_logits();
+        let forward = loss + usize::from(judged);
         let prefix = ids.iter().position(trains).unwrap_or(forward).min(forward);
         let producers = graph.producers();
-        let early = |t: TensorId| producers[t.index()].is_some_and(|p| p.index() < prefix);
+        let early =
+            |t: TensorId| t == input || producers[t.index()].is_some_and(|p| p.index() < prefix);
         let mut carried: Vec<TensorId> = graph
             .nodes()
             .skip(prefix)
@@ -45,7 +52,8 @@ impl<'g> FloatTraining<'g> {
         Some(FloatTraining {
             values,
             input,
-            logits,
+            output,
+            judged,
             prefix,
             forward,
             carried,
@@ -81,10 +89,13 @@ impl<'g> FloatTraining<'g> {
         self.values.step.loss
     }
 
-    /// The class predicted for sample number `key`.
-    pub fn infer(&mut self, key: usize, sample: &[i8]) -> u16 {
+    /// What the network makes of sample number `key`.
+    pub fn infer(&mut self, key: usize, sample: &[i8]) -> Prediction {
         self.front(key, sample);
         self.values.run(self.prefix, self.forward);
-        offshoot_runtime::kernels::argmax(self.values.get(self.logits))
+        if self.judged {
+            return Prediction::Error(self.values.step.loss);
+        }
+        Prediction::Class(kernels::argmax(self.values.get(self.output)))
     }
 }

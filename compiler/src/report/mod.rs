@@ -54,7 +54,7 @@ pub struct Report {
     pub board: String,
     /// Bytes of SRAM that the program may use: what the board's stack leaves.
     pub budget: u64,
-    /// Number of classes.
+    /// Number of classes; 0 of a network that reproduces its input.
     pub classes: u16,
     /// Bytes of SRAM.
     pub sram: Sram,

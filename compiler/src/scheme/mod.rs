@@ -7,13 +7,21 @@
 //! [[weights]]
 //! layer = 24               # index among the convolutions, from 0; or a name
 //! channels = 0.25          # share of the input channels, the largest by weight; default 1
+//!
+//! [loss]
+//! smoothing = 0.1          # see `loss.rs`
 //! ```
 //!
 //! Recurrent weights, which the steps of an `LSTM` or a `GRU` share, are frozen and do not count.
 //!
-//! The short form of the same: `biases=20,24:1/4`. The classifier is always trained; the empty
-//! scheme, or `head`, trains nothing else.
+//! The short form of the same: `biases=20,24:1/4,smoothing=0.1`. The classifier is always trained;
+//! the empty scheme, or `head`, trains nothing else.
 
+mod loss;
+
+pub use loss::Loss;
+
+use loss::LossFile;
 use offshoot_runtime::program::op::Precision;
 use serde::Deserialize;
 
@@ -92,6 +100,8 @@ struct File {
     biases: Biases,
     #[serde(default)]
     weights: Vec<WeightRule>,
+    #[serde(default)]
+    loss: LossFile,
 }
 
 /// An update scheme.
@@ -103,6 +113,8 @@ pub struct Scheme {
     pub biases: Biases,
     /// Trained weights.
     pub weights: Vec<WeightRule>,
+    /// What is to become small.
+    pub loss: Loss,
 }
 
 /// A scheme that cannot be read.
@@ -132,6 +144,18 @@ pub enum SchemeError {
         "biases = {0:?} is not understood; write a number of layers, \"all\", or a list of names"
     )]
     Biases(String),
+    /// Smoothing is outside [0, 1).
+    #[error("a smoothing of {0} is outside 0..1; write for example 0.1")]
+    Smoothing(String),
+    /// A class weighs less than nothing, or too much.
+    #[error("a class weight of {0} is outside 0..1000; write for example weights = [1.0, 2.5], one number a class")]
+    ClassWeight(String),
+    /// No class counts.
+    #[error("all class weights are 0: nothing would be learnt; give one of them at least a positive weight")]
+    NoWeight,
+    /// A key of softmax beside another loss.
+    #[error("`{0}` belongs to the loss \"softmax\" alone: leave it out, or change `kind`")]
+    SoftmaxAlone(&'static str),
 }
 
 impl Scheme {
@@ -145,16 +169,17 @@ impl Scheme {
             PrecisionName::Residual => Precision::Residual,
             PrecisionName::Stochastic => Precision::Stochastic,
         };
-        Scheme { precision, biases: file.biases, weights: file.weights }.checked()
+        let loss = file.loss.loss()?;
+        Scheme { precision, biases: file.biases, weights: file.weights, loss }.checked()
     }
 
     /// Reads the short form: `head`, `biases=N`, `biases=all`, `LAYER:SHARE`, `stochastic`,
-    /// `residual`, separated by commas.
+    /// `residual`, `loss=KIND`, `smoothing=S`, separated by commas.
     ///
     /// # Errors
     /// The part that does not parse.
     pub fn from_short(text: &str) -> Result<Scheme, SchemeError> {
-        let mut scheme = Scheme::default();
+        let (mut scheme, mut loss) = (Scheme::default(), LossFile::default());
         for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             let wrong = || SchemeError::Short { part: part.to_string() };
             match part.split_once('=') {
@@ -163,7 +188,10 @@ impl Scheme {
                     scheme.biases = count.parse().map_or_else(last, Biases::Last);
                     continue;
                 }
-                Some(_) => return Err(wrong()),
+                Some((key, value)) => {
+                    loss.set(key, value).ok_or_else(wrong)?;
+                    continue;
+                }
                 None => {}
             }
             match part {
@@ -179,6 +207,7 @@ impl Scheme {
                 }
             }
         }
+        scheme.loss = loss.loss()?;
         scheme.checked()
     }
 
@@ -216,6 +245,13 @@ mod tests {
         let short = "biases=20, 24:1/4, last:1";
         assert_eq!(Scheme::from_toml(toml).unwrap(), Scheme::from_short(short).unwrap());
         assert_eq!(Scheme::from_short("head").unwrap(), Scheme::default());
+        let toml = "[loss]\nkind = \"softmax\"\nsmoothing = 0.125\nweights = []";
+        assert_eq!(Scheme::from_toml(toml), Scheme::from_short("smoothing=1/8"));
+        let reconstruction = Scheme::from_short("loss=mean-square").unwrap();
+        let toml = "[loss]\nkind = \"mean-square\"";
+        assert_eq!(Scheme::from_toml(toml).unwrap(), reconstruction);
+        let sigmoid = Scheme::from_short("loss=sigmoid").unwrap();
+        assert_eq!(Scheme::from_toml("[loss]\nkind = \"sigmoid\"").unwrap(), sigmoid);
         let stochastic = Scheme::from_short("stochastic").unwrap();
         assert_eq!(Scheme::from_toml("precision = \"stochastic\"").unwrap(), stochastic);
     }
@@ -228,6 +264,19 @@ mod tests {
         assert!(message(Scheme::from_short("24:0/0")).contains("share of NaN"));
         assert!(message(Scheme::from_short("biases=some")).contains("some"));
         assert!(message(Scheme::from_toml("bias = 3")).contains("bias"));
+        for smoothing in ["1", "-0.1", "0/0"] {
+            let short = format!("smoothing={smoothing}");
+            assert!(message(Scheme::from_short(&short)).contains("outside 0..1"), "{short}");
+        }
+        assert!(message(Scheme::from_short("smoothing=much")).contains("`smoothing=much`"));
+        let weights = |list: &str| message(Scheme::from_toml(&format!("[loss]\nweights = {list}")));
+        assert!(weights("[1.0, -2.0]").contains("-2"));
+        assert!(weights("[nan]").contains("NaN"));
+        assert!(weights("[0.0, 0.0]").contains("positive"));
+        assert!(message(Scheme::from_toml("[loss]\nkind = \"hinge\"")).contains("`softmax`"));
+        assert!(message(Scheme::from_short("loss=hinge")).contains("`loss=hinge`"));
+        let both = message(Scheme::from_short("loss=sigmoid,smoothing=0.1"));
+        assert!(both.contains("`smoothing` belongs to"));
         assert!(
             message(Scheme::from_toml("[[weights]]\nlayer = 1\nchannels = -1.0")).contains("-1")
         );

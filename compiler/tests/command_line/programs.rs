@@ -112,8 +112,8 @@ fn a_program_that_was_changed_on_purpose() {
 #[test]
 fn a_program_of_another_version() {
     let mut bytes = program();
-    bytes[8] = 2;
-    program_refused("version", &bytes, &["format 2", "version 1", "compile the model again"]);
+    bytes[8] = 1;
+    program_refused("version", &bytes, &["format 1", "version 2", "compile the model again"]);
 }
 
 #[test]

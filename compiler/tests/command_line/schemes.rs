@@ -54,6 +54,20 @@ fn more_biases_than_layers() {
 }
 
 #[test]
+fn a_loss_that_does_not_fit() {
+    let says = ["digits_int8qdq.onnx", "\"mean-square\"", "[1, 1, 1, 10] of [1, 8, 8, 1]"];
+    refused("reproduce", FAILED, &["--update", "loss=mean-square,biases=1"], &says);
+    refused("hinge", USAGE, &["--update", "loss=hinge"], &["`loss=hinge`", "write for example"]);
+    refused("smooth", USAGE, &["--update", "smoothing=2"], &["smoothing of 2", "0.1"]);
+    let says = ["weighs 2 classes", "the network has 10", "one number a class"];
+    file("toml-weights", "[loss]\nweights = [1.0, 2.0]\n", &says);
+    let says = ["scheme.toml", "`weights` belongs", "change `kind`"];
+    file("toml-sigmoid", "[loss]\nkind = \"sigmoid\"\nweights = [1.0]\n", &says);
+    let says = ["scheme.toml", "`hinge`", "`softmax`", "`mean-square`"];
+    file("toml-loss", "[loss]\nkind = \"hinge\"\n", &says);
+}
+
+#[test]
 fn what_is_no_scheme() {
     for (test, scheme) in [("word", "everything"), ("key", "bias=3"), ("bare", "24")] {
         refused(test, USAGE, &["--update", scheme], &["--update", scheme, "write for example"]);

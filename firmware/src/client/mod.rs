@@ -95,14 +95,14 @@ impl<T: Transport> Client<T> {
         self.ask(Command::Reset, &mut done)
     }
 
-    /// Predicts the class of `sample`.
+    /// Asks what the network makes of `sample`.
     ///
     /// # Errors
     /// A [`LinkError`].
     pub fn infer(&mut self, sample: &[i8]) -> Result<Predicted, LinkError> {
         self.send_sample(sample)?;
         self.ask(Command::Infer, &mut |answer| match answer {
-            Answer::Predicted { class, count } => Some(Predicted { class, count }),
+            Answer::Predicted { prediction, count } => Some(Predicted { prediction, count }),
             _ => None,
         })
     }
@@ -118,22 +118,6 @@ impl<T: Transport> Client<T> {
             Answer::Stepped(stepped) => Some(stepped),
             _ => None,
         })
-    }
-
-    /// Share of `samples` whose predicted class is their label.
-    ///
-    /// # Errors
-    /// A [`LinkError`].
-    pub fn evaluate<'s>(
-        &mut self,
-        samples: impl IntoIterator<Item = (&'s [i8], u16)>,
-    ) -> Result<f64, LinkError> {
-        let (mut right, mut all) = (0u64, 0u64);
-        for (sample, label) in samples {
-            right += u64::from(self.infer(sample)?.class == label);
-            all += 1;
-        }
-        Ok(right as f64 / all.max(1) as f64)
     }
 
     /// FNV-1a hash of trainable state.

@@ -2,6 +2,7 @@
 
 use crate::board::Counter;
 use crate::link::Refusal;
+use offshoot_runtime::Prediction;
 use std::io;
 use std::time::Duration;
 
@@ -55,17 +56,17 @@ pub struct DeviceInfo {
     pub counter: Counter,
     /// Bytes of a sample.
     pub input_bytes: usize,
-    /// Number of classes.
+    /// Number of classes; 0 of a network that reproduces its input.
     pub classes: u16,
     /// Bytes of trainable state.
     pub state_bytes: usize,
 }
 
 /// What an inference gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Predicted {
-    /// The class.
-    pub class: u16,
+    /// What the network makes of the sample.
+    pub prediction: Prediction,
     /// What it took, in the board's [`Counter`].
     pub count: u64,
 }

@@ -1,11 +1,11 @@
 //! Requests and answers.
 
 use crate::board::{Counter, Stack};
-use offshoot_runtime::{Fault, StepReport};
+use offshoot_runtime::{Fault, Prediction, StepReport};
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol; host and device must agree on it.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 
 /// Most bytes of a sample or of state in one message.
 pub const CHUNK_BYTES: usize = 512;
@@ -37,11 +37,11 @@ pub enum Command<'a> {
         /// int8 values, as bytes.
         bytes: &'a [u8],
     },
-    /// Predicts the sample's class.
+    /// Asks what the network makes of the sample.
     Infer,
     /// Trains on the sample.
     Train {
-        /// Its class.
+        /// Its class, which a network without classes does not look at.
         label: u16,
         /// Learning rate, real units.
         rate: f32,
@@ -78,8 +78,8 @@ pub enum Answer<'a> {
     Done,
     /// To [`Command::Infer`].
     Predicted {
-        /// The class.
-        class: u16,
+        /// What the network makes of the sample.
+        prediction: Prediction,
         /// What it took, in the board's [`Counter`].
         count: u64,
     },
@@ -110,7 +110,7 @@ pub struct Welcome<'a> {
     pub counter: Counter,
     /// Bytes of a sample.
     pub input_bytes: u32,
-    /// Number of classes.
+    /// Number of classes; 0 of a network that reproduces its input.
     pub classes: u16,
     /// Bytes of trainable state.
     pub state_bytes: u32,
@@ -121,7 +121,7 @@ pub struct Welcome<'a> {
 pub struct Stepped {
     /// Loss of the sample before the update.
     pub loss: f32,
-    /// Class predicted before the update.
+    /// Class predicted before the update; 0 of a network without classes.
     pub class: u16,
     /// FNV-1a hash of trainable state after the update.
     pub state_hash: u64,

@@ -3,7 +3,7 @@
 use offshoot_firmware::client::Transport;
 use offshoot_firmware::{Board, Counter, Stack};
 use offshoot_runtime::program::Header;
-use offshoot_runtime::{Fault, StepReport, Trainer};
+use offshoot_runtime::{Fault, Prediction, StepReport, Trainer};
 use std::io;
 use std::time::Duration;
 
@@ -21,6 +21,11 @@ impl Toy {
         let header = Header { model_hash: 0xA11CE, classes: 2, ..Header::default() };
         Toy { header, input: vec![0; input], state: vec![0; 1100], steps: 0 }
     }
+
+    fn class(&self) -> u16 {
+        let sum: i32 = self.input.iter().zip(&self.state).map(|(&x, &w)| x as i32 * w as i32).sum();
+        u16::from(sum > 0)
+    }
 }
 
 impl Trainer for Toy {
@@ -37,16 +42,15 @@ impl Trainer for Toy {
         &mut self.input
     }
 
-    fn infer(&mut self) -> Result<u16, Fault> {
-        let sum: i32 = self.input.iter().zip(&self.state).map(|(&x, &w)| x as i32 * w as i32).sum();
-        Ok(u16::from(sum > 0))
+    fn infer(&mut self) -> Result<Prediction, Fault> {
+        Ok(Prediction::Class(self.class()))
     }
 
     fn train(&mut self, label: u16, rate: f32) -> Result<StepReport, Fault> {
         if label >= 2 {
             return Err(Fault::Label);
         }
-        let class = self.infer()?;
+        let class = self.class();
         self.steps += 1;
         for (i, (w, &x)) in self.state.iter_mut().zip(&self.input).enumerate() {
             *w = w.wrapping_mul(31).wrapping_add(x as u8 ^ i as u8).wrapping_add(label as u8);

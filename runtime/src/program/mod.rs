@@ -84,7 +84,7 @@ pub enum Access {
     Scratch,
 }
 
-/// What the logits of a program are.
+/// What the output of a program is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Output {
@@ -93,6 +93,8 @@ pub enum Output {
     Logits,
     /// int8 scores of a network as imported.
     Scores,
+    /// int8, shaped as the input, which it is to reproduce.
+    Reconstruction,
 }
 
 /// What a program is and needs: all but its ops and constants.
@@ -107,7 +109,8 @@ pub struct Header {
     pub state: u32,
     /// Bytes of scratch.
     pub scratch: u32,
-    /// Ops of the forward pass; the rest is loss, backward pass and updates.
+    /// Ops of the forward pass; the rest is backward pass and updates. A loss is among the rest
+    /// where it needs a label.
     pub forward: u32,
     /// The sample, int8 NHWC, arena.
     pub input: Slot,
@@ -117,11 +120,11 @@ pub struct Header {
     pub input_scale: f32,
     /// Input value that means 0.
     pub input_zero: i16,
-    /// Logits or scores, arena.
+    /// Logits, scores or a reconstruction, arena.
     pub output: Slot,
     /// What `output` holds.
     pub output_kind: Output,
-    /// Number of classes.
+    /// Number of classes; 0 of a network that reproduces its input.
     pub classes: u16,
 }
 

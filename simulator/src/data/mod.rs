@@ -182,7 +182,8 @@ fn quantized(
     normalize: Option<(f32, f32)>,
 ) -> Result<Dataset, DataError> {
     check_shape(path, &samples, input(header))?;
-    if samples.classes.len() > usize::from(header.classes) {
+    // A network without classes is judged by how it tells class 0 from all others.
+    if header.classes > 0 && samples.classes.len() > usize::from(header.classes) {
         let (found, names) = (samples.classes.len(), samples.classes.join(", "));
         let classes = header.classes;
         return Err(DataError::Classes { path: path.into(), found, names, classes });
@@ -264,7 +265,7 @@ fn quantize(
     let mut labels = Vec::with_capacity(raw.labels.len());
     for (index, &label) in raw.labels.iter().enumerate() {
         match u16::try_from(label) {
-            Ok(l) if l < header.classes => labels.push(l),
+            Ok(l) if l < header.classes || header.classes == 0 => labels.push(l),
             _ => {
                 return Err(DataError::Label { path, split, index, label, classes: header.classes })
             }

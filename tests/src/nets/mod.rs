@@ -188,6 +188,12 @@ impl Net {
         self.graph
     }
 
+    /// Ends where the network is, which reproduces its input.
+    pub fn reproduction(mut self, x: TensorId) -> Graph {
+        self.graph.output = Some(x);
+        self.graph
+    }
+
     /// A random op on `x`, of any kind that has a gradient.
     fn any(&mut self, x: TensorId) -> TensorId {
         let [h, w, c] = self.hwc(x);
@@ -246,6 +252,26 @@ pub fn flat(seed: u64) -> Graph {
     let x = net.conv(x, Conv::same(8, 3).stride(2));
     let x = net.conv(x, Conv::same(8, 3));
     net.flat_classifier(x, 4)
+}
+
+/// Dense layers through a narrow one, back to the shape of the input.
+pub fn autoencoder(seed: u64) -> Graph {
+    let (mut net, mut x) = Net::new("autoencoder", seed, [1, 1, 24]);
+    for width in [16, 6, 16] {
+        x = net.conv(x, Conv::same(width, 1));
+    }
+    let y = net.conv(x, Conv::same(24, 1).linear());
+    net.reproduction(y)
+}
+
+/// Convolutions that keep the map, the last of which clamps.
+pub fn denoiser(seed: u64) -> Graph {
+    let (mut net, x) = Net::new("denoiser", seed, [5, 4, 3]);
+    let y = net.conv(x, Conv::same(6, 3));
+    let z = net.conv(y, Conv::same(6, 3).linear());
+    let y = net.add(y, z, true);
+    let y = net.conv(y, Conv::same(3, 3));
+    net.reproduction(y)
 }
 
 /// A chain of random ops: another one for every seed.

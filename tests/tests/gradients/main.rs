@@ -3,6 +3,7 @@
 //! See [`offshoot_tests::check`] for how they are compared and how closely.
 
 mod activations;
+mod losses;
 
 use offshoot::ir::{Graph, TensorId};
 use offshoot::ops::Window;

@@ -1,31 +1,37 @@
 //! How descriptors are declared.
 
-/// Declares the descriptors, the [`Op`] enum over them, and `visit` from the access written
-/// beside each slot field, so that the three cannot disagree.
+/// Declares descriptors, with `visit` from the access written beside each slot field, so that the
+/// two cannot disagree.
 macro_rules! descriptors {
     ($( $(#[$doc:meta])* $name:ident {
         $( $(#[$fdoc:meta])* $field:ident : $ty:ty $(= $access:ident)? ),* $(,)?
-    } )*) => {
-        $(
-            $(#[$doc])*
-            #[derive(Clone, Copy, Debug, Default, PartialEq)]
-            #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-            pub struct $name { $( $(#[$fdoc])* pub $field: $ty, )* }
+    } )*) => { $(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+        pub struct $name { $( $(#[$fdoc])* pub $field: $ty, )* }
 
-            impl $name {
-                /// Shows every memory slot and how it is used. Scratch is given by its size only.
-                pub fn visit(&mut self, f: &mut dyn FnMut(Access, &mut Slot)) {
-                    $( $( visit_field!(self.$field, $access, f); )? )*
-                    let _ = f;
-                }
+        impl $name {
+            /// Shows every memory slot and how it is used. Scratch is given by its size only.
+            pub fn visit(&mut self, f: &mut dyn FnMut(Access, &mut Slot)) {
+                $( $( visit_field!(self.$field, $access, f); )? )*
+                let _ = f;
             }
-        )*
+        }
+    )* };
+}
 
+/// Declares the [`Op`] enum over descriptors.
+macro_rules! ops {
+    ($( $name:ident ),* $(,)?) => {
         /// One operation of a program.
         #[derive(Clone, Copy, Debug, PartialEq)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         #[allow(clippy::large_enum_variant)]
-        pub enum Op { $( $(#[$doc])* $name($name), )* }
+        pub enum Op { $(
+            #[doc = concat!("See [`struct@", stringify!($name), "`].")]
+            $name($name),
+        )* }
 
         impl Op {
             /// The descriptor's name.

@@ -10,7 +10,7 @@
 //! * zero points are int8 values, ranges are not empty, multipliers are not negative and their
 //!   shifts lie in [-31, 30];
 //! * sums of products stay within 32 bits;
-//! * selected channels ascend and exist;
+//! * selected channels ascend and exist; class weights are finite and not negative;
 //! * labels below the header's class count are classes of the loss.
 //!
 //! Not checked here: that a tensor was written before it is read. That needs a picture of the
@@ -93,17 +93,18 @@ impl Rules<'_> {
     fn header(&self, ops: usize) -> Check {
         let h = self.header;
         ensure(h.forward as usize <= ops, "length of the forward pass")?;
-        ensure(h.classes > 0, "classes")?;
         let aligned = self.constants.as_ptr().addr().is_multiple_of(4);
         if !self.constants.is_empty() && !aligned {
             return Err(Problem(Fault::Misaligned, "constants"));
         }
         self.slot("input", h.input, Memory::Arena, 1, elements(h.input_shape))?;
-        let size = match h.output_kind {
-            Output::Logits => 4,
-            Output::Scores => 1,
+        ensure((h.classes > 0) == (h.output_kind != Output::Reconstruction), "classes")?;
+        let (size, count) = match h.output_kind {
+            Output::Logits => (4, h.classes.into()),
+            Output::Scores => (1, h.classes.into()),
+            Output::Reconstruction => (1, elements(h.input_shape)),
         };
-        self.slot("output", h.output, Memory::Arena, size, h.classes.into())
+        self.slot("output", h.output, Memory::Arena, size, count)
     }
 
     fn init(&self, init: &Init) -> Check {
@@ -136,7 +137,9 @@ impl Rules<'_> {
             Op::Softmax(op) => self.softmax(op),
             Op::Head(op) => self.head(op),
             Op::SaveChannels(op) => self.save_channels(op),
-            Op::SoftmaxCrossEntropy(op) => self.loss(op),
+            Op::SoftmaxCrossEntropy(op) => self.softmax_cross_entropy(op),
+            Op::SigmoidCrossEntropy(op) => self.sigmoid_cross_entropy(op),
+            Op::MeanSquare(op) => self.mean_square(op),
             Op::HeadInputGrad(op) => self.head_input_grad(op),
             Op::HeadUpdate(op) => self.head_update(op),
             Op::ConvInputGrad(op) => self.conv_input_grad(op),

@@ -4,9 +4,9 @@ use super::rules::{elements, ensure, positions, Check, Problem, Rules};
 use crate::fixed::Multiplier;
 use crate::program::op::{
     BiasUpdate, ConvInputGrad, ConvUpdate, CopyInputGrad, DepthwiseInputGrad, DepthwiseUpdate,
-    Error, HeadInputGrad, HeadUpdate, MatMulInputGrad, MaxPoolInputGrad, MulInputGrad, Normalize,
-    NormalizeInputGrad, PoolInputGrad, Softmax, SoftmaxCrossEntropy, SoftmaxInputGrad, SumGrad,
-    TableInputGrad,
+    Error, HeadInputGrad, HeadUpdate, MatMulInputGrad, MaxPoolInputGrad, MeanSquare, MulInputGrad,
+    Normalize, NormalizeInputGrad, PoolInputGrad, SigmoidCrossEntropy, Softmax,
+    SoftmaxCrossEntropy, SoftmaxInputGrad, SumGrad, TableInputGrad,
 };
 use crate::program::{Memory, Slot};
 
@@ -14,11 +14,41 @@ use crate::program::{Memory, Slot};
 const MAX_FRACTION: i8 = 24;
 
 impl Rules<'_> {
-    pub(super) fn loss(&self, op: &SoftmaxCrossEntropy) -> Check {
-        let classes = self.header.classes.into();
-        self.slot("logits", op.logits, Memory::Arena, 4, classes)?;
-        self.tensor("error", op.error, classes)?;
+    pub(super) fn softmax_cross_entropy(&self, op: &SoftmaxCrossEntropy) -> Check {
+        let classes = self.classes(op.logits, op.error)?;
+        let weighted = if op.weights.is_empty() { 0 } else { classes };
+        self.slot("class weights", op.weights, Memory::Constant, 4, weighted)?;
+        let weights: &[f32] = self.table("class weights", op.weights)?;
+        ensure(weights.iter().all(|w| w.is_finite() && *w >= 0.0), "class weights")?;
         self.multiplier("logit unit", op.sixteenths)
+    }
+
+    pub(super) fn sigmoid_cross_entropy(&self, op: &SigmoidCrossEntropy) -> Check {
+        self.classes(op.logits, op.error)?;
+        self.multiplier("logit unit", op.sixteenths)
+    }
+
+    pub(super) fn mean_square(&self, op: &MeanSquare) -> Check {
+        let count = op.y.bytes;
+        ensure((1..=MeanSquare::MOST_ELEMENTS).contains(&count), "number of terms of a sum")?;
+        self.tensor("input", op.x, count.into())?;
+        self.tensor("output", op.y, count.into())?;
+        self.tensor("error", op.error, count.into())?;
+        op.zeros.iter().try_for_each(|&zero| self.zero(zero))?;
+        for scale in op.scales {
+            self.multiplier("scales", scale)?;
+            // Below 2: the coarser step is the unit.
+            ensure(scale.shift <= 1, "scales")?;
+        }
+        ensure(op.unit.is_normal() && op.unit > 0.0, "unit")
+    }
+
+    /// Logits of the header's classes and their error; how many.
+    fn classes(&self, logits: Slot, error: Slot) -> Result<u64, Problem> {
+        let classes = self.header.classes.into();
+        self.slot("logits", logits, Memory::Arena, 4, classes)?;
+        self.tensor("error", error, classes)?;
+        Ok(classes)
     }
 
     pub(super) fn head_input_grad(&self, op: &HeadInputGrad) -> Check {

@@ -75,7 +75,10 @@ fn sample() -> Sample {
     let mut error = |bytes| Error { data: bench.room(bytes), tracker: bench.state(&[0u32; 2]) };
     let (of_features, of_map, of_narrow) = (error(8), error(128), error(128));
     let factor = bench.constant(&[1f32; 8]);
-    let loss = SoftmaxCrossEntropy { logits, error: loss_error.data, ..Default::default() };
+    let weights = bench.constant(&[1.5f32, 0.0, 2.0]);
+    let loss =
+        SoftmaxCrossEntropy { logits, error: loss_error.data, weights, ..Default::default() };
+    let independent = SigmoidCrossEntropy { logits, error: loss_error.data, ..Default::default() };
     let head_grad =
         HeadInputGrad { error: loss_error, latent, output: of_features, weight_exponent: -7 };
     let head_update = HeadUpdate { error: loss_error, input: features, latent, factor: 1.0 };
@@ -121,6 +124,7 @@ fn sample() -> Sample {
         mean.into(),
         head.into(),
         loss.into(),
+        independent.into(),
         head_grad.into(),
         head_update.into(),
         mean_grad.into(),
@@ -199,13 +203,31 @@ fn spoilt_programs_are_refused() {
             (Some(5), Size, |s| pick!(s, Head).latent.bytes -= 2),
             (Some(6), Size, |s| pick!(s, SoftmaxCrossEntropy).error.bytes = 2),
             (Some(6), Size, |s| pick!(s, SoftmaxCrossEntropy).sixteenths.shift = 31),
-            (Some(7), Size, |s| pick!(s, HeadInputGrad).output.tracker = Slot::default()),
-            (Some(9), Size, |s| pick!(s, PoolInputGrad).fraction = 31),
-            (Some(9), Size, |s| pick!(s, PoolInputGrad).geometry.window.stride = [0, 1]),
-            (Some(11), Size, |s| pick!(s, BiasUpdate).factor.bytes = 28),
-            (Some(12), Size, |s| pick!(s, ConvUpdate).random = Slot::default()),
-            (Some(12), Size, |s| pick!(s, ConvUpdate).saved.bytes -= 1),
-            (Some(12), Overlap, |s| {
+            (Some(6), Size, |s| pick!(s, SoftmaxCrossEntropy).weights.bytes = 8),
+            (Some(6), Misaligned, |s| pick!(s, SoftmaxCrossEntropy).weights.offset += 2),
+            (Some(6), OutOfBounds, |s| {
+                pick!(s, SoftmaxCrossEntropy).weights.memory = Memory::State
+            }),
+            (Some(6), Size, |s| {
+                pick!(s, SoftmaxCrossEntropy).weights = s.bench.constant(&[1.0, -1.0, 1.0f32])
+            }),
+            (Some(6), Size, |s| {
+                pick!(s, SoftmaxCrossEntropy).weights = s.bench.constant(&[f32::NAN; 3])
+            }),
+            (Some(7), Size, |s| pick!(s, SigmoidCrossEntropy).logits.bytes = 8),
+            (Some(7), Size, |s| pick!(s, SigmoidCrossEntropy).error.bytes = 4),
+            (Some(7), Size, |s| pick!(s, SigmoidCrossEntropy).sixteenths.value = -1),
+            (Some(7), Overlap, |s| {
+                let op = pick!(s, SigmoidCrossEntropy);
+                op.error.offset = op.logits.offset;
+            }),
+            (Some(8), Size, |s| pick!(s, HeadInputGrad).output.tracker = Slot::default()),
+            (Some(10), Size, |s| pick!(s, PoolInputGrad).fraction = 31),
+            (Some(10), Size, |s| pick!(s, PoolInputGrad).geometry.window.stride = [0, 1]),
+            (Some(12), Size, |s| pick!(s, BiasUpdate).factor.bytes = 28),
+            (Some(13), Size, |s| pick!(s, ConvUpdate).random = Slot::default()),
+            (Some(13), Size, |s| pick!(s, ConvUpdate).saved.bytes -= 1),
+            (Some(13), Overlap, |s| {
                 let op = pick!(s, ConvUpdate);
                 op.random.offset = op.weights.latent.offset;
             }),

@@ -2,6 +2,7 @@
 
 mod activations;
 mod convolutions;
+mod losses;
 
 use super::*;
 use crate::fixed::Multiplier;
@@ -137,6 +138,8 @@ fn number(op: &mut Op, r: &mut Random) {
         | Op::NormalizeInputGrad(NormalizeInputGrad { depth, .. })
         | Op::Softmax(Softmax { depth, .. })
         | Op::SoftmaxInputGrad(SoftmaxInputGrad { depth, .. }) => *depth = value,
+        Op::SoftmaxCrossEntropy(SoftmaxCrossEntropy { smoothing, .. }) => *smoothing = value,
+        Op::MeanSquare(MeanSquare { scales, .. }) => scales[k % 2].shift = i32::from(value) - 4,
         _ => (),
     }
 }

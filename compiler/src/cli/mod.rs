@@ -7,7 +7,6 @@
 mod compile;
 mod demo;
 mod inspect;
-mod learn;
 mod output;
 mod quantize;
 mod run;

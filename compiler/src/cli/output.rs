@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use offshoot::learn::Watch;
 
 /// Why standard output took no more.
 static LOST: OnceLock<io::Error> = OnceLock::new();
@@ -103,4 +104,28 @@ pub fn progress(steps: usize, what: &str) -> ProgressBar {
     bar.set_message(what.to_string());
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+/// Progress bars of a round of learning.
+#[derive(Debug, Default)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+}
+
+impl Watch for Progress {
+    fn begin(&mut self, what: &str, steps: usize) {
+        self.bar = Some(progress(steps, what));
+    }
+
+    fn step(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
 }

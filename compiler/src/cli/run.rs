@@ -8,10 +8,10 @@ use offshoot_boards::Board;
 use serde::Serialize;
 
 use super::compile::{board, root};
-use super::learn::Accuracy;
 use super::output::{bytes, grouped, percent, progress, row, say, table};
 use super::simulate::{positive, program, RoundArgs};
 use super::Folder;
+use offshoot::learn::Accuracy;
 
 /// Arguments of `offshoot run`.
 #[derive(Debug, clap::Args)]

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use offshoot::ir::{self, Graph};
+use offshoot::learn;
 use offshoot::pipeline;
 use offshoot_simulator::{data, ProgramFile, Round, DEFAULT_RATE};
 
-use super::learn;
-use super::output::{percent, row, say, table};
+use super::output::{percent, row, say, table, Progress};
 use super::Folder;
 
 /// Arguments of `offshoot simulate`.
@@ -149,9 +149,10 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let round = args.round.round(samples, steps);
     // Read before anything is trained: what is wrong with it is said at once.
     let graph = args.float.then(|| graph(&folder, &program)).transpose()?;
-    let mut outcome = learn::simulate(&program, &data, round, args.curve)?;
+    let mut outcome =
+        learn::simulate(&program, &data, round, args.curve, &mut Progress::default())?;
     if let Some(graph) = graph {
-        outcome.float = Some(learn::float(&graph, &data, round)?);
+        outcome.float = Some(learn::float(&graph, &data, round, &mut Progress::default())?);
     }
     if json {
         say!("{}", serde_json::to_string(&outcome)?);

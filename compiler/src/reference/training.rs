@@ -53,6 +53,15 @@ impl<'g> FloatTraining<'g> {
         })
     }
 
+    /// Puts trained values back to what the graph gave them.
+    pub fn reset(&mut self) {
+        let graph = self.values.graph();
+        let fresh = Values::<f32>::new(graph);
+        for (id, _) in graph.tensors().filter(|(_, t)| t.trained.is_some()) {
+            self.values.set(id, fresh.get(id).to_vec());
+        }
+    }
+
     fn front(&mut self, key: usize, sample: &[i8]) {
         if let Some(kept) = self.cache.get(&key) {
             for (&t, value) in self.carried.iter().zip(kept) {

@@ -99,6 +99,22 @@ pub struct Split {
 }
 
 impl Split {
+    /// Samples that lie one after the other in `inputs`, int8 NHWC, with the class of each; `None`
+    /// where there are not as many of one as of the other.
+    pub fn new(inputs: Vec<i8>, labels: Vec<u16>) -> Option<Split> {
+        let size = inputs.len().checked_div(labels.len())?;
+        (size * labels.len() == inputs.len()).then_some(Split { inputs, labels, size })
+    }
+
+    /// The samples of those indices, in that order.
+    pub fn select(&self, indices: &[usize]) -> Split {
+        Split {
+            inputs: indices.iter().flat_map(|&i| self.input(i)).copied().collect(),
+            labels: indices.iter().map(|&i| self.label(i)).collect(),
+            size: self.size,
+        }
+    }
+
     /// Number of samples.
     pub fn len(&self) -> usize {
         self.labels.len()

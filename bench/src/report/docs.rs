@@ -79,7 +79,7 @@ pub fn markdown(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
 fn times(summaries: &[Summary]) -> Option<String> {
     let least = summaries.iter().map(|s| s.seconds).reduce(f64::min)?;
     let most = summaries.iter().map(|s| s.seconds).reduce(f64::max)?;
-    Some(format!("A run took {least:.0} to {most:.0} seconds of one core."))
+    Some(format!("A run took {least:.0} to {most:.0} seconds by the clock."))
 }
 
 #[cfg(test)]

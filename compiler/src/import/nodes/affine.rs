@@ -120,7 +120,7 @@ impl Importer<'_> {
         let name = Self::input_name(node, index).unwrap_or_default();
         match x {
             Value::Pending(pending) if !self.model.real => {
-                return Err(Problem::Other(format!(
+                Err(Problem::Other(format!(
                     "scales or shifts what {:?} ({}) gives, which is not quantised; fold it into that layer when exporting",
                     pending.name, pending.op
                 )))

@@ -198,9 +198,9 @@ impl Importer<'_> {
         name: &str,
         weights: &[usize],
     ) -> Result<(Activation, [usize; 4]), Problem> {
-        let kernel = match weights {
-            &[_, _, kh, kw] => [kh, kw],
-            &[_, _, k] => [1, k],
+        let kernel = match *weights {
+            [_, _, kh, kw] => [kh, kw],
+            [_, _, k] => [1, k],
             _ => [1; 2],
         };
         if let Value::Pending(pending) = self.value(node, 0)? {

@@ -54,9 +54,9 @@ impl Importer<'_> {
         let window = Window { kernel, stride, dilation, pad: [0; 4] };
         let sides = self.sides(node, &window, [h, w], rank)?;
         let mut pad = [0; 4];
-        for side in 0..4 {
+        for (side, pad) in pad.iter_mut().enumerate() {
             let reach = window.span(side % 2) - 1;
-            pad[side] = reach.checked_sub(sides.pad[side]).ok_or_else(|| {
+            *pad = reach.checked_sub(sides.pad[side]).ok_or_else(|| {
                 Problem::Other(format!(
                     "pads by {:?}, more than its kernel of {kernel:?} reaches; crop the result instead",
                     sides.pad

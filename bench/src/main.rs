@@ -54,7 +54,8 @@ struct Args {
     /// The file of finished runs.
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
-    /// Run again what is there already.
+    /// Run again what is there already: a run is known by its program, samples and version, which
+    /// stay the same where only kernels change.
     #[arg(long)]
     fresh: bool,
     /// Run nothing; print what is there.

@@ -54,6 +54,8 @@ pub fn markdown(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
          graph in f32 with the same order and rates, seed by seed. *before*: with the head as it \
          starts, which is at zero but for the demo's network. SRAM: arena, trainable state and \
          scratch of the compiled program, without stack.\n\n\
+         A finished run is known by its program, samples and version, and not repeated; after a change \
+         of kernels that leaves those as they are, add `--fresh`.\n\n\
          {ran} of {all} cells were run ({runs} runs); the others say so.\n\n",
         tier = tier.name,
         version = env!("CARGO_PKG_VERSION"),

@@ -303,3 +303,19 @@ fn quantize(
     };
     Ok(Split { inputs, labels, size })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_selected_and_spread_over_classes() {
+        assert_eq!(Split::new(vec![1, 2, 3], vec![0, 1]), None);
+        assert_eq!(Split::new(Vec::new(), Vec::new()), None);
+        let split = Split::new((0..10).collect(), vec![0, 0, 1, 0, 1]).unwrap();
+        assert_eq!(split.spread(4), [0, 2, 1, 4]);
+        let some = split.select(&[4, 0]);
+        assert_eq!((some.len(), some.input(0), some.label(0)), (2, &[8, 9][..], 1));
+        assert_eq!((some.input(1), some.label(1)), (&[0, 1][..], 0));
+    }
+}

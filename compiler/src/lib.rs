@@ -13,6 +13,7 @@ pub mod emit;
 pub mod import;
 pub mod inspect;
 pub mod ir;
+pub mod learn;
 pub mod lower;
 pub mod ops;
 pub mod pipeline;

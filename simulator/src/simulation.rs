@@ -60,8 +60,21 @@ impl<'a> Simulation<'a> {
         &mut self.interpreter
     }
 
-    /// Runs the frozen front on sample number `key`, or recalls what it gave.
-    fn front(&mut self, key: usize, sample: &[i8]) -> Result<(), Fault> {
+    /// Puts trainable state back to what the compiler gave it. What the frozen front gave for samples
+    /// stays known.
+    ///
+    /// # Errors
+    /// A [`Fault`] only if the program was not verified.
+    pub fn reset(&mut self) -> Result<(), Fault> {
+        self.interpreter.reset()
+    }
+
+    /// Brings the arena to where the frozen front leaves it for sample number `key`, and gives the
+    /// op to go on from. It runs once for a sample; from then on its results are recalled.
+    ///
+    /// # Errors
+    /// [`Fault::Size`] for a sample of another size.
+    pub fn front(&mut self, key: usize, sample: &[i8]) -> Result<usize, Fault> {
         if let Some(kept) = self.cache.get(&key) {
             let mut rest: &[u8] = kept;
             for &slot in &self.carried {
@@ -70,7 +83,7 @@ impl<'a> Simulation<'a> {
                 view.copy_from_slice(now);
                 rest = later;
             }
-            return Ok(());
+            return Ok(self.prefix);
         }
         let input = self.interpreter.input();
         if input.len() != sample.len() {
@@ -84,7 +97,7 @@ impl<'a> Simulation<'a> {
             kept.extend_from_slice(view);
         }
         self.cache.insert(key, kept.into());
-        Ok(())
+        Ok(self.prefix)
     }
 
     /// One training step on sample number `key`.
@@ -99,8 +112,8 @@ impl<'a> Simulation<'a> {
         label: u16,
         rate: f32,
     ) -> Result<StepReport, Fault> {
-        self.front(key, sample)?;
-        self.interpreter.train_from(self.prefix, label, rate)
+        let from = self.front(key, sample)?;
+        self.interpreter.train_from(from, label, rate)
     }
 
     /// What the network makes of sample number `key`.
@@ -108,9 +121,9 @@ impl<'a> Simulation<'a> {
     /// # Errors
     /// [`Fault::Size`] for a sample of another size.
     pub fn infer(&mut self, key: usize, sample: &[i8]) -> Result<Prediction, Fault> {
-        self.front(key, sample)?;
+        let from = self.front(key, sample)?;
         let forward = self.interpreter.header().forward as usize;
-        self.interpreter.run(self.prefix, forward)?;
+        self.interpreter.run(from, forward)?;
         self.interpreter.prediction()
     }
 

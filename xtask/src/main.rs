@@ -1,5 +1,6 @@
-//! One command each for what a developer does: `cargo xtask setup`, `cargo xtask test`.
+//! One command each for what a developer does: `cargo xtask setup`, `test`, `bench`.
 
+mod bench;
 mod cases;
 mod setup;
 mod shell;
@@ -12,11 +13,14 @@ cargo xtask <command>
 
   setup   installs what images and emulators need, where it is missing
   test    setup, format check, lints, and every test there is; the last line counts them
+  bench   measures what the project claims: `bench accuracy --help` says how
 ";
 
 fn main() -> ExitCode {
-    let command = std::env::args().nth(1);
+    let mut args = std::env::args().skip(1);
+    let command = args.next();
     let result = match command.as_deref() {
+        Some("bench") => bench::run(args),
         Some("setup") => setup::everything(),
         Some("test") => test::all(),
         None | Some("help" | "-h" | "--help") => {

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use offshoot::adapt::HeadStart;
 use offshoot::import;
+use offshoot::learn::{self, Outcome};
 use offshoot::pipeline;
 use offshoot::place;
 use offshoot::report::{Report, Sram};
@@ -16,8 +17,7 @@ use offshoot_simulator::{Round, DEFAULT_RATE};
 use serde::Serialize;
 
 use super::compile::{budget, print_report, write};
-use super::learn::{self, Outcome};
-use super::output::{bar, bytes, percent, say};
+use super::output::{bar, bytes, percent, say, Progress};
 use super::Folder;
 
 const MODEL: &[u8] = include_bytes!("../../../demo/digits_int8qdq.onnx");
@@ -64,7 +64,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     };
     let upright = read("digits_upright.npz", UPRIGHT)?;
     let rotated = read("digits_rotated.npz", ROTATED)?;
-    let shipped = learn::evaluate(&compiled.program, &upright.test)?.measure();
+    let shipped = learn::evaluate(&compiled.program, &upright.test, &mut Progress::default())?;
+    let shipped = shipped.measure();
     let samples = rotated.train.len();
     let round = Round { samples, steps: EPOCHS * samples, rate: DEFAULT_RATE, seed: args.seed };
     if !json {
@@ -73,7 +74,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         say!("{samples} labelled samples, {EPOCHS} times, and trains itself in int8.\n");
         print_report(&report);
     }
-    let outcome = learn::simulate(&compiled.program, &rotated, round, true)?;
+    let outcome =
+        learn::simulate(&compiled.program, &rotated, round, true, &mut Progress::default())?;
     if json {
         let sram = report.sram;
         say!("{}", serde_json::to_string(&DemoOutcome { outcome, sram })?);

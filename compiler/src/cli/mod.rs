@@ -7,11 +7,9 @@
 mod compile;
 mod demo;
 mod inspect;
-mod learn;
 mod output;
 mod quantize;
 mod run;
-mod score;
 mod simulate;
 
 use std::path::PathBuf;

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use offshoot::learn::{Change, Scores, Watch};
 
 /// Why standard output took no more.
 static LOST: OnceLock<io::Error> = OnceLock::new();
@@ -103,4 +104,44 @@ pub fn progress(steps: usize, what: &str) -> ProgressBar {
     bar.set_message(what.to_string());
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+/// Progress bars of a round of learning.
+#[derive(Debug, Default)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+}
+
+impl Watch for Progress {
+    fn begin(&mut self, what: &str, steps: usize) {
+        self.bar = Some(progress(steps, what));
+    }
+
+    fn step(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Rows of a table for scores: what, before, after; `who` says whose they are.
+pub fn score_rows(scores: &Scores, who: &str) -> Vec<Vec<String>> {
+    let line = |what: &str, change: Change, text: fn(f64) -> String| {
+        row([format!("{who}{what}").as_str(), &text(change.before), &text(change.after)])
+    };
+    let real = |v: f64| format!("{v:.4}");
+    [
+        scores.accuracy.map(|c| line("accuracy", c, percent)),
+        scores.error.map(|c| line("mean square error", c, real)),
+        scores.auc.map(|c| line("area under ROC", c, real)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

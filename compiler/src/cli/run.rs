@@ -8,10 +8,10 @@ use offshoot_boards::Board;
 use serde::Serialize;
 
 use super::compile::{board, root};
-use super::output::{bytes, grouped, progress, row, say, table};
-use super::score::{Score, Scores};
+use super::output::{bytes, grouped, progress, row, score_rows, say, table};
 use super::simulate::{positive, program, RoundArgs};
 use super::Folder;
+use offshoot::learn::{Score, Scores};
 
 /// Arguments of `offshoot run`.
 #[derive(Debug, clap::Args)]
@@ -159,7 +159,7 @@ fn print(outcome: &Outcome, board: &Board) {
         say!();
         let on = format!("{} test samples", outcome.evaluated);
         let mut rows = vec![row([&on, "before", "after"])];
-        rows.extend(outcome.scores.rows(""));
+        rows.extend(score_rows(&outcome.scores, ""));
         table(&rows);
     }
     say!("  state hash {}", outcome.state_hash);

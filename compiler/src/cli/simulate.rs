@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use offshoot::ir::{self, Graph};
+use offshoot::learn::{self, Scores};
 use offshoot::pipeline;
 use offshoot_simulator::{data, ProgramFile, Round, DEFAULT_RATE};
 
-use super::learn;
-use super::output::{percent, row, say, table};
-use super::score::Scores;
+use super::output::{percent, row, say, score_rows, table, Progress};
 use super::Folder;
 
 /// Arguments of `offshoot simulate`.
@@ -150,9 +149,10 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let round = args.round.round(samples, steps);
     // Read before anything is trained: what is wrong with it is said at once.
     let graph = args.float.then(|| graph(&folder, &program)).transpose()?;
-    let mut outcome = learn::simulate(&program, &data, round, args.curve)?;
+    let mut outcome =
+        learn::simulate(&program, &data, round, args.curve, &mut Progress::default())?;
     if let Some(graph) = graph {
-        outcome.float = Some(learn::float(&graph, &data, round)?);
+        outcome.float = Some(learn::float(&graph, &data, round, &mut Progress::default())?);
     }
     if json {
         say!("{}", serde_json::to_string(&outcome)?);
@@ -168,13 +168,13 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         say!("  epoch {:>3}  loss {loss:.4}  {point}", epoch + 1);
     }
     let mut rows = vec![row(["test samples", "before", "after"])];
-    rows.extend(outcome.scores.rows("int8 "));
+    rows.extend(score_rows(&outcome.scores, "int8 "));
     if let Some(float) = outcome.float {
         let scores = match outcome.scores.error {
             None => Scores { accuracy: Some(float), ..Scores::default() },
             Some(_) => Scores { error: Some(float), ..Scores::default() },
         };
-        rows.extend(scores.rows("float "));
+        rows.extend(score_rows(&scores, "float "));
     }
     table(&rows);
     say!("  state hash {}", outcome.state_hash);

@@ -38,6 +38,7 @@ impl<'g> FloatTraining<'g> {
         let forward = loss + usize::from(judged);
         let prefix = ids.iter().position(trains).unwrap_or(forward).min(forward);
         let producers = graph.producers();
+        // The sample itself is among what later nodes read where the first layer is trained.
         let early =
             |t: TensorId| t == input || producers[t.index()].is_some_and(|p| p.index() < prefix);
         let mut carried: Vec<TensorId> = graph
@@ -59,6 +60,15 @@ impl<'g> FloatTraining<'g> {
             carried,
             cache: HashMap::new(),
         })
+    }
+
+    /// Puts trained values back to what the graph gave them.
+    pub fn reset(&mut self) {
+        let graph = self.values.graph();
+        let fresh = Values::<f32>::new(graph);
+        for (id, _) in graph.tensors().filter(|(_, t)| t.trained.is_some()) {
+            self.values.set(id, fresh.get(id).to_vec());
+        }
     }
 
     fn front(&mut self, key: usize, sample: &[i8]) {
@@ -97,5 +107,37 @@ impl<'g> FloatTraining<'g> {
             return Prediction::Error(self.values.step.loss);
         }
         Prediction::Class(kernels::argmax(self.values.get(self.output)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapt::HeadStart;
+    use crate::scheme::Scheme;
+    use crate::{import, pipeline};
+
+    const MODEL: &[u8] = include_bytes!("../../../demo/digits_int8qdq.onnx");
+
+    #[test]
+    fn samples_are_recalled_and_training_is_undone() {
+        let graph = import::import_bytes("digits_int8qdq.onnx", MODEL).unwrap();
+        for scheme in ["biases=all,stem:1", "biases=2", "head"] {
+            let scheme = Scheme::from_short(scheme).unwrap();
+            let compiled = pipeline::compile(&graph, HeadStart::Classifier, &scheme).unwrap();
+            let mut training = FloatTraining::new(&compiled.graph).unwrap();
+            let samples = [[100; 64], std::array::from_fn(|i| (i % 17) as i8 * 7)];
+            // At a rate of 0 losses are those of the samples alone.
+            let losses = |training: &mut FloatTraining<'_>| {
+                [0, 1, 0, 1].map(|key| training.train(key, &samples[key], 3, 0.0).to_bits())
+            };
+            let fresh = losses(&mut training);
+            assert_ne!(fresh[0], fresh[1]);
+            assert_eq!(fresh[..2], fresh[2..]);
+            training.train(0, &samples[0], 3, 0.01);
+            assert_ne!(losses(&mut training), fresh);
+            training.reset();
+            assert_eq!(losses(&mut training), fresh);
+        }
     }
 }

@@ -99,6 +99,22 @@ pub struct Split {
 }
 
 impl Split {
+    /// Samples that lie one after the other in `inputs`, int8 NHWC, with the class of each; `None`
+    /// where there are not as many of one as of the other.
+    pub fn new(inputs: Vec<i8>, labels: Vec<u16>) -> Option<Split> {
+        let size = inputs.len().checked_div(labels.len())?;
+        (size * labels.len() == inputs.len()).then_some(Split { inputs, labels, size })
+    }
+
+    /// The samples of those indices, in that order.
+    pub fn select(&self, indices: &[usize]) -> Split {
+        Split {
+            inputs: indices.iter().flat_map(|&i| self.input(i)).copied().collect(),
+            labels: indices.iter().map(|&i| self.label(i)).collect(),
+            size: self.size,
+        }
+    }
+
     /// Number of samples.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -287,4 +303,20 @@ fn quantize(
         }
     };
     Ok(Split { inputs, labels, size })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_selected_and_spread_over_classes() {
+        assert_eq!(Split::new(vec![1, 2, 3], vec![0, 1]), None);
+        assert_eq!(Split::new(Vec::new(), Vec::new()), None);
+        let split = Split::new((0..10).collect(), vec![0, 0, 1, 0, 1]).unwrap();
+        assert_eq!(split.spread(4), [0, 2, 1, 4]);
+        let some = split.select(&[4, 0]);
+        assert_eq!((some.len(), some.input(0), some.label(0)), (2, &[8, 9][..], 1));
+        assert_eq!((some.input(1), some.label(1)), (&[0, 1][..], 0));
+    }
 }

@@ -1,12 +1,10 @@
-//! How well a network does on samples held out: what `simulate`, `run` and `demo` report.
+//! How well a network does on samples held out.
 
 use offshoot_runtime::Prediction;
 use serde::Serialize;
 
-use super::output::{percent, row};
-
 /// A measure before and after a round of learning.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Change {
     /// Before training.
     pub before: f64,
@@ -71,7 +69,7 @@ fn area(errors: &mut [(f64, u16)]) -> Option<f64> {
 
 /// The scores before and after a round, as JSON has them: `accuracy` of a network with classes,
 /// else `error` and, where there is one, `auc`.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Scores {
     /// Share of samples classified right.
     pub accuracy: Option<Change>,
@@ -100,22 +98,6 @@ impl Scores {
     /// The measure that training is to change.
     pub fn measure(&self) -> Change {
         self.accuracy.or(self.error).unwrap_or_default()
-    }
-
-    /// Rows of a table: what, before, after; `who` says whose they are.
-    pub fn rows(&self, who: &str) -> Vec<Vec<String>> {
-        let line = |what: &str, change: Change, text: fn(f64) -> String| {
-            row([format!("{who}{what}").as_str(), &text(change.before), &text(change.after)])
-        };
-        let real = |v: f64| format!("{v:.4}");
-        [
-            self.accuracy.map(|c| line("accuracy", c, percent)),
-            self.error.map(|c| line("mean square error", c, real)),
-            self.auc.map(|c| line("area under ROC", c, real)),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
     }
 }
 

@@ -1,0 +1,138 @@
+//! Measures what the project claims. `accuracy`: 8-bit training against float, by network, data
+//! set, update scheme and method.
+//!
+//! Started by `cargo xtask bench`. Runs are appended to a file as they finish; one that is there
+//! is not repeated.
+
+mod glob;
+mod plan;
+mod progress;
+mod record;
+mod report;
+mod run;
+mod samples;
+mod stats;
+mod study;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{ensure, Context, Result};
+use clap::Parser;
+
+use plan::{find, root, Cell, Plan};
+use record::Log;
+use report::{gate, json, markdown, summaries, tables};
+use run::{Bench, Job};
+
+/// Measures what the project claims.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
+enum Cli {
+    /// 8-bit training against float.
+    Accuracy(Args),
+}
+
+#[derive(Debug, clap::Args)]
+struct Args {
+    /// How much to run: `smoke` takes minutes, `full` hours.
+    #[arg(long, default_value = "smoke")]
+    tier: String,
+    /// Of its cells only those of these names, NETWORK/DATA/SCHEME/METHOD with `*`.
+    #[arg(long, value_name = "GLOB", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Learning rates, as multiples of the default.
+    #[arg(long, value_name = "MULTIPLE", value_delimiter = ',', default_value = "1", value_parser = multiple)]
+    rates: Vec<f32>,
+    /// Runs at a time.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+    /// The plan.
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// The file of finished runs.
+    #[arg(long, value_name = "FILE")]
+    results: Option<PathBuf>,
+    /// Run again what is there already: a run is known by its program, samples and version, which
+    /// stay the same where only kernels change.
+    #[arg(long)]
+    fresh: bool,
+    /// Run nothing; print what is there.
+    #[arg(long, conflicts_with = "fresh")]
+    no_run: bool,
+    /// Print the cells and leave.
+    #[arg(long)]
+    list: bool,
+    /// Print one JSON object in place of tables.
+    #[arg(long)]
+    json: bool,
+    /// Write docs/accuracy.md and docs/accuracy.json.
+    #[arg(long)]
+    write_docs: bool,
+}
+
+/// Reads a multiple of `--rates`.
+fn multiple(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && f32::is_finite(rate) => Ok(rate),
+        _ => Err("write positive numbers, for example 0.5,1,2".into()),
+    }
+}
+
+fn main() -> Result<()> {
+    let Cli::Accuracy(args) = Cli::parse();
+    accuracy(&args)
+}
+
+fn accuracy(args: &Args) -> Result<()> {
+    let path = args.plan.clone().unwrap_or_else(|| root().join("bench/accuracy.toml"));
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let plan = Plan::parse(&text).with_context(|| path.display().to_string())?;
+    let tier = plan.tier(&args.tier)?;
+    let cells = plan.cells(tier, &args.only);
+    ensure!(!cells.is_empty(), "no cell of tier {} is named {}", tier.name, args.only.join(", "));
+    if args.list {
+        cells.iter().for_each(|cell| println!("{}", cell.name()));
+        return Ok(());
+    }
+    let results = root().join("target/bench/accuracy.jsonl");
+    let log = Log::open(args.results.as_ref().unwrap_or(&results))?;
+    let bench = Bench::new(tier, log, args.fresh);
+    if !args.no_run {
+        bench.run(&jobs(&cells, &args.rates), args.jobs)?;
+    }
+    let log = bench.log.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let found = summaries(&plan, tier, log.records());
+    if args.json {
+        print!("{}", json(&plan, tier, &found)?);
+    } else {
+        print!("{}", tables(&plan, tier, &found));
+    }
+    if args.write_docs {
+        let folder = root().join("docs");
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("accuracy.md"), markdown(&plan, tier, &found))?;
+        fs::write(folder.join("accuracy.json"), json(&plan, tier, &found)?)?;
+    }
+    let problems = gate(&found);
+    problems.iter().for_each(|problem| eprintln!("FAILED: {problem}"));
+    ensure!(problems.is_empty(), "training has grossly regressed");
+    Ok(())
+}
+
+/// Every cell whose files are there at every rate; says which are not, and why.
+fn jobs<'p>(cells: &[Cell<'p>], rates: &[f32]) -> Vec<Job<'p>> {
+    let mut jobs = Vec::new();
+    let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
+    for &cell in cells {
+        match find(&cell.network.model).and_then(|_| find(&cell.data.file)) {
+            Ok(_) => jobs.extend(rates.iter().map(|&rate| Job { cell, rate })),
+            Err(why) => *skipped.entry(why).or_default() += 1,
+        }
+    }
+    for (why, count) in skipped {
+        eprintln!("skipped: {count} cells: {why}");
+    }
+    jobs
+}

@@ -1,0 +1,107 @@
+//! `docs/accuracy.md` and the JSON beside it.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::{tables, Summary};
+use crate::plan::{Cell, Plan, Tier};
+
+#[derive(Serialize)]
+struct File<'s> {
+    version: &'static str,
+    tier: &'s str,
+    cells: &'s [Summary],
+    not_run: Vec<String>,
+}
+
+/// The figures as data, with the cells that were not run.
+pub fn json(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> Result<String> {
+    let file = File {
+        version: env!("CARGO_PKG_VERSION"),
+        tier: &tier.name,
+        cells: summaries,
+        not_run: plan
+            .cells(tier, &[])
+            .iter()
+            .filter(|cell| !summaries.iter().any(|s| is_of(s, cell)))
+            .map(Cell::name)
+            .collect(),
+    };
+    Ok(serde_json::to_string_pretty(&file)? + "\n")
+}
+
+fn is_of(summary: &Summary, cell: &Cell<'_>) -> bool {
+    let Summary { network, data, scheme, method, .. } = summary;
+    format!("{network}/{data}/{scheme}/{}", method.name()) == cell.name()
+}
+
+/// The page.
+pub fn markdown(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
+    let seeds: Vec<String> = tier.seeds.iter().map(ToString::to_string).collect();
+    let cells = plan.cells(tier, &[]);
+    let ran = cells.iter().filter(|c| summaries.iter().any(|s| is_of(s, c))).count();
+    let runs: usize = summaries.iter().map(|s| s.seeds.len()).sum();
+    let mut text = format!(
+        "# Accuracy\n\n\
+         Written by `cargo xtask bench accuracy --tier {tier} --write-docs` of version {version}; \
+         [accuracy.json](accuracy.json) holds the same figures, each run's and the programs' \
+         hashes. The plan, with models, data sets and schemes, is \
+         [bench/accuracy.toml](../bench/accuracy.toml).\n\n\
+         Percent of held-out samples that are right after a round of at most {train} training \
+         samples (the first of each class in turn) seen {epochs} times, one sample a step, at the \
+         default rate; on at most {test} test samples chosen likewise. Mean ± standard deviation over \
+         the orders of samples of seeds {seeds}. *− float*: the mean difference to training the same \
+         graph in f32 with the same order and rates, seed by seed. *before*: with the head as it \
+         starts, which is at zero but for the demo's network. SRAM: arena, trainable state and \
+         scratch of the compiled program, without stack.\n\n\
+         A finished run is known by its program, samples and version, and not repeated; after a change \
+         of kernels that leaves those as they are, add `--fresh`.\n\n\
+         {ran} of {all} cells were run ({runs} runs); the others say so.\n\n",
+        tier = tier.name,
+        version = env!("CARGO_PKG_VERSION"),
+        train = tier.train,
+        epochs = tier.epochs,
+        test = tier.test,
+        seeds = seeds.join(", "),
+        all = cells.len(),
+    );
+    text += &tables(plan, tier, summaries);
+    text += "\n*Truncating update*: the int8 weight is `(int8)(w - step)` as a C compiler converts, toward \
+             zero and wrapping. *Nearest, no residual*: rounded to the nearest int8, what rounds away \
+             is lost. Biases and head learn as they always do in both. *No quantization-aware scaling*: \
+             weights and biases descend in units of their own steps, with one rate for all, such that \
+             trained weights move as far in the geometric mean as they do with scaling.\n";
+    if let Some(seconds) = times(summaries) {
+        text += &format!("\n{seconds}\n");
+    }
+    text
+}
+
+/// How long runs took, by network.
+fn times(summaries: &[Summary]) -> Option<String> {
+    let least = summaries.iter().map(|s| s.seconds).reduce(f64::min)?;
+    let most = summaries.iter().map(|s| s.seconds).reduce(f64::max)?;
+    Some(format!("A run took {least:.0} to {most:.0} seconds by the clock."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::record;
+    use crate::report::summaries;
+
+    #[test]
+    fn pages_say_what_was_run() {
+        let plan = Plan::parse(include_str!("../../accuracy.toml")).unwrap();
+        let tier = plan.tier("smoke").unwrap();
+        let records = [record("digits/rotated/sparse/residual", 1, 0.5)];
+        let found = summaries(&plan, tier, &records);
+        let page = markdown(&plan, tier, &found);
+        assert!(page.contains("1 of 9 cells were run (1 runs)"), "{page}");
+        assert!(page.contains("--tier smoke --write-docs"));
+        let json: serde_json::Value =
+            serde_json::from_str(&json(&plan, tier, &found).unwrap()).unwrap();
+        assert_eq!(json["cells"][0]["accuracy"]["mean"], 0.5);
+        assert_eq!(json["not_run"].as_array().unwrap().len(), 8);
+    }
+}

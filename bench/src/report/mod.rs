@@ -1,0 +1,150 @@
+//! What runs come to: tables, a JSON file, and the verdict of the smoke tier.
+
+mod docs;
+mod gate;
+mod table;
+
+use serde::Serialize;
+
+use crate::plan::{Method, Plan, Tier};
+use crate::record::Record;
+use crate::stats::Spread;
+
+pub use docs::{json, markdown};
+pub use gate::gate;
+pub use table::tables;
+
+/// Runs of one cell at one rate.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// Name of the network.
+    pub network: String,
+    /// Name of the data set.
+    pub data: String,
+    /// Name of the scheme.
+    pub scheme: String,
+    /// Method.
+    pub method: Method,
+    /// Multiple of the default rate.
+    pub rate: f32,
+    /// Training samples.
+    pub train: usize,
+    /// Test samples.
+    pub test: usize,
+    /// Epochs.
+    pub epochs: usize,
+    /// Seeds, ascending.
+    pub seeds: Vec<u64>,
+    /// Test accuracy before training.
+    pub before: f64,
+    /// Test accuracy after training, by seed.
+    pub after: Vec<f64>,
+    /// Their mean and spread.
+    pub accuracy: Spread,
+    /// Bytes of SRAM.
+    pub sram: Option<u32>,
+    /// Seconds of a run, in the mean.
+    pub seconds: f64,
+    /// Hash of the program.
+    pub program: String,
+    /// Version of this project.
+    pub version: String,
+}
+
+/// Sums up the runs that `tier` asks for. Of a cell whose program or samples have changed in between,
+/// only runs of the newest count.
+pub fn summaries(plan: &Plan, tier: &Tier, records: &[Record]) -> Vec<Summary> {
+    let mut summaries = Vec::new();
+    for cell in plan.cells(tier, &[]) {
+        let of_cell = |r: &&Record| {
+            let id = &r.identity;
+            let names = (id.network.as_str(), id.data.as_str(), id.scheme.as_str(), id.method);
+            names == (&cell.network.name, &cell.data.name, &cell.scheme.name, cell.method)
+                && id.epochs == tier.epochs
+                && id.train <= tier.train
+                && id.test <= tier.test
+                && tier.seeds.contains(&id.seed)
+                && id.version == env!("CARGO_PKG_VERSION")
+        };
+        let runs: Vec<&Record> = records.iter().filter(of_cell).collect();
+        let Some(newest) = runs.last().map(|r| &r.identity) else { continue };
+        let same = |r: &&&Record| {
+            let id = &r.identity;
+            (&id.program, &id.samples) == (&newest.program, &newest.samples)
+        };
+        let runs: Vec<&Record> = runs.iter().filter(same).copied().collect();
+        let mut rates: Vec<f32> = runs.iter().map(|r| r.identity.rate).collect();
+        rates.sort_by(f32::total_cmp);
+        rates.dedup();
+        summaries.extend(rates.into_iter().filter_map(|rate| summary(&runs, rate)));
+    }
+    summaries
+}
+
+fn summary(runs: &[&Record], rate: f32) -> Option<Summary> {
+    let mut runs: Vec<&Record> =
+        runs.iter().rev().filter(|r| r.identity.rate == rate).copied().collect();
+    // Of runs that were repeated the newest counts: the sort is stable.
+    runs.sort_by_key(|r| r.identity.seed);
+    runs.dedup_by_key(|r| r.identity.seed);
+    let after: Vec<f64> = runs.iter().map(|r| r.after).collect();
+    let seconds: Vec<f64> = runs.iter().map(|r| r.seconds).collect();
+    let first = runs.first()?;
+    let id = first.identity.clone();
+    Some(Summary {
+        network: id.network,
+        data: id.data,
+        scheme: id.scheme,
+        method: id.method,
+        rate,
+        train: id.train,
+        test: id.test,
+        epochs: id.epochs,
+        seeds: runs.iter().map(|r| r.identity.seed).collect(),
+        before: first.before,
+        accuracy: Spread::of(&after)?,
+        after,
+        sram: first.sram,
+        seconds: Spread::of(&seconds)?.mean,
+        program: id.program,
+        version: id.version,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::record;
+
+    #[test]
+    fn runs_of_the_newest_program_count_once_each() {
+        let plan = Plan::parse(include_str!("../../accuracy.toml")).unwrap();
+        let smoke = plan.tier("smoke").unwrap();
+        let mut tier = smoke.clone();
+        tier.seeds = vec![1, 2];
+        let cell = "digits/rotated/head/residual";
+        let mut old = record(cell, 1, 0.1);
+        old.identity.program = "other".into();
+        let mut long = record(cell, 1, 0.1);
+        long.identity.epochs = 9;
+        let mut fast = record(cell, 1, 0.9);
+        fast.identity.rate = 2.0;
+        let records = [
+            old,
+            long,
+            record(cell, 2, 0.75),
+            record(cell, 1, 0.5),
+            fast,
+            record(cell, 3, 0.1),
+            record(cell, 1, 0.25),
+        ];
+        let found = summaries(&plan, &tier, &records);
+        assert_eq!(found.len(), 2);
+        assert_eq!(
+            (found[0].seeds.as_slice(), found[0].after.as_slice()),
+            (&[1, 2][..], &[0.25, 0.75][..])
+        );
+        assert_eq!((found[0].rate, found[0].accuracy.mean, found[0].sram), (1.0, 0.5, Some(1000)));
+        assert_eq!((found[1].rate, found[1].accuracy.mean), (2.0, 0.9));
+    }
+}

@@ -1,0 +1,237 @@
+//! Tables in Markdown.
+
+use super::Summary;
+use crate::plan::{Cell, Method, Plan, Tier};
+use crate::stats::Spread;
+
+/// A cell of a table.
+const NOT_RUN: &str = "not run";
+
+/// Methods of the product, and the yardstick.
+const PRODUCT: [Method; 3] = [Method::Float, Method::Residual, Method::Stochastic];
+
+/// What leaves out a part.
+const PARTS: [Method; 3] = [Method::Truncating, Method::Nearest, Method::Unscaled];
+
+/// The tables of a tier, each under its heading: the product against float, what parts buy, and the
+/// default rate against the best where others were run.
+pub fn tables(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
+    let cells = plan.cells(tier, &[]);
+    let mut text = String::from("## 8-bit training against float\n\n");
+    text += &product(&cells, summaries);
+    let rows = parts(&cells, summaries);
+    if !rows.is_empty() {
+        text += "\n## What each part buys\n\n";
+        text += &rows;
+    }
+    let rows = rates(summaries);
+    if !rows.is_empty() {
+        text += "\n## Learning rate: default against best\n\n";
+        text += &rows;
+    }
+    text
+}
+
+/// The runs of a method at the default rate, in the row of `cell`.
+fn of<'s>(cell: &Cell<'_>, method: Method, summaries: &'s [Summary]) -> Option<&'s Summary> {
+    summaries.iter().find(|s| {
+        (s.network == cell.network.name && s.data == cell.data.name)
+            && (s.scheme == cell.scheme.name && s.method == method && s.rate == 1.0)
+    })
+}
+
+/// The first cell of every network, data set and scheme that some `methods` are run of.
+fn rows<'c, 'p>(cells: &'c [Cell<'p>], methods: &[Method]) -> Vec<&'c Cell<'p>> {
+    let mut rows: Vec<&Cell<'_>> = Vec::new();
+    let key = |c: &Cell<'_>| [&c.network.name, &c.data.name, &c.scheme.name].map(String::clone);
+    for cell in cells.iter().filter(|c| methods.contains(&c.method)) {
+        if rows.last().is_none_or(|last| key(last) != key(cell)) {
+            rows.push(cell);
+        }
+    }
+    rows
+}
+
+fn line(cells: &[String]) -> String {
+    format!("| {} |\n", cells.join(" | "))
+}
+
+fn header(titles: &[&str]) -> String {
+    let rule: String =
+        titles.iter().enumerate().map(|(i, _)| ["|---:", "|---"][usize::from(i < 3)]).collect();
+    format!("{}{rule}|\n", line(&titles.iter().map(ToString::to_string).collect::<Vec<_>>()))
+}
+
+/// `81.2 ± 0.4` percent.
+fn percent(spread: &Spread) -> String {
+    match spread.deviation {
+        Some(deviation) => format!("{:.1} ± {:.1}", 100.0 * spread.mean, 100.0 * deviation),
+        None => format!("{:.1}", 100.0 * spread.mean),
+    }
+}
+
+/// The accuracy of some runs; says how many where they are fewer than the most in the row.
+fn accuracy(summary: Option<&Summary>, most: usize) -> String {
+    match summary.map(|s| s.accuracy) {
+        None => NOT_RUN.into(),
+        Some(spread) if spread.count < most => {
+            format!("{} ({} of {most})", percent(&spread), spread.count)
+        }
+        Some(spread) => percent(&spread),
+    }
+}
+
+/// Mean and spread of the difference of runs of the same seeds.
+fn difference(ours: Option<&Summary>, theirs: Option<&Summary>) -> Option<Spread> {
+    let (ours, theirs) = ours.zip(theirs)?;
+    let pairs = ours.seeds.iter().zip(&ours.after).filter_map(|(seed, after)| {
+        let at = theirs.seeds.iter().position(|s| s == seed)?;
+        Some(after - theirs.after[at])
+    });
+    Spread::of(&pairs.collect::<Vec<_>>())
+}
+
+fn signed(spread: Option<Spread>) -> String {
+    let Some(spread) = spread else { return "–".into() };
+    let text = percent(&spread);
+    if text.starts_with('-') {
+        text.replacen('-', "−", 1)
+    } else {
+        format!("+{text}")
+    }
+}
+
+fn bytes(number: Option<u32>) -> String {
+    let Some(number) = number else { return "–".into() };
+    let digits = number.to_string();
+    let cut = digits.len().saturating_sub(3);
+    match digits.split_at(cut) {
+        ("", rest) => rest.to_string(),
+        (start, rest) => format!("{start},{rest}"),
+    }
+}
+
+fn product(cells: &[Cell<'_>], summaries: &[Summary]) -> String {
+    let mut text = header(&[
+        "network",
+        "data",
+        "scheme",
+        "before",
+        "float",
+        "residual",
+        "− float",
+        "SRAM, bytes",
+        "stochastic",
+        "− float",
+        "SRAM, bytes",
+    ]);
+    for row in rows(cells, &PRODUCT) {
+        let found = PRODUCT.map(|method| of(row, method, summaries));
+        let [float, residual, stochastic] = found;
+        let most = found.iter().flatten().map(|s| s.accuracy.count).max().unwrap_or(0);
+        let before = residual.or(stochastic).or(float).map(|s| format!("{:.1}", 100.0 * s.before));
+        text += &line(&[
+            row.network.title.clone(),
+            row.data.title.clone(),
+            row.scheme.name.clone(),
+            before.unwrap_or_else(|| "–".into()),
+            accuracy(float, most),
+            accuracy(residual, most),
+            signed(difference(residual, float)),
+            bytes(residual.and_then(|s| s.sram)),
+            accuracy(stochastic, most),
+            signed(difference(stochastic, float)),
+            bytes(stochastic.and_then(|s| s.sram)),
+        ]);
+    }
+    text
+}
+
+fn parts(cells: &[Cell<'_>], summaries: &[Summary]) -> String {
+    let rows = rows(cells, &PARTS);
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = header(&[
+        "network",
+        "data",
+        "scheme",
+        "as it is",
+        "truncating update",
+        "nearest, no residual",
+        "no quantization-aware scaling",
+    ]);
+    for row in rows {
+        let found = PARTS.map(|method| of(row, method, summaries));
+        let whole = of(row, Method::Residual, summaries);
+        let most = found.iter().chain([&whole]).flatten().map(|s| s.accuracy.count).max();
+        let mut cells =
+            vec![row.network.title.clone(), row.data.title.clone(), row.scheme.name.clone()];
+        cells.push(accuracy(whole, most.unwrap_or(0)));
+        cells.extend(found.map(|summary| accuracy(summary, most.unwrap_or(0))));
+        text += &line(&cells);
+    }
+    text
+}
+
+fn rates(summaries: &[Summary]) -> String {
+    let cell = |s: &Summary| (s.network.clone(), s.data.clone(), s.scheme.clone(), s.method);
+    let mut text = String::new();
+    for default in summaries.iter().filter(|s| s.rate == 1.0) {
+        let all = || summaries.iter().filter(|s| cell(s) == cell(default));
+        let best = all().max_by(|a, b| a.accuracy.mean.total_cmp(&b.accuracy.mean));
+        let Some(best) = best.filter(|_| all().count() > 1) else { continue };
+        let (network, data, scheme, method) = cell(default);
+        let rates: Vec<String> = all().map(|s| s.rate.to_string()).collect();
+        text += &line(&[
+            network,
+            data,
+            format!("{scheme}, {}", method.name()),
+            percent(&default.accuracy),
+            percent(&best.accuracy),
+            best.rate.to_string(),
+            rates.join(", "),
+        ]);
+    }
+    if text.is_empty() {
+        return text;
+    }
+    let titles = ["network", "data", "scheme, method", "default", "best", "of rate ×", "rates run"];
+    header(&titles) + &text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::record;
+    use crate::report::summaries;
+
+    #[test]
+    fn rows_say_what_was_not_run() {
+        let plan = Plan::parse(include_str!("../../accuracy.toml")).unwrap();
+        let mut tier = plan.tier("smoke").unwrap().clone();
+        tier.seeds = vec![1, 2];
+        let cell = |method: &str| format!("digits/rotated/sparse/{method}");
+        let mut fast = record(&cell("residual"), 1, 0.75);
+        fast.identity.rate = 2.0;
+        let records = [
+            record(&cell("float"), 1, 0.7),
+            record(&cell("float"), 2, 0.8),
+            record(&cell("residual"), 1, 0.69),
+            record(&cell("residual"), 2, 0.77),
+            record(&cell("stochastic"), 1, 0.71),
+            fast,
+        ];
+        let text = tables(&plan, &tier, &summaries(&plan, &tier, &records));
+        let row = text.lines().find(|l| l.contains("| sparse |")).unwrap();
+        let wanted = "| sparse | 20.0 | 75.0 ± 7.1 | 73.0 ± 5.7 | −2.0 ± 1.4 | 1,000 | 71.0 (1 of 2) | +1.0 | 1,000 |";
+        assert!(row.ends_with(wanted), "{row}");
+        let row = text.lines().find(|l| l.starts_with("| MCUNet-5FPS")).unwrap();
+        assert!(row.contains("| head | – | not run | not run |"), "{row}");
+        let row = text.lines().find(|l| l.contains("sparse, residual")).unwrap();
+        assert!(row.ends_with("| 73.0 ± 5.7 | 75.0 | 2 | 1, 2 |"), "{row}");
+        let widths = |l: &&str| l.starts_with('|');
+        let first = text.lines().filter(widths).take(4).map(|l| l.matches('|').count());
+        assert_eq!(first.collect::<std::collections::BTreeSet<_>>().len(), 1);
+    }
+}

@@ -53,7 +53,7 @@ pub fn calibration(data: &Data, split: &Split, [mean, std]: [f32; 2]) -> Samples
     Samples { values, input: Some(Quant::per_tensor(1.0 / std, middle)) }
 }
 
-/// An archive's samples, one part of which is int8 already.
+/// An archive of arrays.
 struct Archive {
     reader: NpzReader<File>,
 }
@@ -76,6 +76,9 @@ impl Archive {
 fn arrays(data: &Data, path: &Path, shape: [usize; 3]) -> Result<Dataset> {
     let reader = NpzReader::new(File::open(path)?)?;
     let mut archive = Archive { reader };
+    if archive.reader.names()?.iter().any(|name| name.trim_end_matches(".npy") == "jpeg") {
+        return photographs(&mut archive, shape);
+    }
     // Test samples after training samples; whether each is held out.
     let (mut inputs, mut labels, mut held_out) = (Vec::new(), Vec::new(), Vec::new());
     for split in ["train", "test"] {
@@ -108,6 +111,29 @@ fn arrays(data: &Data, path: &Path, shape: [usize; 3]) -> Result<Dataset> {
     let dataset = Dataset { train: of(false), test: of(true) };
     ensure!(!dataset.train.is_empty() && !dataset.test.is_empty(), "the held-out group is empty");
     Ok(dataset)
+}
+
+/// Reads an archive of JPEG files of any size, each resized.
+fn photographs(archive: &mut Archive, shape: [usize; 3]) -> Result<Dataset> {
+    let bytes: Vec<u8> = archive.array::<u8>("jpeg")?.into_iter().collect();
+    let offsets: Vec<u32> = archive.array::<u32>("offsets")?.into_iter().collect();
+    let (labels, is_test) = (archive.integers("labels")?, archive.integers("is_test")?);
+    ensure!(offsets.len() == labels.len() + 1 && is_test.len() == labels.len(), "lengths disagree");
+    let mut splits = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
+    for (index, (&label, &test)) in labels.iter().zip(&is_test).enumerate() {
+        let [from, to] = [offsets[index], offsets[index + 1]].map(|at| at as usize);
+        let coded = bytes.get(from..to).context("offsets leave the file")?;
+        let image = image::load_from_memory_with_format(coded, image::ImageFormat::Jpeg)
+            .with_context(|| format!("image {index}"))?
+            .into_rgb8();
+        let [h, w] = [image.height(), image.width()].map(|side| side as usize);
+        let image = ArrayD::from_shape_vec(IxDyn(&[1, h, w, 3]), image.into_raw())?;
+        let (inputs, labels) = &mut splits[usize::from(test != 0)];
+        inputs.extend(resized(&image, shape)?);
+        labels.push(u16::try_from(label).context("a label is no class")?);
+    }
+    let [train, test] = splits.map(|(inputs, labels)| Split::new(inputs, labels));
+    Ok(Dataset { train: train.context("no samples")?, test: test.context("no test samples")? })
 }
 
 /// Images at the size that a network reads, by the resizing that a device does.

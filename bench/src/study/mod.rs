@@ -61,7 +61,11 @@ impl Learner for Study<'_> {
         Ok(step::report(interpreter.machine()).loss)
     }
 
-    fn infer(&mut self, key: usize, sample: &[i8]) -> Result<offshoot_runtime::Prediction, LearnError> {
+    fn infer(
+        &mut self,
+        key: usize,
+        sample: &[i8],
+    ) -> Result<offshoot_runtime::Prediction, LearnError> {
         Ok(self.simulation.infer(key, sample)?)
     }
 }

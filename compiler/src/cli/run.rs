@@ -8,7 +8,7 @@ use offshoot_boards::Board;
 use serde::Serialize;
 
 use super::compile::{board, root};
-use super::output::{bytes, grouped, progress, row, score_rows, say, table};
+use super::output::{bytes, grouped, progress, row, say, score_rows, table};
 use super::simulate::{positive, program, RoundArgs};
 use super::Folder;
 use offshoot::learn::{Score, Scores};

@@ -230,10 +230,7 @@ impl Importer<'_> {
                 Tensor::constant(name, shape, Data::I8(steps.into()), quant)
             }
             value => {
-                let reals = match value {
-                    Value::Parameter(parameter) => parameter.real(),
-                    _ => (*constant).clone(),
-                };
+                let reals = value.real(name)?;
                 let values = reals.finite()?;
                 let values: Vec<f32> = order.iter().map(|&at| values[at]).collect();
                 let real = Tensor::real(name, shape, Data::F32(values.into()));

@@ -53,6 +53,18 @@ impl Value {
         matches!(self, Value::Constant(_) | Value::Parameter(_))
     }
 
+    /// What it holds in real numbers, where it is constant; it is called `name`.
+    ///
+    /// # Errors
+    /// Where it is not.
+    pub fn real(&self, name: &str) -> Result<Rc<Constant>, Problem> {
+        match self {
+            Value::Constant(constant) => Ok(constant.clone()),
+            Value::Parameter(parameter) => Ok(Rc::new(parameter.real())),
+            _ => Err(Problem::NotConstant(name.into())),
+        }
+    }
+
     /// Its dimensions in the file; of what was refused, none.
     pub fn shape(&self) -> Vec<usize> {
         match self {

@@ -78,13 +78,7 @@ impl Importer<'_> {
 
     /// A constant operand in real numbers.
     pub fn reals(&mut self, node: &pb::NodeProto, index: usize) -> Result<Rc<Constant>, Problem> {
-        match self.value(node, index)? {
-            Value::Constant(constant) => Ok(constant),
-            Value::Parameter(parameter) => Ok(Rc::new(parameter.real())),
-            _ => {
-                Err(Problem::NotConstant(Self::input_name(node, index).unwrap_or_default().into()))
-            }
-        }
+        self.value(node, index)?.real(Self::input_name(node, index).unwrap_or_default())
     }
 
     /// An op on two tensors in memory.

@@ -41,7 +41,7 @@ impl Importer<'_> {
                 1.0 => bias,
                 beta => scaled(&bias, beta, bias_name)?,
             };
-            let plain = self.model.real && !is_channelwise(&reals(&bias, bias_name)?, &view);
+            let plain = self.model.real && !is_channelwise(&*bias.real(bias_name)?, &view);
             if plain {
                 // A bias for each row too: an addition of its own.
                 let label = format!("{name}.product");
@@ -205,19 +205,10 @@ fn strides(view: &View) -> Option<[usize; 3]> {
     Some([one(&runs[0])?, one(&runs[1])?, one(&runs[2])?])
 }
 
-/// A constant in real numbers.
-fn reals(value: &Value, name: &str) -> Result<Constant, Problem> {
-    match value {
-        Value::Constant(constant) => Ok((**constant).clone()),
-        Value::Parameter(parameter) => Ok(parameter.real()),
-        _ => Err(Problem::NotConstant(name.into())),
-    }
-}
-
 /// A constant times `factor`.
 fn scaled(value: &Value, factor: f64, name: &str) -> Result<Value, Problem> {
-    let constant = reals(value, name)?;
+    let constant = value.real(name)?;
     let values = constant.finite()?.iter().map(|&v| (f64::from(v) * factor) as f32).collect();
-    let scaled = Constant { elements: Elements::Float(values), ..constant };
+    let scaled = Constant { elements: Elements::Float(values), ..(*constant).clone() };
     Ok(Value::Constant(Rc::new(scaled)))
 }

@@ -71,6 +71,11 @@ impl<'g> FloatTraining<'g> {
         }
     }
 
+    /// The values of a tensor, such as a trained parameter's.
+    pub fn get(&self, id: TensorId) -> &[f32] {
+        self.values.get(id)
+    }
+
     fn front(&mut self, key: usize, sample: &[i8]) {
         if let Some(kept) = self.cache.get(&key) {
             for (&t, value) in self.carried.iter().zip(kept) {

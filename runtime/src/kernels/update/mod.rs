@@ -7,6 +7,8 @@ mod bias;
 mod conv;
 mod depthwise;
 mod head;
+#[cfg(test)]
+mod properties;
 mod rule;
 
 use crate::program::op::Geometry;

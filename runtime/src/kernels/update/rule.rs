@@ -34,6 +34,12 @@ impl Pace {
         Ok(Pace { rate: step.rate * step.gamma, exponent: exponent(state, error)? })
     }
 
+    /// `rate * 2^exponent`.
+    #[cfg(test)]
+    pub fn at(rate: f32, exponent: i32) -> Pace {
+        Pace { rate, exponent }
+    }
+
     /// The pace of a value whose gradient counts `factor`.
     #[inline]
     pub fn times(self, factor: f32) -> Stride {

@@ -16,8 +16,9 @@ use offshoot::quantize::{is_real, quantize};
 use offshoot::reference::FloatTraining;
 use offshoot_runtime::hash;
 use offshoot_runtime::program::op::Precision;
+use offshoot_runtime::schedule::DEFAULT_RATE;
 use offshoot_simulator::data::Dataset;
-use offshoot_simulator::{Memories, ProgramFile, Round, Simulation, DEFAULT_RATE};
+use offshoot_simulator::{Memories, ProgramFile, Round, Simulation};
 
 use crate::plan::{find, Cell, Method, Tier};
 use crate::progress::{Progress, Worker};
@@ -142,7 +143,7 @@ impl<'p> Bench<'p> {
                 learner.reset()?;
                 let (count, rate) = (identity.train, DEFAULT_RATE * job.rate);
                 let steps = count * self.tier.epochs;
-                let round = Round { samples: count, steps, rate, seed: identity.seed };
+                let round = Round { rate, seed: identity.seed, ..Round::new(count, steps) };
                 let what = format!("{} {}", cell.name(), identity.seed);
                 let course = learn(learner, samples, round, false, &what, worker)?;
                 let record = Record {

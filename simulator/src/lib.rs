@@ -13,5 +13,5 @@ mod simulation;
 
 pub use memory::AlignedBytes;
 pub use program_file::{ProgramError, ProgramFile};
-pub use round::{Round, DEFAULT_RATE};
+pub use round::{Decay, Round};
 pub use simulation::{Memories, Simulation};

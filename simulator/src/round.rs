@@ -1,35 +1,70 @@
 //! A round of learning: which sample comes when, and at what rate.
 
-use offshoot_runtime::schedule;
+use offshoot_runtime::schedule::{Schedule, DEFAULT_RATE};
 
-/// A round of known length over a set of samples.
+/// How the rate of a round falls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Decay {
+    /// To 0 along a half cosine.
+    #[default]
+    Cosine,
+    /// Not at all, but for the last fifth of the steps, in which it falls to 0 along a straight
+    /// line: what a device does that does not know how many samples will come.
+    Cooldown,
+}
+
+/// A round over a set of samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Round {
     /// Samples in the training split.
     pub samples: usize,
     /// Steps in all.
     pub steps: usize,
-    /// Learning rate at the start; it falls to 0 along a half cosine.
+    /// Learning rate at the start.
     pub rate: f32,
+    /// How it falls.
+    pub decay: Decay,
+    /// Steps in which it rises first.
+    pub warm_up: usize,
     /// Seed of the order.
     pub seed: u64,
 }
 
-/// Rate that suits every network and data set measured so far.
-pub const DEFAULT_RATE: f32 = 5e-3;
-
 impl Round {
+    /// A round at [`DEFAULT_RATE`] with the first seed.
+    pub fn new(samples: usize, steps: usize) -> Round {
+        let decay = Decay::default();
+        Round { samples, steps, rate: DEFAULT_RATE, decay, warm_up: 0, seed: 1 }
+    }
+
     /// The steps: index of the sample, and rate. Every epoch visits every sample once, in an
     /// order of its own; the last may be cut short.
     pub fn steps(self) -> impl Iterator<Item = (usize, f32)> {
         let mut random = self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         let mut order: Vec<usize> = (0..self.samples).collect();
-        (0..self.steps).map(move |step| {
+        let indices = (0..self.steps).map(move |step| {
             let at = step % order.len();
             if at == 0 {
                 shuffle(&mut order, &mut random);
             }
-            (order[at], schedule::cosine(self.rate, step as u32, self.steps as u32))
+            order[at]
+        });
+        indices.zip(self.rates())
+    }
+
+    fn rates(self) -> impl Iterator<Item = f32> {
+        let (rate, steps) = (self.rate, self.steps as u32);
+        let mut schedule = match self.decay {
+            Decay::Cosine => Schedule::cosine(rate, steps),
+            Decay::Cooldown => Schedule::open(rate),
+        };
+        schedule = schedule.warm_up(self.warm_up as u32);
+        let last = steps.div_ceil(5);
+        std::iter::from_fn(move || {
+            if self.decay == Decay::Cooldown && schedule.taken() == steps - last {
+                schedule.settle(last);
+            }
+            schedule.next()
         })
     }
 }
@@ -50,7 +85,7 @@ mod tests {
 
     #[test]
     fn epochs_are_permutations_and_seeds_differ() {
-        let round = Round { samples: 10, steps: 25, rate: 1.0, seed: 3 };
+        let round = Round { seed: 3, ..Round::new(10, 25) };
         let order: Vec<usize> = round.steps().map(|(i, _)| i).collect();
         for epoch in order[..20].chunks(10) {
             let mut sorted = epoch.to_vec();
@@ -60,5 +95,15 @@ mod tests {
         assert_ne!(order[..10], order[10..20]);
         let other: Vec<usize> = Round { seed: 4, ..round }.steps().map(|(i, _)| i).collect();
         assert_ne!(order, other);
+    }
+    #[test]
+    fn a_cooldown_takes_the_last_fifth() {
+        for steps in [1, 4, 5, 103] {
+            let round = Round { rate: 1.0, decay: Decay::Cooldown, ..Round::new(10, steps) };
+            let rates: Vec<f32> = round.steps().map(|(_, rate)| rate).collect();
+            assert_eq!(rates.len(), steps);
+            assert!(rates[..=steps - steps.div_ceil(5)].iter().all(|&rate| rate == 1.0));
+            assert!(rates[steps - steps.div_ceil(5)..].windows(2).all(|pair| pair[0] > pair[1]));
+        }
     }
 }

@@ -52,7 +52,7 @@ impl Samples for Vec<(Vec<i8>, u16)> {
 }
 
 fn round(data: &dyn Samples) -> Round {
-    Round { samples: data.count(), steps: STEPS, rate: 5e-3, seed: 7 }
+    Round { seed: 7, ..Round::new(data.count(), STEPS) }
 }
 
 /// Trains in the simulator; `meddle` may change the state before a step.

@@ -54,7 +54,7 @@ fn learn(compiled: &Compiled, steps: usize) -> [[f64; 2]; 2] {
     let (train, test) = known.split_at(40);
     let mut both = || [mean(&mut simulation, test, 40), mean(&mut simulation, &strange, 60)];
     let before = both();
-    let round = Round { samples: train.len(), steps, rate: 5e-3, seed: 1 };
+    let round = Round::new(train.len(), steps);
     for (index, rate) in round.steps() {
         // Whatever the label: it is not looked at.
         let label = index as u16;

@@ -13,7 +13,7 @@ use offshoot::place;
 use offshoot::report::{Report, Sram};
 use offshoot::scheme::Scheme;
 use offshoot_simulator::data;
-use offshoot_simulator::{Round, DEFAULT_RATE};
+use offshoot_simulator::Round;
 use serde::Serialize;
 
 use super::compile::{budget, print_report, write};
@@ -67,7 +67,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let shipped = learn::evaluate(&compiled.program, &upright.test, &mut Progress::default())?;
     let shipped = shipped.measure();
     let samples = rotated.train.len();
-    let round = Round { samples, steps: EPOCHS * samples, rate: DEFAULT_RATE, seed: args.seed };
+    let round = Round { seed: args.seed, ..Round::new(samples, EPOCHS * samples) };
     if !json {
         say!("A network that reads handwritten digits from an 8x8 sensor was trained with the");
         say!("sensor upright. On this device it is mounted a quarter turn off. The device sees");

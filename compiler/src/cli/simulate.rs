@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use offshoot::ir::{self, Graph};
 use offshoot::learn::{self, Scores};
 use offshoot::pipeline;
-use offshoot_simulator::{data, ProgramFile, Round, DEFAULT_RATE};
+use offshoot_runtime::schedule::DEFAULT_RATE;
+use offshoot_simulator::{data, Decay, ProgramFile, Round};
 
 use super::output::{percent, row, say, score_rows, table, Progress};
 use super::Folder;
@@ -42,15 +43,32 @@ pub struct RoundArgs {
     /// What the files of samples do not say of themselves (TOML): features, columns, classes.
     #[arg(long, value_name = "FILE")]
     data_spec: Option<PathBuf>,
-    /// Learning rate at the start of the round; it falls to 0 along a half cosine.
+    /// Learning rate at the start of the round.
     #[arg(long, default_value_t = DEFAULT_RATE, value_parser = rate, allow_negative_numbers = true)]
-    pub rate: f32,
+    rate: f32,
+    /// How the rate falls to 0.
+    #[arg(long, value_enum, default_value_t)]
+    schedule: ScheduleName,
+    /// Steps in which the rate rises first.
+    #[arg(long, value_name = "STEPS", default_value_t = 0, allow_negative_numbers = true)]
+    warm_up: u32,
     /// Seed of the order of samples.
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
-    pub seed: u64,
+    seed: u64,
     /// Map values to (v - MEAN) / STD before they are quantised.
     #[arg(long, value_name = "MEAN,STD", value_parser = normalization, allow_hyphen_values = true)]
     normalize: Option<(f32, f32)>,
+}
+
+/// Values of `--schedule`.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum ScheduleName {
+    /// Along a half cosine.
+    #[default]
+    Cosine,
+    /// In a straight line, in the last fifth of the steps: as on a device that does not know how
+    /// many samples will come.
+    Cooldown,
 }
 
 /// A count of at least 1 that a round can hold.
@@ -99,7 +117,12 @@ impl RoundArgs {
 
     /// The round over `samples` that these arguments ask for.
     pub fn round(&self, samples: usize, steps: usize) -> Round {
-        Round { samples, steps, rate: self.rate, seed: self.seed }
+        let decay = match self.schedule {
+            ScheduleName::Cosine => Decay::Cosine,
+            ScheduleName::Cooldown => Decay::Cooldown,
+        };
+        let (rate, warm_up, seed) = (self.rate, self.warm_up as usize, self.seed);
+        Round { samples, steps, rate, decay, warm_up, seed }
     }
 }
 

@@ -109,12 +109,17 @@ fn simulate_reports_a_round() {
 #[test]
 fn equal_seeds_give_equal_bits_and_others_do_not() {
     let data = samples().write("contract-seeds");
-    let run = |seed: &str| {
-        let args = ["simulate", text(good()), "--data", text(&data)];
-        round(&object(&[&args[..], &["--steps", "25", "--seed", seed]].concat()), 25, 1)
+    let run = |more: &[&str]| {
+        let args = ["simulate", text(good()), "--data", text(&data), "--steps", "25"];
+        round(&object(&[&args[..], more].concat()), 25, 1)
     };
-    assert_eq!(run("7"), run("7"));
-    assert_ne!(run("7"), run("8"));
+    assert_eq!(run(&["--seed", "7"]), run(&["--seed", "7"]));
+    assert_ne!(run(&["--seed", "7"]), run(&["--seed", "8"]));
+    // The same order at other rates.
+    let schedules = [&["--warm-up", "0"], &["--schedule", "cooldown"], &["--warm-up", "9"]];
+    let [plain, cooldown, warm] = schedules.map(|more| run(more));
+    assert_eq!(plain, run(&["--schedule", "cosine"]));
+    assert!(plain != cooldown && cooldown != warm && warm != plain);
 }
 
 #[test]

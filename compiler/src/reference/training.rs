@@ -71,6 +71,11 @@ impl<'g> FloatTraining<'g> {
         }
     }
 
+    /// What a constant has been trained to, or another tensor's latest value.
+    pub fn value(&self, tensor: TensorId) -> &[f32] {
+        self.values.get(tensor)
+    }
+
     fn front(&mut self, key: usize, sample: &[i8]) {
         if let Some(kept) = self.cache.get(&key) {
             for (&t, value) in self.carried.iter().zip(kept) {

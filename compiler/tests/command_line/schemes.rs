@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::support::{compile_fails, folder, model, text, FAILED, UNFIT, USAGE};
+use super::support::{compile_fails, folder, model, succeeds, text, FAILED, UNFIT, USAGE};
 
 fn refused(test: &str, code: i32, more: &[&str], says: &[&str]) {
     compile_fails(&format!("scheme-{test}"), code, model(), more, says);

@@ -4,7 +4,9 @@
 //! Started by `cargo xtask bench`. Runs are appended to a file as they finish; one that is there
 //! is not repeated.
 
+mod deploy;
 mod glob;
+mod ground;
 mod plan;
 mod progress;
 mod record;

@@ -8,6 +8,7 @@ use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use anyhow::{bail, Context, Result};
+use offshoot::learn::Change;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Method;
@@ -47,10 +48,17 @@ pub struct Record {
     /// What was run.
     #[serde(flatten)]
     pub identity: Identity,
-    /// Share of test samples that were right before training.
+    /// Share of test samples that were right before training; of a network that reproduces its
+    /// input, area under the curve of its error.
     pub before: f64,
     /// And after.
     pub after: f64,
+    /// Mean error of a network that reproduces its input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Change>,
+    /// Share of the new class's test samples that are right after training, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recall: Option<f64>,
     /// Mean loss of the last epoch.
     pub loss: f64,
     /// Bytes of SRAM that the program takes; none of a float run.
@@ -147,7 +155,8 @@ pub mod tests {
             version: env!("CARGO_PKG_VERSION").into(),
         };
         let sram = (method != Method::Float).then_some(1000);
-        Record { identity, before: 0.2, after, loss: 0.5, sram, seconds: 1.0 }
+        let (error, recall) = (None, None);
+        Record { identity, before: 0.2, after, error, recall, loss: 0.5, sram, seconds: 1.0 }
     }
 
     fn path(name: &str) -> std::path::PathBuf {
@@ -172,6 +181,27 @@ pub mod tests {
         ] {
             assert!(!log.has(&other));
         }
+    }
+
+    #[test]
+    fn records_of_before_there_were_errors_are_read() {
+        let path = path("older.jsonl");
+        let line = "{\"network\":\"digits\",\"data\":\"rotated\",\"scheme\":\"head\",\"method\":\"float\",\
+                    \"rate\":1.0,\"train\":400,\"test\":200,\"epochs\":2,\"seed\":1,\"program\":\"0123\",\
+                    \"samples\":\"4567\",\"version\":\"0.1.0\",\"before\":0.2,\"after\":0.7,\"loss\":0.5,\
+                    \"sram\":null,\"seconds\":1.0}\n";
+        fs::write(&path, line).unwrap();
+        let run = record("digits/rotated/head/float", 1, 0.7);
+        let mut log = Log::open(&path).unwrap();
+        assert_eq!(log.records(), std::slice::from_ref(&run));
+        // And are written as they were.
+        log.append(run).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), line.repeat(2));
+        let error = Some(Change { before: 2.0, after: 1.0 });
+        let run = Record { error, recall: Some(0.5), ..record("a/b/c/residual", 1, 0.7) };
+        log.append(run.clone()).unwrap();
+        drop(log);
+        assert_eq!(Log::open(&path).unwrap().records()[2], run);
     }
 
     #[test]

@@ -1,38 +1,24 @@
 //! Runs what is not in the file yet, several at a time.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use offshoot::adapt::HeadStart;
-use offshoot::import::import;
-use offshoot::ir::Graph;
 use offshoot::learn::{learn, Learner};
-use offshoot::pipeline::{compile, Compiled};
-use offshoot::quantize::{is_real, quantize};
+use offshoot::pipeline::Compiled;
 use offshoot::reference::FloatTraining;
-use offshoot_runtime::hash;
-use offshoot_runtime::program::op::Precision;
 use offshoot_runtime::schedule::DEFAULT_RATE;
+use offshoot_runtime::{hash, Prediction};
 use offshoot_simulator::data::Dataset;
 use offshoot_simulator::{Memories, ProgramFile, Round, Simulation};
 
-use crate::plan::{find, Cell, Method, Tier};
+use crate::ground::{compiled, Ground};
+use crate::plan::{Cell, Method, Tier};
 use crate::progress::{Progress, Worker};
 use crate::record::{Identity, Log, Record};
-use crate::samples::{calibration, hash_of, load};
 use crate::study::{nearest, truncating, unscaled, Study};
-
-/// A network in int8 and the samples that it reads: what cells of one network and data set share.
-#[derive(Debug)]
-struct Ground {
-    graph: Graph,
-    samples: Dataset,
-    hash: u64,
-}
 
 /// A cell at a rate: a run for each seed.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +88,7 @@ impl<'p> Bench<'p> {
     ) -> Result<()> {
         let cell = &job.cell;
         worker.prepare(&cell.name());
-        let ground = self.ground(cell)?;
+        let ground = self.ground(cell, worker)?;
         *kept = Some(ground.clone());
         let compiled = compiled(cell, &ground.graph)?;
         let program = match cell.method {
@@ -146,13 +132,21 @@ impl<'p> Bench<'p> {
                 let round = Round { rate, seed: identity.seed, ..Round::new(count, steps) };
                 let what = format!("{} {}", cell.name(), identity.seed);
                 let course = learn(learner, samples, round, false, &what, worker)?;
+                let seconds = start.elapsed().as_secs_f64();
+                // Of a network that reproduces its input the error is what training changes, and
+                // the area under the curve what that is good for.
+                let measure = course.scores.auc.or(course.scores.accuracy);
+                let measure = measure.context("the test samples are all of one kind")?;
+                let new_class = cell.data.deployed.as_ref().and_then(|d| d.new_class);
                 let record = Record {
                     identity: identity.clone(),
-                    before: course.scores.measure().before,
-                    after: course.scores.measure().after,
+                    before: measure.before,
+                    after: measure.after,
+                    error: course.scores.error,
+                    recall: new_class.map(|c| recall(learner, samples, c)).transpose()?,
                     loss: course.losses.last().copied().unwrap_or(0.0),
                     sram,
-                    seconds: start.elapsed().as_secs_f64(),
+                    seconds,
                 };
                 worker.finished(&record);
                 lock(&self.log).append(record)?;
@@ -162,47 +156,30 @@ impl<'p> Bench<'p> {
     }
 
     /// The ground of a cell, loaded unless another worker holds it.
-    fn ground(&self, cell: &Cell<'p>) -> Result<Arc<Ground>> {
+    fn ground(&self, cell: &Cell<'p>, worker: &mut Worker) -> Result<Arc<Ground>> {
         // Held while loading: another worker most likely waits for the same.
         let mut grounds = lock(&self.grounds);
         let key = (cell.network.name.as_str(), cell.data.name.as_str());
         if let Some(ground) = grounds.get(&key).and_then(Weak::upgrade) {
             return Ok(ground);
         }
-        let path = |file: &str| find(file).map_err(anyhow::Error::msg);
-        let (model, file): (PathBuf, PathBuf) =
-            (path(&cell.network.model)?, path(&cell.data.file)?);
-        let graph = import(&model)?;
-        let shape = match graph.input.map(|input| graph.tensor(input).shape.as_slice()) {
-            Some(&[_, h, w, c]) => [h, w, c],
-            _ => anyhow::bail!("{} has no input of height, width and channels", model.display()),
-        };
-        let samples =
-            load(cell.data, &file, shape, self.tier).with_context(|| file.display().to_string())?;
-        let graph = match cell.network.values {
-            Some(values) if is_real(&graph) => {
-                quantize(&graph, &calibration(cell.data, &samples.train, values))?.0
-            }
-            _ => graph,
-        };
-        let ground = Arc::new(Ground { graph, hash: hash_of(&samples), samples });
+        let ground = Arc::new(Ground::load(cell, self.tier, worker)?);
         grounds.insert(key, Arc::downgrade(&ground));
         Ok(ground)
     }
 }
 
-/// The program and the graph of a cell.
-fn compiled(cell: &Cell<'_>, graph: &Graph) -> Result<Compiled> {
-    let mut scheme = cell.scheme.scheme()?;
-    scheme.precision = match cell.method {
-        Method::Stochastic => Precision::Stochastic,
-        _ => Precision::Residual,
-    };
-    let start = match cell.data.classes {
-        Some(classes) => HeadStart::Zero { classes: classes.into() },
-        None => HeadStart::Classifier,
-    };
-    Ok(compile(graph, start, &scheme)?)
+/// Share of the test samples of `class` that are right.
+fn recall(learner: &mut dyn Learner, samples: &Dataset, class: u16) -> Result<f64> {
+    let (mut right, mut count) = (0usize, 0usize);
+    let test = &samples.test;
+    for index in (0..test.len()).filter(|&i| test.label(i) == class) {
+        // Test samples are numbered after the training samples.
+        let found = learner.infer(samples.train.len() + index, test.input(index))?;
+        right += usize::from(found == Prediction::Class(class));
+        count += 1;
+    }
+    Ok(right as f64 / count.max(1) as f64)
 }
 
 /// Gives `f` what learns by `method`.

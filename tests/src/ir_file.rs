@@ -12,7 +12,7 @@
 //!
 //! The header is made of comments of the form `// key: value`; other comments say what the file
 //! is about. Keys are `pass` (see [`PASSES`]), `scheme` (short form), `scheme-toml` (one line of
-//! the TOML form, may be repeated) and `head` (`zero N` or `classifier`).
+//! the TOML form, may be repeated) and `head` (`zero N`, `classifier` or `extended N`).
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -94,7 +94,10 @@ fn head(value: &str) -> Result<HeadStart, String> {
         Some(("zero", count)) if count.parse::<usize>().is_ok() => {
             Ok(HeadStart::Zero { classes: count.parse().unwrap_or(0) })
         }
-        _ => Err(format!("`head: {value}` is neither `classifier` nor `zero N`")),
+        Some(("extended", count)) if count.parse::<usize>().is_ok() => {
+            Ok(HeadStart::Extended { new: count.parse().unwrap_or(0) })
+        }
+        _ => Err(format!("`head: {value}` is none of `classifier`, `zero N` and `extended N`")),
     }
 }
 

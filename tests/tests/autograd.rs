@@ -74,7 +74,7 @@ fn agrees(case: &Case) {
 
     // The course, in f32: what it rounds away adds up.
     let mut training = FloatTraining::new(graph).unwrap();
-    let before: Vec<Vec<f32>> = parameters.iter().map(|p| training.get(p.id).to_vec()).collect();
+    let before: Vec<Vec<f32>> = parameters.iter().map(|p| training.value(p.id).to_vec()).collect();
     let losses = recorded("loss");
     for (step, &theirs) in losses.iter().enumerate() {
         let (sample, label) = sample(step % SAMPLES, shape, classes);
@@ -83,7 +83,7 @@ fn agrees(case: &Case) {
         check(1, &format!("the loss of step {step}"), apart, 1e-4);
     }
     for (parameter, before) in parameters.iter().zip(before) {
-        let after = training.get(parameter.id);
+        let after = training.value(parameter.id);
         let moved = |&at: &usize| f64::from(after[at]) - f64::from(before[at]);
         let moved: Vec<f64> = parameter.elements.iter().map(moved).collect();
         let what = format!("{}/moved", name(parameter));

@@ -53,7 +53,11 @@ pub fn markdown(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
          the orders of samples of seeds {seeds}. *− float*: the mean difference to training the same \
          graph in f32 with the same order and rates, seed by seed. *before*: with the head as it \
          starts, which is at zero but for the demo's network. SRAM: arena, trainable state and \
-         scratch of the compiled program, without stack.\n\n\
+         scratch of the compiled program, without stack. In *A deployed device adapts*, networks know \
+         already what they are to do, each the same for all its rows, and *before* is how they are \
+         deployed; of one that reproduces its input the measure is the area under the ROC curve of its \
+         error (AUC), in percent. *new class*: percent of the new class's test samples that are right \
+         after training (residual).\n\n\
          A finished run is known by its program, samples and version, and not repeated; after a change \
          of kernels that leaves those as they are, add `--fresh`.\n\n\
          {ran} of {all} cells were run ({runs} runs); the others say so.\n\n",

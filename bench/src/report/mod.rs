@@ -4,6 +4,7 @@ mod docs;
 mod gate;
 mod table;
 
+use offshoot::learn::Change;
 use serde::Serialize;
 
 use crate::plan::{Method, Plan, Tier};
@@ -35,12 +36,20 @@ pub struct Summary {
     pub epochs: usize,
     /// Seeds, ascending.
     pub seeds: Vec<u64>,
-    /// Test accuracy before training.
+    /// Whether the network knew, before this training, what it is trained for.
+    pub deployed: bool,
+    /// Test accuracy before training; of a network that reproduces its input, area under the curve.
     pub before: f64,
-    /// Test accuracy after training, by seed.
+    /// The same after training, by seed.
     pub after: Vec<f64>,
     /// Their mean and spread.
     pub accuracy: Spread,
+    /// Mean error of a network that reproduces its input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Change>,
+    /// Share of a new class's test samples that are right after training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recall: Option<Spread>,
     /// Bytes of SRAM.
     pub sram: Option<u32>,
     /// Seconds of a run, in the mean.
@@ -76,12 +85,13 @@ pub fn summaries(plan: &Plan, tier: &Tier, records: &[Record]) -> Vec<Summary> {
         let mut rates: Vec<f32> = runs.iter().map(|r| r.identity.rate).collect();
         rates.sort_by(f32::total_cmp);
         rates.dedup();
-        summaries.extend(rates.into_iter().filter_map(|rate| summary(&runs, rate)));
+        let deployed = cell.data.deployed.is_some();
+        summaries.extend(rates.into_iter().filter_map(|rate| summary(&runs, rate, deployed)));
     }
     summaries
 }
 
-fn summary(runs: &[&Record], rate: f32) -> Option<Summary> {
+fn summary(runs: &[&Record], rate: f32, deployed: bool) -> Option<Summary> {
     let mut runs: Vec<&Record> =
         runs.iter().rev().filter(|r| r.identity.rate == rate).copied().collect();
     // Of runs that were repeated the newest counts: the sort is stable.
@@ -89,6 +99,12 @@ fn summary(runs: &[&Record], rate: f32) -> Option<Summary> {
     runs.dedup_by_key(|r| r.identity.seed);
     let after: Vec<f64> = runs.iter().map(|r| r.after).collect();
     let seconds: Vec<f64> = runs.iter().map(|r| r.seconds).collect();
+    let recalls: Vec<f64> = runs.iter().filter_map(|r| r.recall).collect();
+    let errors: Vec<Change> = runs.iter().filter_map(|r| r.error).collect();
+    let error = |of: fn(&Change) -> f64| {
+        Spread::of(&errors.iter().map(of).collect::<Vec<_>>()).map(|spread| spread.mean)
+    };
+    let error = error(|e| e.before).zip(error(|e| e.after));
     let first = runs.first()?;
     let id = first.identity.clone();
     Some(Summary {
@@ -101,9 +117,12 @@ fn summary(runs: &[&Record], rate: f32) -> Option<Summary> {
         test: id.test,
         epochs: id.epochs,
         seeds: runs.iter().map(|r| r.identity.seed).collect(),
+        deployed,
         before: first.before,
         accuracy: Spread::of(&after)?,
         after,
+        error: error.map(|(before, after)| Change { before, after }),
+        recall: Spread::of(&recalls),
         sram: first.sram,
         seconds: Spread::of(&seconds)?.mean,
         program: id.program,

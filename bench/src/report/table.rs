@@ -13,13 +13,19 @@ const PRODUCT: [Method; 3] = [Method::Float, Method::Residual, Method::Stochasti
 /// What leaves out a part.
 const PARTS: [Method; 3] = [Method::Truncating, Method::Nearest, Method::Unscaled];
 
-/// The tables of a tier, each under its heading: the product against float, what parts buy, and the
-/// default rate against the best where others were run.
+/// The tables of a tier, each under its heading: the product against float where a network learns
+/// something new and where it is deployed already, what parts buy, and the default rate against the
+/// best where others were run.
 pub fn tables(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
-    let cells = plan.cells(tier, &[]);
+    let (adapted, new): (Vec<Cell<'_>>, Vec<Cell<'_>>) =
+        plan.cells(tier, &[]).into_iter().partition(|cell| cell.data.deployed.is_some());
     let mut text = String::from("## 8-bit training against float\n\n");
-    text += &product(&cells, summaries);
-    let rows = parts(&cells, summaries);
+    text += &product(&new, summaries);
+    if !adapted.is_empty() {
+        text += "\n## A deployed device adapts\n\n";
+        text += &deployed(&adapted, summaries);
+    }
+    let rows = parts(&[new, adapted].concat(), summaries);
     if !rows.is_empty() {
         text += "\n## What each part buys\n\n";
         text += &rows;
@@ -111,40 +117,72 @@ fn bytes(number: Option<u32>) -> String {
     }
 }
 
+/// Titles of what [`figures`] gives.
+const FIGURES: [&str; 8] = [
+    "before",
+    "float",
+    "residual",
+    "− float",
+    "SRAM, bytes",
+    "stochastic",
+    "− float",
+    "SRAM, bytes",
+];
+
+/// What the product does in the row of `cell`, against float.
+fn figures(row: &Cell<'_>, summaries: &[Summary]) -> [String; 8] {
+    let found = PRODUCT.map(|method| of(row, method, summaries));
+    let [float, residual, stochastic] = found;
+    let most = found.iter().flatten().map(|s| s.accuracy.count).max().unwrap_or(0);
+    let before = residual.or(stochastic).or(float).map(|s| format!("{:.1}", 100.0 * s.before));
+    [
+        before.unwrap_or_else(|| "–".into()),
+        accuracy(float, most),
+        accuracy(residual, most),
+        signed(difference(residual, float)),
+        bytes(residual.and_then(|s| s.sram)),
+        accuracy(stochastic, most),
+        signed(difference(stochastic, float)),
+        bytes(stochastic.and_then(|s| s.sram)),
+    ]
+}
+
+fn names(row: &Cell<'_>) -> [String; 3] {
+    [row.network.title.clone(), row.data.title.clone(), row.scheme.name.clone()]
+}
+
 fn product(cells: &[Cell<'_>], summaries: &[Summary]) -> String {
-    let mut text = header(&[
-        "network",
-        "data",
-        "scheme",
-        "before",
-        "float",
-        "residual",
-        "− float",
-        "SRAM, bytes",
-        "stochastic",
-        "− float",
-        "SRAM, bytes",
-    ]);
+    let mut text = header(&[&["network", "data", "scheme"][..], &FIGURES].concat());
     for row in rows(cells, &PRODUCT) {
-        let found = PRODUCT.map(|method| of(row, method, summaries));
-        let [float, residual, stochastic] = found;
-        let most = found.iter().flatten().map(|s| s.accuracy.count).max().unwrap_or(0);
-        let before = residual.or(stochastic).or(float).map(|s| format!("{:.1}", 100.0 * s.before));
-        text += &line(&[
-            row.network.title.clone(),
-            row.data.title.clone(),
-            row.scheme.name.clone(),
-            before.unwrap_or_else(|| "–".into()),
-            accuracy(float, most),
-            accuracy(residual, most),
-            signed(difference(residual, float)),
-            bytes(residual.and_then(|s| s.sram)),
-            accuracy(stochastic, most),
-            signed(difference(stochastic, float)),
-            bytes(stochastic.and_then(|s| s.sram)),
-        ]);
+        text += &line(&[&names(row)[..], &figures(row, summaries)].concat());
     }
     text
+}
+
+/// As [`product`], with what is measured, on how much, and what became of a new class; then what
+/// there is to know of the data sets.
+fn deployed(cells: &[Cell<'_>], summaries: &[Summary]) -> String {
+    let ends = ["new class", "learnt, tested", "measure"];
+    let mut text = header(&[&["network", "data", "scheme"][..], &FIGURES, &ends].concat());
+    let mut notes: Vec<String> = Vec::new();
+    for row in rows(cells, &PRODUCT) {
+        let found = PRODUCT.iter().find_map(|&method| of(row, method, summaries));
+        let recall = of(row, Method::Residual, summaries).and_then(|s| s.recall);
+        let ends = [
+            recall.map_or_else(|| "–".into(), |spread| percent(&spread)),
+            found.map_or_else(|| "–".into(), |s| format!("{}, {}", s.train, s.test)),
+            // A network without classes is what such data are for.
+            match row.data.deployed.as_ref().and_then(|d| d.normal) {
+                Some(_) => "AUC".into(),
+                None => "accuracy".into(),
+            },
+        ];
+        text += &line(&[&names(row)[..], &figures(row, summaries), &ends].concat());
+        let about = row.data.about.as_ref();
+        let note = about.map(|about| format!("\n*{}*: {}\n", row.data.title, about.trim()));
+        notes.extend(note.filter(|note| !notes.contains(note)));
+    }
+    text + &notes.concat()
 }
 
 fn parts(cells: &[Cell<'_>], summaries: &[Summary]) -> String {
@@ -165,8 +203,7 @@ fn parts(cells: &[Cell<'_>], summaries: &[Summary]) -> String {
         let found = PARTS.map(|method| of(row, method, summaries));
         let whole = of(row, Method::Residual, summaries);
         let most = found.iter().chain([&whole]).flatten().map(|s| s.accuracy.count).max();
-        let mut cells =
-            vec![row.network.title.clone(), row.data.title.clone(), row.scheme.name.clone()];
+        let mut cells = names(row).to_vec();
         cells.push(accuracy(whole, most.unwrap_or(0)));
         cells.extend(found.map(|summary| accuracy(summary, most.unwrap_or(0))));
         text += &line(&cells);

@@ -18,6 +18,11 @@ pub enum HeadStart {
     },
     /// The classes that the network knows, with its classifier's weights.
     Classifier,
+    /// The same, and new classes after them, whose weights are 0.
+    Extended {
+        /// Number of new classes.
+        new: usize,
+    },
 }
 
 /// Weight scale of a head that starts at zero: weights reach to about 1.
@@ -47,12 +52,17 @@ pub(super) fn replace_classifier(graph: &Graph, start: HeadStart) -> Result<Grap
 
     let (exponent, weights, biases) = match start {
         HeadStart::Zero { classes } => {
-            if !(2..=65535).contains(&classes) {
-                return Err(AdaptError::Classes(classes));
-            }
+            let classes = in_range(classes)?;
             (ZERO_START_EXPONENT, vec![0; classes * count], vec![0; classes])
         }
         HeadStart::Classifier => inherited(w, b, pooled_scale)?,
+        HeadStart::Extended { new } => {
+            let (exponent, mut weights, mut biases) = inherited(w, b, pooled_scale)?;
+            let classes = in_range(biases.len().saturating_add(new))?;
+            weights.resize(classes * count, 0);
+            biases.resize(classes, 0);
+            (exponent, weights, biases)
+        }
     };
     let classes = biases.len();
     let scale = (exponent as f32).exp2();
@@ -118,16 +128,18 @@ fn keep_needed(graph: &Graph, dropped: impl Fn(NodeId) -> bool) -> Graph {
     crate::prune::prune(&graph.retain(|n| !dropped(n)))
 }
 
+/// `classes`, if a head can have so many.
+fn in_range(classes: usize) -> Result<usize, AdaptError> {
+    (2..=65535).contains(&classes).then_some(classes).ok_or(AdaptError::Classes(classes))
+}
+
 /// A classifier's weights as a head's latents: exponent of the scale, weights, biases.
 fn inherited(
     w: &Tensor,
     b: &Tensor,
     pooled_scale: f32,
 ) -> Result<(i32, Vec<i16>, Vec<i32>), AdaptError> {
-    let classes = w.shape[0];
-    if !(2..=65535).contains(&classes) {
-        return Err(AdaptError::Classes(classes));
-    }
+    let classes = in_range(w.shape[0])?;
     let count = w.elements() / classes;
     let values = |t: &Tensor, inner: usize| -> Vec<f64> {
         let data = t.data.iter().flat_map(|d| d.iter()).enumerate();

@@ -71,7 +71,7 @@ pub enum AdaptError {
         most: usize,
     },
     /// A new head on a network that reproduces its input.
-    #[error("a network that reproduces its input has no classes: leave --classes out, or take another loss")]
+    #[error("a network that reproduces its input has no classes: leave --classes and --add-classes out, or take another loss")]
     NoClasses,
     /// Nothing is trained.
     #[error("the update scheme trains nothing: a network that reproduces its input has no head, so name biases or layers, for example biases=all,0:1")]

@@ -26,10 +26,8 @@ pub struct Args {
     reading: Reading,
     #[command(flatten)]
     calibration: Calibration,
-    /// Classes of a new head that starts at zero; without it the model's own classifier is
-    /// trained further.
-    #[arg(long, value_parser = classes(), allow_negative_numbers = true)]
-    classes: Option<u16>,
+    #[command(flatten)]
+    head: Head,
     /// Update scheme: a TOML file, or in short form, for example `biases=20,24:1/4,27:1/2`.
     #[arg(long, default_value = "head", value_parser = update)]
     update: Update,
@@ -83,16 +81,29 @@ pub fn board(name: &str) -> Result<Board, BoardError> {
     offshoot_boards::find(name)
 }
 
-/// Reads `--classes`.
-pub fn classes() -> impl TypedValueParser<Value = u16> {
-    clap::value_parser!(u16).range(2..)
+/// What the trained head starts from; without any, the model's own classifier is trained further.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Head {
+    /// Classes of a new head that starts at zero, in place of the model's own classifier.
+    #[arg(long, value_parser = at_least(2), allow_negative_numbers = true)]
+    classes: Option<u16>,
+    /// New classes, numbered after those that the model's own classifier knows and keeps.
+    #[arg(long, value_name = "CLASSES", value_parser = at_least(1), conflicts_with = "classes", allow_negative_numbers = true)]
+    add_classes: Option<u16>,
 }
 
-/// The head that `--classes` asks for.
-pub fn start(classes: Option<u16>) -> HeadStart {
-    match classes {
-        Some(classes) => HeadStart::Zero { classes: classes.into() },
-        None => HeadStart::Classifier,
+fn at_least(least: i64) -> impl TypedValueParser<Value = u16> {
+    clap::value_parser!(u16).range(least..)
+}
+
+impl Head {
+    /// The start.
+    pub fn start(self) -> HeadStart {
+        match (self.classes, self.add_classes) {
+            (Some(classes), _) => HeadStart::Zero { classes: classes.into() },
+            (None, Some(new)) => HeadStart::Extended { new: new.into() },
+            (None, None) => HeadStart::Classifier,
+        }
     }
 }
 
@@ -101,7 +112,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let scheme = args.update.scheme()?;
     let graph = import::import_with(&args.model, args.reading.options())?;
     let (graph, quantization) = args.calibration.integers(graph, &args.model)?;
-    let compiled = pipeline::compile(&graph, start(args.classes), &scheme)
+    let compiled = pipeline::compile(&graph, args.head.start(), &scheme)
         .with_context(|| args.model.display().to_string())?;
     let budget = args.sram.unwrap_or_else(|| budget(&args.board));
     place::check_budget(&compiled.placed, budget)

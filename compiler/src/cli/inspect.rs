@@ -8,7 +8,7 @@ use offshoot::inspect::{inspect, Inspection, Limits, Trainable, Verdict};
 use offshoot::ir::Fold;
 use offshoot_boards::Board;
 
-use super::compile::{board, budget, classes, start};
+use super::compile::{board, budget, Head};
 use super::output::{bytes, grouped, row, say, table};
 use super::quantize::{placeholder, Reading};
 
@@ -19,9 +19,8 @@ pub struct Args {
     model: PathBuf,
     #[command(flatten)]
     reading: Reading,
-    /// Classes of a new head; without it the model's own classifier is the head.
-    #[arg(long, value_parser = classes(), allow_negative_numbers = true)]
-    classes: Option<u16>,
+    #[command(flatten)]
+    head: Head,
     /// The board that is asked about.
     #[arg(long, default_value = "qemu-mps2-an386", value_parser = board)]
     board: Board,
@@ -33,7 +32,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let graph = placeholder(import::import_with(&args.model, args.reading.options())?)?;
     let flash = args.board.flash.map_or(u64::MAX, |f| f.bytes);
     let limits = Limits { sram: budget(&args.board), flash };
-    let found = inspect(&graph, start(args.classes), limits)
+    let found = inspect(&graph, args.head.start(), limits)
         .with_context(|| args.model.display().to_string())?;
     if json {
         let mut object = serde_json::to_value(&found)?;

@@ -1,10 +1,10 @@
 //! How well a network does on samples held out.
 
 use offshoot_runtime::Prediction;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A measure before and after a round of learning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// Before training.
     pub before: f64,

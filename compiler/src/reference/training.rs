@@ -71,9 +71,9 @@ impl<'g> FloatTraining<'g> {
         }
     }
 
-    /// The values of a tensor, such as a trained parameter's.
-    pub fn get(&self, id: TensorId) -> &[f32] {
-        self.values.get(id)
+    /// What a constant has been trained to, or another tensor's latest value.
+    pub fn value(&self, tensor: TensorId) -> &[f32] {
+        self.values.get(tensor)
     }
 
     fn front(&mut self, key: usize, sample: &[i8]) {

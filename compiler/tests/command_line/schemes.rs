@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::support::{compile_fails, folder, model, text, FAILED, UNFIT, USAGE};
+use super::support::{compile_fails, folder, model, succeeds, text, FAILED, UNFIT, USAGE};
 
 fn refused(test: &str, code: i32, more: &[&str], says: &[&str]) {
     compile_fails(&format!("scheme-{test}"), code, model(), more, says);
@@ -102,6 +102,18 @@ fn too_few_or_too_many_classes() {
         refused(&format!("classes-{classes}"), USAGE, &["--classes", classes], &says);
     }
     refused("range", USAGE, &["--classes", "1"], &["2..=65535"]);
+    refused("none-new", USAGE, &["--add-classes", "0"], &["--add-classes", "1..=65535"]);
+    refused("too-many", FAILED, &["--add-classes", "65535"], &["65545 classes", "2 to 65535"]);
+    let both = ["--classes", "3", "--add-classes", "1"];
+    refused("both", USAGE, &both, &["--classes", "cannot be used with"]);
+}
+
+#[test]
+fn classes_are_added_to_those_that_are_known() {
+    let out = folder("schemes-added");
+    let args = ["compile", text(model()), "--add-classes", "2", "-o", text(&out), "--json"];
+    let report: serde_json::Value = serde_json::from_str(&succeeds(&args)).unwrap();
+    assert_eq!(report["classes"], 12);
 }
 
 #[test]

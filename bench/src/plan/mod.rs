@@ -3,14 +3,19 @@
 //! A cell is a network, a data set, an update scheme and a method. Every network names its data sets
 //! and schemes; a tier names the cells that it runs by globs.
 
+mod data;
+mod network;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{ensure, Context, Result};
-use offshoot::scheme::Scheme;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::glob::matches;
+
+pub use data::{Data, Deployed, Spectrum};
+pub use network::{Base, Method, Network, Update};
 
 /// The plan.
 #[derive(Clone, Debug, Deserialize)]
@@ -40,109 +45,6 @@ pub struct Tier {
     pub seeds: Vec<u64>,
     /// Globs of cells.
     pub cells: Vec<String>,
-}
-
-/// A network.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Network {
-    /// Its name in cells.
-    pub name: String,
-    /// Its name for people.
-    pub title: String,
-    /// The ONNX file.
-    pub model: String,
-    /// Mean and deviation that a float model's values are normalised by; it is quantised by the
-    /// training samples.
-    pub values: Option<[f32; 2]>,
-    /// Names of data sets.
-    pub data: Vec<String>,
-    /// Update schemes.
-    pub schemes: Vec<Update>,
-}
-
-/// An update scheme by name.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Update {
-    /// Its name in cells.
-    pub name: String,
-    /// A TOML file, or the short form.
-    pub update: String,
-}
-
-/// A data set.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Data {
-    /// Its name in cells.
-    pub name: String,
-    /// Its name for people.
-    pub title: String,
-    /// The archive.
-    pub file: String,
-    /// Classes of a new head; without, the network's own classifier is trained further.
-    pub classes: Option<u16>,
-    /// Whether images are resized to what the network reads.
-    #[serde(default)]
-    pub resize: bool,
-    /// Whether values are int8 features, not pixels.
-    #[serde(default)]
-    pub features: bool,
-    /// What is held out, in place of the archive's own division.
-    pub held_out: Option<Group>,
-}
-
-/// A group of samples, such as those of one speaker.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Group {
-    /// `array_train` and `array_test` number each sample's group.
-    pub array: String,
-    /// The group.
-    pub group: i64,
-}
-
-/// How a network learns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Method {
-    /// The same graph, order and rates in f32.
-    Float,
-    /// int8 with a residual of 8 bits.
-    Residual,
-    /// int8 with stochastic rounding.
-    Stochastic,
-    /// int8, the result truncated toward zero, wrapping.
-    Truncating,
-    /// int8, rounded to nearest, nothing kept.
-    Nearest,
-    /// Residual without quantization-aware scaling.
-    Unscaled,
-}
-
-impl Method {
-    /// All of them.
-    pub const ALL: [Method; 6] = [
-        Method::Float,
-        Method::Residual,
-        Method::Stochastic,
-        Method::Truncating,
-        Method::Nearest,
-        Method::Unscaled,
-    ];
-
-    /// Its name in cells.
-    pub fn name(self) -> &'static str {
-        match self {
-            Method::Float => "float",
-            Method::Residual => "residual",
-            Method::Stochastic => "stochastic",
-            Method::Truncating => "truncating",
-            Method::Nearest => "nearest",
-            Method::Unscaled => "unscaled",
-        }
-    }
 }
 
 /// A network, a data set, a scheme and a method.
@@ -187,25 +89,14 @@ pub fn find(file: &str) -> Result<PathBuf, String> {
     Err(format!("{} is not here; set OFFSHOOT_DATA to the folder of data", path.display()))
 }
 
-impl Update {
-    /// The scheme.
-    pub fn scheme(&self) -> Result<Scheme> {
-        if !self.update.ends_with(".toml") {
-            return Ok(Scheme::from_short(&self.update)?);
-        }
-        let path = root().join(&self.update);
-        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        Ok(Scheme::from_toml(&text)?)
-    }
-}
-
 impl Plan {
     /// Reads a plan and checks that its names agree.
     pub fn parse(text: &str) -> Result<Plan> {
         let plan: Plan = toml::from_str(text)?;
         for network in &plan.network {
-            for data in &network.data {
-                plan.data_named(data).with_context(|| format!("network {}", network.name))?;
+            for name in &network.data {
+                let checked = plan.data_named(name).and_then(|data| network.check(data));
+                checked.with_context(|| format!("network {}", network.name))?;
             }
             for scheme in &network.schemes {
                 scheme.scheme().with_context(|| format!("{}/{}", network.name, scheme.name))?;
@@ -270,7 +161,7 @@ impl Plan {
 mod tests {
     use super::*;
 
-    const PLAN: &str = include_str!("../accuracy.toml");
+    const PLAN: &str = include_str!("../../accuracy.toml");
 
     #[test]
     fn the_plan_names_what_is_there() {
@@ -308,5 +199,8 @@ mod tests {
         assert!(wrong("epochs = 2", "epochs = 0").contains("smoke"));
         assert!(wrong("\"biases=20\"", "\"bias=20\"").contains("mcunet/bias20"));
         assert!(wrong("name = \"bias20\"", "name = \"head\"").contains("twice"));
+        assert!(wrong("learn = 0.4", "learn = 1.0").contains("speaker: `learn`"));
+        assert!(wrong("new_class = 5", "new_class = 4").contains("comes after"));
+        assert!(wrong("base = {", "# {").contains("its own head"));
     }
 }

@@ -193,6 +193,12 @@ impl<'p> Bench<'p> {
 /// The program and the graph of a cell.
 fn compiled(cell: &Cell<'_>, graph: &Graph) -> Result<Compiled> {
     let mut scheme = cell.scheme.scheme()?;
+    anyhow::ensure!(
+        scheme.optimizer.is_plain() || !cell.method.is_study(),
+        "scheme {:?} has momentum or batches, which method {:?} cannot do: leave either out",
+        cell.scheme.name,
+        cell.method.name()
+    );
     scheme.precision = match cell.method {
         Method::Stochastic => Precision::Stochastic,
         _ => Precision::Residual,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use offshoot::adapt::HeadStart;
 use offshoot::import::import;
 use offshoot::ir::Graph;
@@ -58,6 +58,12 @@ impl Ground {
 /// The program and the graph of a cell.
 pub fn compiled(cell: &Cell<'_>, graph: &Graph) -> Result<Compiled> {
     let mut scheme = cell.scheme.scheme()?;
+    ensure!(
+        scheme.optimizer.is_plain() || !cell.method.is_study(),
+        "scheme {:?} has momentum or batches, which method {:?} cannot do: leave either out",
+        cell.scheme.name,
+        cell.method.name()
+    );
     scheme.precision = match cell.method {
         Method::Stochastic => Precision::Stochastic,
         _ => Precision::Residual,

@@ -64,7 +64,7 @@ pub fn compile(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Compi
         Err(error) => Err(CompileError::Verify { pass, error }),
     };
     let adapted = after("adapt", adapt(graph, start, scheme)?)?;
-    let differentiated = after("differentiate", differentiate(&adapted, &scheme.loss)?)?;
+    let differentiated = after("differentiate", differentiate(&adapted, scheme)?)?;
     let training = after("prune", prune(&differentiated))?;
     finish(training)
 }

@@ -74,6 +74,25 @@ impl Multiplier {
         let half = 1i64 << (right - 1);
         saturate((product + half + (product >> 63)) >> right)
     }
+
+    /// `x * factor * 2^bits`, rounded up with the probability that `dither` gives, so that it is right in
+    /// the mean; saturated to i32.
+    #[inline]
+    pub fn scale_dithered(self, x: i32, bits: i32, dither: u16) -> i32 {
+        let right = 31 - self.shift - bits;
+        if right <= 0 {
+            return self.scale_wide(x, bits);
+        }
+        // Below 2^62: a further shift leaves room for the dither, and a sign that rounds to 0 or -1.
+        let product = (x as i64 * self.value as i64) >> (right - 62).clamp(0, 63);
+        let right = right.min(62) as u32;
+        let dither = if right > 16 {
+            (dither as i64) << (right - 16)
+        } else {
+            dither as i64 >> (16 - right)
+        };
+        saturate((product + dither) >> right)
+    }
 }
 
 /// `round(a * b / 2^31)`, saturating: gemmlowp's `SaturatingRoundingDoublingHighMul`.
@@ -126,6 +145,28 @@ mod tests {
                 assert!((m.scale(x) as f64 - exact).abs() <= 1.0, "{x} * {factor}");
                 assert_eq!(m.scale_wide(x, 0) as f64, exact.abs().round().copysign(exact));
             }
+        }
+    }
+
+    #[test]
+    fn dithered_products_are_right_in_the_mean() {
+        let mut random = crate::random::Xorshift::new(5);
+        for (factor, x, bits) in
+            [(0.3, 1, 0), (0.3, -1, 0), (1e-3, 77, 4), (0.7, -9, 1), (3.0, 5, 0)]
+        {
+            let m = Multiplier::from_f64(factor);
+            let trials = 100_000;
+            let all = (0..trials).map(|_| i64::from(m.scale_dithered(x, bits, random.bits16())));
+            let mean = all.sum::<i64>() as f64 / trials as f64;
+            let exact = factor * x as f64 * f64::from(bits).exp2();
+            assert!((mean - exact).abs() < 0.008, "{exact}: {mean}");
+        }
+        let m = Multiplier::from_f32(0.5);
+        for dither in [0, u16::MAX] {
+            assert_eq!(m.scale_dithered(i32::MAX, -100, dither), 0);
+            assert_eq!(m.scale_dithered(i32::MAX, 40, dither), i32::MAX);
+            assert_eq!(m.scale_dithered(i32::MIN, 40, dither), i32::MIN);
+            assert_eq!(m.scale_dithered(0, 7, dither), 0);
         }
     }
 

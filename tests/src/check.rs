@@ -102,7 +102,7 @@ pub fn training_with(graph: &Graph, scheme: &Scheme) -> Graph {
     };
     let forward = passed(graph.clone());
     let adapted = passed(adapt(&forward, HeadStart::Classifier, scheme).expect("a classifier"));
-    let whole = passed(differentiate(&adapted, &scheme.loss).expect("gradients"));
+    let whole = passed(differentiate(&adapted, scheme).expect("gradients"));
     passed(prune(&whole))
 }
 

@@ -91,7 +91,7 @@ fn adapted(text: &str, options: &Options) -> Result<Graph, String> {
 fn differentiated(text: &str, options: &Options) -> Result<Graph, String> {
     let asked = *options != Options::default();
     let graph = if asked { adapted(text, options)? } else { checked(text)? };
-    verified(differentiate(&graph, &scheme(options)?.loss).map_err(message)?)
+    verified(differentiate(&graph, &scheme(options)?).map_err(message)?)
 }
 
 fn pruned(text: &str, options: &Options) -> Result<Graph, String> {

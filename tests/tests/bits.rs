@@ -173,23 +173,28 @@ fn made_up(compiled: &Compiled) -> Vec<(Vec<i8>, u16)> {
     (0..STEPS).map(|_| sample()).collect()
 }
 
-/// `graph` with everything trained by `loss`.
-fn trained_by(graph: &Graph, loss: Loss) -> Compiled {
-    let scheme = Scheme::from_short(&everything(graph)).expect("a scheme");
+/// `graph` with everything trained by `loss`, in the way that `how` says in short form.
+fn trained_by(graph: &Graph, loss: Loss, how: &str) -> Compiled {
+    let scheme = format!("{},{how}", everything(graph));
+    let scheme = Scheme::from_short(&scheme).expect("a scheme");
     let scheme = Scheme { loss, ..scheme };
     compile(graph, HeadStart::Classifier, &scheme).unwrap_or_else(|e| panic!("{e}"))
 }
 
 #[test]
 #[ignore = "needs an emulator: cargo xtask test"]
-fn losses_beside_the_plain_one() {
+fn losses_and_optimizers_beside_the_plain_ones() {
     let graph = calibrated(nets::residual(13), 1);
     let weights = vec![0.5, 3.0, 1.0, 20.0];
-    let smoothed = trained_by(&graph, Loss::Softmax { smoothing: 0.1, weights });
+    let smoothed = trained_by(&graph, Loss::Softmax { smoothing: 0.1, weights }, "batch=4");
     same_bits("smoothed", &smoothed, &made_up(&smoothed));
-    let sigmoid = trained_by(&graph, Loss::Sigmoid);
+    let sigmoid = trained_by(&graph, Loss::Sigmoid, "momentum=0.9,batch=3");
     same_bits("sigmoid", &sigmoid, &made_up(&sigmoid));
-    let reproducing = trained_by(&calibrated(nets::denoiser(14), 1), Loss::MeanSquare);
+    let reproducing = trained_by(
+        &calibrated(nets::denoiser(14), 1),
+        Loss::MeanSquare,
+        "stochastic,momentum=0.9,momentum-bits=8,batch=2",
+    );
     same_bits("denoiser", &reproducing, &made_up(&reproducing));
 }
 

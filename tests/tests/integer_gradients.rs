@@ -66,21 +66,27 @@ fn float_gradients<'g>(
         .collect()
 }
 
-/// State slot that an update op changes, and whether it holds depthwise weights.
-fn target(op: &Op) -> Option<(Slot, bool)> {
+/// State slot that an update op changes, whether it holds depthwise weights, and after how many
+/// samples it changes.
+fn target(op: &Op) -> Option<(Slot, bool, u16)> {
     match op {
-        Op::ConvUpdate(u) => Some((u.weights.latent, false)),
-        Op::DepthwiseUpdate(u) => Some((u.weights.latent, true)),
-        Op::HeadUpdate(u) => Some((u.latent, false)),
-        Op::BiasUpdate(u) => Some((u.bias, false)),
+        Op::ConvUpdate(u) => Some((u.weights.latent, false, 1)),
+        Op::DepthwiseUpdate(u) => Some((u.weights.latent, true, 1)),
+        Op::HeadUpdate(u) => Some((u.latent, false, 1)),
+        Op::BiasUpdate(u) => Some((u.bias, false, 1)),
+        Op::ConvOptimize(u) => Some((u.update.weights.latent, false, u.optimizer.batch)),
+        Op::DepthwiseOptimize(u) => Some((u.update.weights.latent, true, u.optimizer.batch)),
+        Op::HeadOptimize(u) => Some((u.update.latent, false, u.optimizer.batch)),
+        Op::BiasOptimize(u) => Some((u.update.bias, false, u.optimizer.batch)),
         _ => None,
     }
 }
 
-/// One step of `program`: how each element of `slot` moved, in its own units.
+/// One update of `program`, by a batch of one sample: how each element of `slot` moved, in its own
+/// units.
 fn moved(
     program: &ProgramFile,
-    slot: Slot,
+    (slot, batch): (Slot, u16),
     wide: bool,
     input: &[i8],
     label: u16,
@@ -104,7 +110,9 @@ fn moved(
         }
     };
     let before = read(simulation.interpreter().state());
-    simulation.train(0, input, label, rate).unwrap();
+    for _ in 0..batch {
+        simulation.train(0, input, label, rate).unwrap();
+    }
     let after = read(simulation.interpreter().state());
     before.iter().zip(after).map(|(b, a)| b - a).collect()
 }
@@ -114,13 +122,16 @@ fn compare(compiled: &Compiled, program: &ProgramFile, seed: u64) -> Vec<Agreeme
     let (input, label) = sample(&compiled.graph, seed);
     let gradients = float_gradients(&compiled.graph, &input, label);
     let updates = program.ops.iter().zip(&compiled.placed.names);
-    let updates: Vec<(String, Slot, bool)> = updates
-        .filter_map(|(op, name)| target(op).map(|(slot, dw)| (name.clone(), slot, dw)))
+    let updates: Vec<(String, Slot, bool, u16)> = updates
+        .filter_map(|(op, name)| {
+            target(op).map(|(slot, dw, batch)| (name.clone(), slot, dw, batch))
+        })
         .collect();
     assert_eq!(updates.len(), gradients.len());
     let mut agreements = Vec::new();
     for (name, parameter, float) in gradients {
-        let (_, slot, depthwise) = updates.iter().find(|(n, ..)| *n == name).unwrap().clone();
+        let found = updates.iter().find(|(n, ..)| *n == name).unwrap();
+        let &(_, slot, depthwise, batch) = found;
         let wide = matches!(parameter.data, Some(Data::I32(_)));
         let rows = if wide {
             float.len()
@@ -143,7 +154,7 @@ fn compare(compiled: &Compiled, program: &ProgramFile, seed: u64) -> Vec<Agreeme
             continue;
         }
         let rate = (if wide { 20000.0 } else { 3.0 }) / most;
-        let mut moves = moved(program, slot, wide, &input, label, rate as f32);
+        let mut moves = moved(program, (slot, batch), wide, &input, label, rate as f32);
         if depthwise {
             // State holds [taps][channels], the gradient [channels][taps].
             let by_tap = moves.clone();
@@ -208,6 +219,20 @@ fn integer_updates_follow_float_gradients_of_other_losses() {
     agree("autoencoder", &compiled_for(&autoencoder, Loss::MeanSquare));
     let denoiser = calibrated(nets::denoiser(5), 1);
     agree("denoiser", &compiled_for(&denoiser, Loss::MeanSquare));
+}
+
+/// The first update by momentum is that of no momentum; that of a batch of one sample that of the
+/// sample.
+#[test]
+fn integer_updates_follow_float_gradients_with_an_optimizer() {
+    for (how, seed) in
+        [("momentum=0.9", 3), ("batch=4", 3), ("momentum=0.5,momentum-bits=8,batch=3", 4)]
+    {
+        let graph = calibrated(nets::separable(seed, 12, 8, 2), 1);
+        let scheme = Scheme::from_short(&format!("{},{how}", everything(&graph))).unwrap();
+        let compiled = compile(&graph, HeadStart::Classifier, &scheme);
+        agree(how, &compiled.unwrap_or_else(|e| panic!("{e}")));
+    }
 }
 
 /// Checks that every parameter moves as its float gradient says.

@@ -46,6 +46,46 @@ fn trained_elements_move_against_their_gradient_and_others_stay() {
     }
 }
 
+/// `a <- a + U / batch` every sample, and every `batch` samples `v <- mu v + a`, `p <- p - v`.
+#[test]
+fn momentum_and_batches_are_those_of_their_definition() {
+    for (momentum, batch) in [(0.9, 1), (0.0, 3), (0.5, 2)] {
+        let scheme = format!("biases=2,0:1/3,1:1/2,momentum={momentum},batch={batch}");
+        let graph = training(&nets::residual(54), &scheme);
+        let momentum = f64::from(momentum as f32);
+        let mut values = start(&graph, &Sample::random(&graph, 6));
+        let all = parameters(&graph);
+        let streams: Vec<_> = graph
+            .nodes()
+            .filter(|(_, n)| matches!(n.op, Op::Sgd(_)))
+            .map(|(_, n)| (n.inputs[0], n.inputs[1]))
+            .collect();
+        let stream = |id| streams.iter().find(|(p, _)| *p == id).expect("a gradient").1;
+        let mut kept: Vec<Vec<[f64; 2]>> =
+            all.iter().map(|p| vec![[0.0; 2]; p.elements.len()]).collect();
+        for sample in 1..=6 {
+            // At another rate each time, for each counts at its own.
+            values.step.rate = 0.001 * f64::from(sample);
+            let before = values.clone();
+            values.run(0, graph.nodes().len());
+            for (parameter, kept) in all.iter().zip(&mut kept) {
+                let gradient = values.get(stream(parameter.id));
+                let mut expected = before.get(parameter.id).to_vec();
+                for ((&at, g), [v, a]) in parameter.elements.iter().zip(gradient).zip(kept) {
+                    *a += values.step.rate * g / f64::from(batch);
+                    if sample % batch == 0 {
+                        *v = momentum * *v + *a;
+                        *a = 0.0;
+                        expected[at] -= *v;
+                    }
+                }
+                let after = values.get(parameter.id);
+                assert!(after.iter().zip(&expected).all(|(a, e)| (a - e).abs() < 1e-12));
+            }
+        }
+    }
+}
+
 #[test]
 fn steps_reduce_the_loss() {
     for (graph, scheme) in [

@@ -77,6 +77,11 @@ impl Method {
         Method::Unscaled,
     ];
 
+    /// Whether it updates weights as the product does not.
+    pub fn is_study(self) -> bool {
+        matches!(self, Method::Truncating | Method::Nearest | Method::Unscaled)
+    }
+
     /// Its name in cells.
     pub fn name(self) -> &'static str {
         match self {

@@ -166,7 +166,7 @@ pub fn print_report(report: &Report) {
     let gap = 100.0 * (f64::from(plan.peak) / f64::from(plan.lower_bound.max(1)) - 1.0);
     let wide = |v: u32| bytes(u64::from(v));
     let limit = if report.budget == u64::MAX { "no limit".into() } else { bytes(report.budget) };
-    table(&[
+    let mut rows = vec![
         row([
             "SRAM  arena",
             &wide(sram.arena),
@@ -177,6 +177,14 @@ pub fn print_report(report: &Report) {
             &wide(sram.trainable),
             &format!("of it weights and biases {}", wide(report.trainable_bytes)),
         ]),
+    ];
+    let kept = [
+        (report.momentum_bytes, "of it momentum"),
+        (report.accumulation_bytes, "of it sums over a batch"),
+    ];
+    let kept = kept.iter().filter(|(count, _)| *count > 0);
+    rows.extend(kept.map(|(count, what)| row(["", "", &format!("{what} {}", wide(*count))])));
+    rows.extend([
         row(["      scratch", &wide(sram.scratch)]),
         row(["      total", &wide(sram.total), &format!("of {limit} that the stack leaves")]),
         row(["flash constants", &bytes(report.flash.constants as u64)]),
@@ -184,6 +192,7 @@ pub fn print_report(report: &Report) {
         row(["MACs  forward", &grouped(report.macs.forward)]),
         row(["      backward", &grouped(report.macs.backward)]),
     ]);
+    table(&rows);
     say!("\n  trained:");
     let rows = report.trained.iter().map(|t| {
         row([

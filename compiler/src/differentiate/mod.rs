@@ -14,7 +14,7 @@ use crate::ops::{
     BiasGrad, CopyInputGrad, MaskGrad, MeanSquare, Op, PoolInputGrad, Sgd, SigmoidCrossEntropy,
     SoftmaxCrossEntropy, SumGrad,
 };
-use crate::scheme::Loss;
+use crate::scheme::{Loss, Optimizer, Scheme};
 use offshoot_runtime::program::op::Path;
 
 /// A graph cannot be differentiated.
@@ -62,13 +62,14 @@ pub enum DifferentiateError {
     },
 }
 
-/// `graph` with a loss, backward pass and updates.
+/// `graph` with the loss, the backward pass and the updates that `scheme` asks for.
 ///
 /// # Errors
 /// Where the output is not what the loss takes, where the gradient of something that is to be
 /// trained would have to pass an op without a rule, on whatever path, or where no gradient reaches
 /// it at all.
-pub fn differentiate(graph: &Graph, loss: &Loss) -> Result<Graph, DifferentiateError> {
+pub fn differentiate(graph: &Graph, scheme: &Scheme) -> Result<Graph, DifferentiateError> {
+    let loss = &scheme.loss;
     let needed = if *loss == Loss::MeanSquare { DType::I8 } else { DType::I32 };
     let output = graph.output.filter(|&t| graph.tensor(t).dtype == needed);
     let output = output.ok_or_else(|| {
@@ -83,7 +84,7 @@ pub fn differentiate(graph: &Graph, loss: &Loss) -> Result<Graph, DifferentiateE
     if let Some(node) = graph.nodes().map(|(_, n)| n).find(is_backward) {
         return Err(DifferentiateError::Twice { node: node.name.clone(), op: node.op.name() });
     }
-    let mut cx = Backward::new(graph);
+    let mut cx = Backward::new(graph, scheme.optimizer);
     let shape = graph.tensor(output).shape.clone();
     let mut inputs = vec![output];
     if *loss == Loss::MeanSquare {
@@ -131,11 +132,12 @@ pub struct Backward {
     pending: Vec<(TensorId, TensorId)>,
     /// Forward nodes whose op has no gradient rule, but whose output has a gradient.
     stopped: Vec<usize>,
+    optimizer: Optimizer,
     current: usize,
 }
 
 impl Backward {
-    fn new(graph: &Graph) -> Backward {
+    fn new(graph: &Graph, optimizer: Optimizer) -> Backward {
         let forward: Vec<Node> = graph.nodes().map(|(_, n)| n.clone()).collect();
         Backward {
             inserted: vec![Vec::new(); forward.len()],
@@ -144,6 +146,7 @@ impl Backward {
             backward: Vec::new(),
             pending: Vec::new(),
             stopped: Vec::new(),
+            optimizer,
             current: 0,
         }
     }
@@ -245,7 +248,8 @@ impl Backward {
     pub fn update(&mut self, parameter: TensorId, gradient: TensorId) {
         let name = format!("{}.update", self.graph.tensor(parameter).name);
         let inputs = vec![parameter, gradient];
-        self.backward.push(Node { name, op: Sgd.into(), inputs, outputs: Vec::new() });
+        let op = Sgd { optimizer: self.optimizer }.into();
+        self.backward.push(Node { name, op, inputs, outputs: Vec::new() });
     }
 
     /// Adds gradient and update of the bias of `node`, where it is trained.

@@ -8,6 +8,7 @@
 
 mod fuse;
 mod memory;
+mod optimizer;
 mod print;
 
 use offshoot_runtime::program::op::{self as rt, Precision, Range, Weights};
@@ -76,6 +77,10 @@ pub struct Lowered {
     pub header: Header,
     /// Bytes of state that hold trained weights and biases.
     pub trainable: u32,
+    /// Bytes of state that hold velocities.
+    pub momentum: u32,
+    /// Bytes of state that hold sums over a batch and count its samples.
+    pub accumulation: u32,
 }
 
 /// Lowers a verified graph.
@@ -124,6 +129,8 @@ pub struct Lowering<'g> {
     constants: ConstantPool,
     state: StatePool,
     trainable: u32,
+    momentum: u32,
+    accumulation: u32,
     scratch: u32,
     ops: Vec<rt::Op>,
     names: Vec<String>,
@@ -146,6 +153,8 @@ impl<'g> Lowering<'g> {
             constants: ConstantPool::default(),
             state: StatePool::default(),
             trainable: 0,
+            momentum: 0,
+            accumulation: 0,
             scratch: 0,
             ops: Vec::new(),
             names: Vec::new(),
@@ -349,11 +358,6 @@ impl<'g> Lowering<'g> {
         self.scratch(channels.min(MEAN_BLOCK) * 4)
     }
 
-    /// The state of the random numbers that stochastic rounding draws.
-    pub fn random(&mut self) -> Slot {
-        *self.random.get_or_insert_with(|| self.state.reserve(4))
-    }
-
     fn finish(mut self) -> Lowered {
         let graph = self.graph;
         let input = graph.input.map(|t| self.slot(t)).unwrap_or_default();
@@ -391,6 +395,8 @@ impl<'g> Lowering<'g> {
             constants: self.constants.into_bytes(),
             header,
             trainable: self.trainable,
+            momentum: self.momentum,
+            accumulation: self.accumulation,
         }
     }
 }
@@ -406,15 +412,18 @@ fn macs(op: &rt::Op) -> u64 {
         rt::Op::DepthwiseInputGrad(d) => map(&d.geometry, d.weights.frozen.len()),
         rt::Op::MatMul(m) => turns(&m.loops),
         rt::Op::MatMulInputGrad(m) => turns(&m.loops),
-        rt::Op::ConvUpdate(c) => {
-            map(&c.geometry, c.weights.latent.len() / c.weights.precision.bytes())
+        rt::Op::ConvUpdate(update) | rt::Op::ConvOptimize(rt::ConvOptimize { update, .. }) => {
+            map(&update.geometry, update.weights.latent.len() / update.weights.precision.bytes())
         }
-        rt::Op::DepthwiseUpdate(d) => {
-            map(&d.geometry, d.weights.latent.len() / d.weights.precision.bytes())
+        rt::Op::DepthwiseUpdate(update)
+        | rt::Op::DepthwiseOptimize(rt::DepthwiseOptimize { update, .. }) => {
+            map(&update.geometry, update.weights.latent.len() / update.weights.precision.bytes())
         }
         rt::Op::Head(h) => h.latent.len() as u64 / Precision::Residual.bytes() as u64,
         rt::Op::HeadInputGrad(h) => h.latent.len() as u64 / Precision::Residual.bytes() as u64,
-        rt::Op::HeadUpdate(h) => h.latent.len() as u64 / Precision::Residual.bytes() as u64,
+        rt::Op::HeadUpdate(h) | rt::Op::HeadOptimize(rt::HeadOptimize { update: h, .. }) => {
+            h.latent.len() as u64 / Precision::Residual.bytes() as u64
+        }
         _ => 0,
     }
 }

@@ -7,6 +7,7 @@ use super::{expect_dtype, expect_inputs, nhwc, Operator, OutputType};
 use crate::ir::{Attributes, DType, Node, NodeId, Tensor, TensorId};
 use crate::lower::{LowerError, Lowering};
 use crate::reference::Values;
+use crate::scheme::Optimizer;
 
 /// `db_o = sum_p dy_po`.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,12 +46,22 @@ impl Operator for BiasGrad {
 
 impl BiasGrad {
     /// Emits the update of `parameter` by the gradient that node `id` computes.
-    pub(super) fn lower_update(&self, cx: &mut Lowering<'_>, id: NodeId, parameter: TensorId) {
+    pub(super) fn lower_update(
+        &self,
+        cx: &mut Lowering<'_>,
+        id: NodeId,
+        parameter: TensorId,
+        optimizer: &Optimizer,
+    ) {
         let dy = cx.graph.node(id).inputs[0];
         let tensor = cx.graph.tensor(parameter);
         let factors: Vec<f32> = (0..tensor.elements()).map(|o| 1.0 / tensor.scale_of(o)).collect();
         let (error, bias) = (cx.error(dy), cx.fixed(parameter));
         let (factor, scratch) = (cx.factors(&factors), cx.scratch(factors.len() * 4));
-        cx.push(id, rt::BiasUpdate { error, bias, factor, scratch });
+        let update = rt::BiasUpdate { error, bias, factor, scratch };
+        match cx.bias_optimizer(optimizer, factors.len()) {
+            Some(optimizer) => cx.push(id, rt::BiasOptimize { update, optimizer }),
+            None => cx.push(id, update),
+        }
     }
 }

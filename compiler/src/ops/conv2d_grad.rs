@@ -11,6 +11,7 @@ use super::{expect_dtype, expect_inputs, nhwc, Operator, OutputType};
 use crate::ir::{Attributes, DType, Node, NodeId, Tensor, TensorId};
 use crate::lower::{LowerError, Lowering};
 use crate::reference::{math, Values};
+use crate::scheme::Optimizer;
 
 /// `dx_i = sum_o w_oi dy_o`; inputs `dy [1,oh,ow,O]` and the weights.
 #[derive(Clone, Debug, PartialEq)]
@@ -283,7 +284,13 @@ impl Operator for Conv2dWeightGrad {
 
 impl Conv2dWeightGrad {
     /// Emits the update of `parameter` by the gradient that node `id` computes.
-    pub(super) fn lower_update(&self, cx: &mut Lowering<'_>, id: NodeId, parameter: TensorId) {
+    pub(super) fn lower_update(
+        &self,
+        cx: &mut Lowering<'_>,
+        id: NodeId,
+        parameter: TensorId,
+        optimizer: &Optimizer,
+    ) {
         let node = cx.graph.node(id);
         let (dy, saved) = (node.inputs[0], node.inputs[1]);
         let weights = cx.graph.tensor(parameter);
@@ -291,6 +298,7 @@ impl Conv2dWeightGrad {
         let s_x = cx.graph.tensor(saved).scale_of(0);
         let factors: Vec<f32> =
             (0..weights.shape[0]).map(|o| cx.gradient_factor(s_x, weights.scale_of(o))).collect();
+        let elements = weights.trained_elements();
         let stochastic =
             weights.trained.as_ref().is_some_and(|t| t.precision == Precision::Stochastic);
         let x_zero = cx.graph.tensor(saved).zero() as i16;
@@ -300,40 +308,47 @@ impl Conv2dWeightGrad {
         let trained = cx.hwc(saved)[2];
         let (error, saved) = (cx.error(dy), cx.slot(saved));
         let (weights, factor) = (cx.weights(parameter, depthwise), cx.factors(&factors));
-        let random = if stochastic { cx.random() } else { Default::default() };
+        let optimizer = cx.weight_optimizer(optimizer, elements);
+        // An optimizer draws for the weights too: it names the random state.
+        let random = match optimizer {
+            None if stochastic => cx.random(),
+            _ => Default::default(),
+        };
         if depthwise {
             let scratch = cx.scratch(trained * 4);
-            cx.push(
-                id,
-                rt::DepthwiseUpdate {
-                    error,
-                    saved,
-                    geometry,
-                    weights,
-                    factor,
-                    random,
-                    x_zero,
-                    scratch,
-                },
-            );
+            let update = rt::DepthwiseUpdate {
+                error,
+                saved,
+                geometry,
+                weights,
+                factor,
+                random,
+                x_zero,
+                scratch,
+            };
+            match optimizer {
+                Some(optimizer) => cx.push(id, rt::DepthwiseOptimize { update, optimizer }),
+                None => cx.push(id, update),
+            }
         } else {
             let groups = self.groups as u16;
             let scratch = cx
                 .scratch(self.window.kernel[0] * self.window.kernel[1] * trained / self.groups * 4);
-            cx.push(
-                id,
-                rt::ConvUpdate {
-                    error,
-                    saved,
-                    geometry,
-                    groups,
-                    weights,
-                    factor,
-                    random,
-                    x_zero,
-                    scratch,
-                },
-            );
+            let update = rt::ConvUpdate {
+                error,
+                saved,
+                geometry,
+                groups,
+                weights,
+                factor,
+                random,
+                x_zero,
+                scratch,
+            };
+            match optimizer {
+                Some(optimizer) => cx.push(id, rt::ConvOptimize { update, optimizer }),
+                None => cx.push(id, update),
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::differentiate::Backward;
 use crate::ir::{Attributes, DType, Node, NodeId, Tensor, TensorId};
 use crate::lower::{LowerError, Lowering};
 use crate::reference::{math, Values};
+use crate::scheme::Optimizer;
 
 /// `y_k = b_k + sum_i w_ki x_i`; inputs `x [1,1,1,F]` int16, `w [K,F]` int16, `b [K]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -163,12 +164,22 @@ impl Operator for HeadWeightGrad {
 
 impl HeadWeightGrad {
     /// Emits the update of `parameter` by the gradient that node `id` computes.
-    pub(super) fn lower_update(&self, cx: &mut Lowering<'_>, id: NodeId, parameter: TensorId) {
+    pub(super) fn lower_update(
+        &self,
+        cx: &mut Lowering<'_>,
+        id: NodeId,
+        parameter: TensorId,
+        optimizer: &Optimizer,
+    ) {
         let node = cx.graph.node(id);
         let (dy, x) = (node.inputs[0], node.inputs[1]);
         let s_x = cx.graph.tensor(x).scale_of(0);
         let factor = cx.gradient_factor(s_x, cx.graph.tensor(parameter).scale_of(0));
         let (error, input, latent) = (cx.error(dy), cx.slot(x), cx.fixed(parameter));
-        cx.push(id, rt::HeadUpdate { error, input, latent, factor });
+        let update = rt::HeadUpdate { error, input, latent, factor };
+        match cx.weight_optimizer(optimizer, cx.graph.tensor(parameter).elements()) {
+            Some(optimizer) => cx.push(id, rt::HeadOptimize { update, optimizer }),
+            None => cx.push(id, update),
+        }
     }
 }

@@ -6,11 +6,16 @@ use super::{expect_inputs, Op, Operator, OutputType};
 use crate::ir::{Attributes, DType, Node, NodeId, Tensor};
 use crate::lower::{LowerError, Lowering};
 use crate::reference::Values;
+use crate::scheme::{Optimizer, OptimizerFile};
 
 /// `p -= clamp(rate * g)`; inputs the parameter and its streamed gradient. A weight moves at
-/// most 4 steps of its scale at once; biases are not limited.
+/// most 4 steps of its scale at once; biases are not limited. With momentum or a batch what is
+/// clamped goes through an [`Optimizer`].
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sgd;
+pub struct Sgd {
+    /// How steps become updates.
+    pub optimizer: Optimizer,
+}
 
 /// Most int8 steps that a weight moves in one update.
 pub const LIMIT: f64 = 4.0;
@@ -18,8 +23,27 @@ pub const LIMIT: f64 = 4.0;
 impl Operator for Sgd {
     const NAME: &'static str = "sgd";
 
-    fn from_attributes(_attributes: &Attributes) -> Result<Self, String> {
-        Ok(Sgd)
+    fn attributes(&self) -> Attributes {
+        let Optimizer { momentum, momentum_bits, batch } = self.optimizer;
+        let mut attributes = Attributes::new();
+        if momentum > 0.0 {
+            attributes = attributes
+                .with_real("momentum", [momentum])
+                .with("momentum_bits", [momentum_bits.into()]);
+        }
+        if batch > 1 {
+            attributes = attributes.with("batch", [batch.into()]);
+        }
+        attributes
+    }
+
+    fn from_attributes(attributes: &Attributes) -> Result<Self, String> {
+        let optimizer = OptimizerFile {
+            momentum: attributes.find_real("momentum")?.map(|[momentum]| momentum.into()),
+            momentum_bits: attributes.find("momentum_bits")?.map(|[bits]| bits),
+            batch: attributes.find("batch")?.map(|[batch]| batch),
+        };
+        Ok(Sgd { optimizer: optimizer.optimizer().map_err(|why| why.to_string())? })
     }
 
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<OutputType>, String> {
@@ -42,7 +66,10 @@ impl Operator for Sgd {
     fn evaluate<T: Float + Send + Sync>(&self, node: &Node, values: &mut Values<'_, T>) {
         let parameter = node.inputs[0];
         let tensor = values.graph().tensor(parameter);
-        let rate = values.step.rate;
+        let batch = T::from(self.optimizer.batch).unwrap_or_else(T::one);
+        let rate = values.step.rate / batch;
+        let mut kept = values.take_kept(parameter);
+        let due = kept.count(self.optimizer.batch);
         let gradient = values.get(node.inputs[1]).to_vec();
         let indices = trained_indices(tensor);
         let per_row = tensor.elements() / tensor.shape[0].max(1);
@@ -50,28 +77,43 @@ impl Operator for Sgd {
         let steps: Vec<T> = (0..tensor.shape[0])
             .map(|row| T::from(tensor.scale_of(row)).unwrap_or_else(T::one))
             .collect();
-        let limit = T::from(LIMIT).unwrap_or_else(T::one);
+        let limit = T::from(LIMIT).unwrap_or_else(T::one) / batch;
+        let momentum = T::from(self.optimizer.momentum).unwrap_or_else(T::zero);
+        if !self.optimizer.is_plain() {
+            kept.sum.resize(gradient.len(), T::zero());
+            kept.velocity.resize(gradient.len(), T::zero());
+        }
         let degenerate = T::from(crate::lower::DEGENERATE_SCALE).unwrap_or_else(T::zero);
         values.change(parameter, |p| {
-            for (&at, &g) in indices.iter().zip(&gradient) {
+            for (n, (&at, &g)) in indices.iter().zip(&gradient).enumerate() {
                 let step = steps[at / per_row];
                 if limited && step < degenerate {
                     continue;
                 }
                 let most = if limited { limit * step } else { T::infinity() };
-                p[at] = p[at] - (rate * g).max(-most).min(most);
+                let mut u = (rate * g).max(-most).min(most);
+                if let Some((sum, velocity)) = kept.sum.get_mut(n).zip(kept.velocity.get_mut(n)) {
+                    *sum = *sum + u;
+                    if !due {
+                        continue;
+                    }
+                    u = momentum * *velocity + *sum;
+                    (*sum, *velocity) = (T::zero(), u);
+                }
+                p[at] = p[at] - u;
             }
         });
+        values.keep(parameter, kept);
     }
 
     fn lower(&self, cx: &mut Lowering<'_>, id: NodeId) -> Result<(), LowerError> {
         let node = cx.graph.node(id);
         let (parameter, gradient) = (node.inputs[0], node.inputs[1]);
-        let producer = cx.producer(gradient);
+        let (producer, optimizer) = (cx.producer(gradient), &self.optimizer);
         match producer.map(|p| (p, cx.graph.node(p).op.clone())) {
-            Some((p, Op::Conv2dWeightGrad(op))) => op.lower_update(cx, p, parameter),
-            Some((p, Op::HeadWeightGrad(op))) => op.lower_update(cx, p, parameter),
-            Some((p, Op::BiasGrad(op))) => op.lower_update(cx, p, parameter),
+            Some((p, Op::Conv2dWeightGrad(op))) => op.lower_update(cx, p, parameter, optimizer),
+            Some((p, Op::HeadWeightGrad(op))) => op.lower_update(cx, p, parameter, optimizer),
+            Some((p, Op::BiasGrad(op))) => op.lower_update(cx, p, parameter, optimizer),
             _ => {
                 return Err(LowerError::new(cx.graph, id, "its gradient streams from no known op"))
             }

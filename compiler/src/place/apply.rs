@@ -23,6 +23,10 @@ pub struct Placed {
     pub constants: Vec<u8>,
     /// Bytes of state that hold trained weights and biases.
     pub trainable: u32,
+    /// Bytes of state that hold velocities.
+    pub momentum: u32,
+    /// Bytes of state that hold sums over a batch and count its samples.
+    pub accumulation: u32,
     /// Tensors of the arena.
     pub buffers: Vec<Buffer>,
     /// Which buffer each arena slot is meant to hold.
@@ -76,6 +80,8 @@ pub fn apply(lowered: &Lowered, plan: &MemoryPlan) -> Placed {
         macs: lowered.macs.clone(),
         constants: lowered.constants.clone(),
         trainable: lowered.trainable,
+        momentum: lowered.momentum,
+        accumulation: lowered.accumulation,
         buffers: lowered.buffers.clone(),
         tensors,
         plan: plan.clone(),

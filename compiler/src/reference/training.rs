@@ -66,6 +66,7 @@ impl<'g> FloatTraining<'g> {
     pub fn reset(&mut self) {
         let graph = self.values.graph();
         let fresh = Values::<f32>::new(graph);
+        self.values.forget();
         for (id, _) in graph.tensors().filter(|(_, t)| t.trained.is_some()) {
             self.values.set(id, fresh.get(id).to_vec());
         }
@@ -127,7 +128,7 @@ mod tests {
     #[test]
     fn samples_are_recalled_and_training_is_undone() {
         let graph = import::import_bytes("digits_int8qdq.onnx", MODEL).unwrap();
-        for scheme in ["biases=all,stem:1", "biases=2", "head"] {
+        for scheme in ["biases=all,stem:1", "biases=2", "head", "momentum=0.9,batch=2"] {
             let scheme = Scheme::from_short(scheme).unwrap();
             let compiled = pipeline::compile(&graph, HeadStart::Classifier, &scheme).unwrap();
             let mut training = FloatTraining::new(&compiled.graph).unwrap();

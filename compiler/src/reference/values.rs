@@ -1,5 +1,6 @@
 //! Values of a graph's tensors in real numbers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use num_traits::Float;
@@ -20,6 +21,29 @@ pub struct Step<T> {
     pub loss: T,
 }
 
+/// What an optimizer keeps of one parameter between steps, an element a trained value.
+#[derive(Clone, Debug)]
+pub struct Kept<T> {
+    /// Sum of the steps of the batch so far.
+    pub sum: Vec<T>,
+    /// Velocity.
+    pub velocity: Vec<T>,
+    /// Samples of the batch so far.
+    samples: u16,
+}
+
+impl<T> Kept<T> {
+    /// Counts a sample; whether it is the last of its `batch`.
+    pub fn count(&mut self, batch: u16) -> bool {
+        self.samples += 1;
+        let due = self.samples >= batch;
+        if due {
+            self.samples = 0;
+        }
+        due
+    }
+}
+
 /// A value for every tensor of a graph; constants start at what their elements stand for.
 #[derive(Clone, Debug)]
 pub struct Values<'g, T> {
@@ -27,6 +51,8 @@ pub struct Values<'g, T> {
     values: Vec<Vec<T>>,
     /// Constants that do not train, transposed when first asked for.
     transposed: Vec<Option<Arc<[T]>>>,
+    /// Of each tensor that is trained.
+    kept: HashMap<TensorId, Kept<T>>,
     /// Scalars of the step.
     pub step: Step<T>,
 }
@@ -56,7 +82,7 @@ impl<'g, T: Float> Values<'g, T> {
             .collect();
         let step = Step { label: 0, rate: T::zero(), loss: T::zero() };
         let transposed = graph.tensors().map(|_| None).collect();
-        Values { graph, values, transposed, step }
+        Values { graph, values, transposed, kept: HashMap::new(), step }
     }
 
     /// The graph.
@@ -72,6 +98,25 @@ impl<'g, T: Float> Values<'g, T> {
     /// Takes the value of a tensor that is about to be computed anew: its memory, to be used again.
     pub fn take(&mut self, id: TensorId) -> Vec<T> {
         std::mem::take(&mut self.values[id.index()])
+    }
+
+    /// Takes what an optimizer keeps of a parameter, to be changed.
+    pub fn take_kept(&mut self, parameter: TensorId) -> Kept<T> {
+        self.kept.remove(&parameter).unwrap_or(Kept {
+            sum: Vec::new(),
+            velocity: Vec::new(),
+            samples: 0,
+        })
+    }
+
+    /// Keeps it for the next step.
+    pub fn keep(&mut self, parameter: TensorId, kept: Kept<T>) {
+        self.kept.insert(parameter, kept);
+    }
+
+    /// Forgets what optimizers keep of all parameters.
+    pub fn forget(&mut self) {
+        self.kept.clear();
     }
 
     /// Value of a tensor as `rows` by `columns`, transposed.

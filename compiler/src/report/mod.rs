@@ -10,7 +10,7 @@ use crate::pipeline::Compiled;
 pub struct Sram {
     /// Tensors of one step.
     pub arena: u32,
-    /// Trained weights and biases, and the scales of error tensors.
+    /// Trained weights and biases, what their optimizer keeps, and the scales of error tensors.
     pub trainable: u32,
     /// Working memory of one op.
     pub scratch: u32,
@@ -66,6 +66,10 @@ pub struct Report {
     pub macs: Macs,
     /// Bytes of trained weights and biases.
     pub trainable_bytes: u32,
+    /// Bytes of velocities; 0 without momentum.
+    pub momentum_bytes: u32,
+    /// Bytes of sums over a batch; 0 where every sample is an update.
+    pub accumulation_bytes: u32,
     /// What is trained: name and number of elements.
     pub trained: Vec<Trained>,
     /// Names of the ops, in order.
@@ -118,6 +122,8 @@ impl Report {
             plan: Plan { peak: placed.plan.peak, lower_bound: placed.plan.lower_bound },
             macs: Macs { forward: forward.iter().sum(), backward: backward.iter().sum() },
             trainable_bytes: placed.trainable,
+            momentum_bytes: placed.momentum,
+            accumulation_bytes: placed.accumulation,
             trained: trained
                 .map(|(_, t)| Trained {
                     name: t.name.clone(),

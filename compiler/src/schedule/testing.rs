@@ -27,6 +27,8 @@ impl Builder {
             constants: Vec::new(),
             header: Header::default(),
             trainable: 0,
+            momentum: 0,
+            accumulation: 0,
         };
         Builder { lowered, forward: None, trackers: Vec::new() }
     }

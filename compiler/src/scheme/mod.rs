@@ -10,6 +10,9 @@
 //!
 //! [loss]
 //! smoothing = 0.1          # see `loss.rs`
+//!
+//! [optimizer]
+//! momentum = 0.9           # see `optimizer.rs`
 //! ```
 //!
 //! Recurrent weights, which the steps of an `LSTM` or a `GRU` share, are frozen and do not count.
@@ -18,11 +21,14 @@
 //! the empty scheme, or `head`, trains nothing else.
 
 mod loss;
+mod optimizer;
 
 pub use loss::Loss;
+pub use optimizer::Optimizer;
 
 use loss::LossFile;
 use offshoot_runtime::program::op::Precision;
+pub(crate) use optimizer::OptimizerFile;
 use serde::Deserialize;
 
 /// A layer, by its index among the convolutions or by its node's name.
@@ -102,6 +108,8 @@ struct File {
     weights: Vec<WeightRule>,
     #[serde(default)]
     loss: LossFile,
+    #[serde(default)]
+    optimizer: OptimizerFile,
 }
 
 /// An update scheme.
@@ -115,6 +123,8 @@ pub struct Scheme {
     pub weights: Vec<WeightRule>,
     /// What is to become small.
     pub loss: Loss,
+    /// How steps become updates.
+    pub optimizer: Optimizer,
 }
 
 /// A scheme that cannot be read.
@@ -156,6 +166,25 @@ pub enum SchemeError {
     /// A key of softmax beside another loss.
     #[error("`{0}` belongs to the loss \"softmax\" alone: leave it out, or change `kind`")]
     SoftmaxAlone(&'static str),
+    /// Momentum is outside [0, 1).
+    #[error("a momentum of {0} is outside 0..1; write for example 0.9, or 0 for none")]
+    Momentum(String),
+    /// No such width of a velocity.
+    #[error("momentum-bits = {0} is not possible; velocities are held in 8 or 16 bits")]
+    MomentumBits(i64),
+    /// Bits of what is not there.
+    #[error(
+        "`momentum-bits` belongs to momentum: leave it out, or give a momentum, for example 0.9"
+    )]
+    NoMomentum,
+    /// A batch that is empty or too large.
+    #[error("a batch of {given} samples is not possible; write 1 to {most}, for example 8")]
+    Batch {
+        /// What was asked for.
+        given: i64,
+        /// Most samples.
+        most: u16,
+    },
 }
 
 impl Scheme {
@@ -169,17 +198,19 @@ impl Scheme {
             PrecisionName::Residual => Precision::Residual,
             PrecisionName::Stochastic => Precision::Stochastic,
         };
-        let loss = file.loss.loss()?;
-        Scheme { precision, biases: file.biases, weights: file.weights, loss }.checked()
+        let (loss, optimizer) = (file.loss.loss()?, file.optimizer.optimizer()?);
+        Scheme { precision, biases: file.biases, weights: file.weights, loss, optimizer }.checked()
     }
 
     /// Reads the short form: `head`, `biases=N`, `biases=all`, `LAYER:SHARE`, `stochastic`,
-    /// `residual`, `loss=KIND`, `smoothing=S`, separated by commas.
+    /// `residual`, `loss=KIND`, `smoothing=S`, `momentum=M`, `momentum-bits=B`, `batch=N`, separated by
+    /// commas.
     ///
     /// # Errors
     /// The part that does not parse.
     pub fn from_short(text: &str) -> Result<Scheme, SchemeError> {
-        let (mut scheme, mut loss) = (Scheme::default(), LossFile::default());
+        let mut scheme = Scheme::default();
+        let (mut loss, mut optimizer) = (LossFile::default(), OptimizerFile::default());
         for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             let wrong = || SchemeError::Short { part: part.to_string() };
             match part.split_once('=') {
@@ -189,7 +220,8 @@ impl Scheme {
                     continue;
                 }
                 Some((key, value)) => {
-                    loss.set(key, value).ok_or_else(wrong)?;
+                    let set = loss.set(key, value).or_else(|| optimizer.set(key, value));
+                    set.ok_or_else(wrong)?;
                     continue;
                 }
                 None => {}
@@ -208,6 +240,7 @@ impl Scheme {
             }
         }
         scheme.loss = loss.loss()?;
+        scheme.optimizer = optimizer.optimizer()?;
         scheme.checked()
     }
 
@@ -252,6 +285,13 @@ mod tests {
         assert_eq!(Scheme::from_toml(toml).unwrap(), reconstruction);
         let sigmoid = Scheme::from_short("loss=sigmoid").unwrap();
         assert_eq!(Scheme::from_toml("[loss]\nkind = \"sigmoid\"").unwrap(), sigmoid);
+        let toml = "[optimizer]\nmomentum = 0.9\nmomentum-bits = 8\nbatch = 4";
+        let momentum = Scheme::from_short("momentum=0.9,momentum-bits=8,batch=4").unwrap();
+        assert_eq!(Scheme::from_toml(toml).unwrap(), momentum);
+        let expected = Optimizer { momentum: 0.9, momentum_bits: 8, batch: 4 };
+        assert_eq!(momentum.optimizer, expected);
+        assert!(Scheme::from_short("momentum=0,batch=1").unwrap().optimizer.is_plain());
+        assert!(!Scheme::from_short("momentum=0.5").unwrap().optimizer.is_plain());
         let stochastic = Scheme::from_short("stochastic").unwrap();
         assert_eq!(Scheme::from_toml("precision = \"stochastic\"").unwrap(), stochastic);
     }
@@ -280,5 +320,28 @@ mod tests {
         assert!(
             message(Scheme::from_toml("[[weights]]\nlayer = 1\nchannels = -1.0")).contains("-1")
         );
+    }
+
+    #[test]
+    fn wrong_optimizers_are_named() {
+        for (short, says) in [
+            ("momentum=1", "a momentum of 1 is outside"),
+            ("momentum=-0.5", "a momentum of -0.5 is outside"),
+            ("momentum=0/0", "a momentum of NaN is outside"),
+            ("momentum=0.9,momentum-bits=12", "momentum-bits = 12"),
+            ("momentum-bits=8", "belongs to momentum"),
+            ("batch=0", "a batch of 0 samples is not possible; write 1 to 256"),
+            ("batch=-3", "a batch of -3"),
+            ("batch=257", "a batch of 257"),
+            ("batch=many", "`batch=many`"),
+            ("momentum=some", "`momentum=some`"),
+        ] {
+            let message = Scheme::from_short(short).unwrap_err().to_string();
+            assert!(message.contains(says), "{short}: {message}");
+        }
+        let toml = |keys: &str| Scheme::from_toml(&format!("[optimizer]\n{keys}")).unwrap_err();
+        assert!(toml("momentum = 1.5").to_string().contains("1.5"));
+        assert!(toml("momentum_bits = 8").to_string().contains("momentum-bits"));
+        assert!(toml("batch = 0").to_string().contains("a batch of 0"));
     }
 }

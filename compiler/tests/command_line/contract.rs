@@ -88,6 +88,44 @@ fn compile_reports_what_the_program_needs() {
 }
 
 #[test]
+fn what_an_optimizer_keeps_is_reported() {
+    let out = folder("contract-optimizer");
+    let compile = |more: &str| {
+        let scheme = format!("biases=1,last:1/2{more}");
+        vec!["compile".into(), text(model()).into(), "--update".into(), scheme]
+            .into_iter()
+            .chain(["-o".to_string(), text(&out).to_string()])
+            .collect::<Vec<String>>()
+    };
+    let report = |more: &str| {
+        let args = compile(more);
+        object(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let plain = report("");
+    assert_eq!((count(&plain, "/momentum_bytes"), count(&plain, "/accumulation_bytes")), (0, 0));
+    // Weights of a layer and of the head, their biases; what four ops count; the random state.
+    let (weights, biases) = (1024 + 640, 64 + 10);
+    for (more, momentum, accumulation) in [
+        (",momentum=0.9", 2 * weights + 4 * biases, 0),
+        (",momentum=0.9,momentum-bits=8", weights + 4 * biases, 0),
+        (",batch=8", 0, 2 * weights + 4 * biases + 4 * 4),
+        (",momentum=1/2,batch=2", 2 * weights + 4 * biases, 2 * weights + 4 * biases + 4 * 4),
+    ] {
+        let kept = report(more);
+        assert_eq!(count(&kept, "/momentum_bytes"), momentum, "{more}");
+        assert_eq!(count(&kept, "/accumulation_bytes"), accumulation, "{more}");
+        assert_eq!(kept["trainable_bytes"], plain["trainable_bytes"], "{more}");
+        let state = |report| count(report, "/sram/trainable");
+        assert_eq!(state(&kept) - state(&plain), momentum + accumulation + 4, "{more}");
+        sram(&kept);
+    }
+    let args = compile(",momentum=0.9,batch=8");
+    let printed = succeeds(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(printed.contains("of it momentum 3,624 B"), "{printed}");
+    assert!(printed.contains("of it sums over a batch 3,640 B"), "{printed}");
+}
+
+#[test]
 fn simulate_reports_a_round() {
     let data = samples().write("contract-simulate");
     let args = ["simulate", text(good()), "--data", text(&data)];

@@ -1,9 +1,10 @@
 //! Bias update.
 
-use super::rule::Pace;
+use super::rule::{Descent, Held, Optimized, Pace};
+use crate::arena::Arena;
 use crate::kernels::ensure;
 use crate::machine::{table, typed, typed_mut};
-use crate::program::op::BiasUpdate;
+use crate::program::op::{BiasOptimize, BiasUpdate};
 use crate::{Fault, Machine};
 
 impl BiasUpdate {
@@ -14,14 +15,29 @@ impl BiasUpdate {
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
         let pace = Pace::new(&m.step, &m.state, &self.error)?;
         let factors: &[f32] = table(m.constants, self.factor)?;
-        let ([error], []) = m.arena.split([self.error.data], [])?;
+        let sums = self.sums(factors.len(), &mut m.arena, &mut m.scratch)?;
         let ([], [bias]) = m.state.split([], [self.bias])?;
-        let ([], [sums]) = m.scratch.split([], [self.scratch])?;
-        let (error, bias): (&[i8], &mut [i32]) = (typed(error)?, typed_mut(bias)?);
+        let bias: &mut [i32] = typed_mut(bias)?;
+        ensure(bias.len() == sums.len())?;
+        for ((b, &sum), &factor) in bias.iter_mut().zip(sums).zip(factors) {
+            *b = pace.times(factor).bias(*b, sum);
+        }
+        Ok(())
+    }
+
+    /// The error summed over pixels.
+    fn sums<'s>(
+        &self,
+        channels: usize,
+        arena: &mut Arena<'_>,
+        scratch: &'s mut Arena<'_>,
+    ) -> Result<&'s [i32], Fault> {
+        let ([error], []) = arena.split([self.error.data], [])?;
+        let ([], [sums]) = scratch.split([], [self.scratch])?;
+        let error: &[i8] = typed(error)?;
         let sums: &mut [i32] = typed_mut(sums)?;
-        let channels = bias.len();
-        ensure(channels > 0 && factors.len() == channels && sums.len() >= channels)?;
-        ensure(error.len() % channels == 0)?;
+        ensure(channels > 0 && sums.len() >= channels)?;
+        ensure(error.len().is_multiple_of(channels))?;
         let sums = &mut sums[..channels];
         sums.fill(0);
         for pixel in error.chunks_exact(channels) {
@@ -29,9 +45,23 @@ impl BiasUpdate {
                 *s = s.wrapping_add(e as i32);
             }
         }
-        for ((b, &sum), &factor) in bias.iter_mut().zip(&*sums).zip(factors) {
-            *b = pace.times(factor).bias(*b, sum);
-        }
+        Ok(sums)
+    }
+}
+
+impl BiasOptimize {
+    /// Takes each bias one sample further.
+    ///
+    /// # Errors
+    /// A [`Fault`] only if the program was not verified.
+    pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
+        let BiasOptimize { update, optimizer } = self;
+        let pace = Pace::new(&m.step, &m.state, &update.error)?.shared(optimizer.batch);
+        let factors: &[f32] = table(m.constants, update.factor)?;
+        let sums = update.sums(factors.len(), &mut m.arena, &mut m.scratch)?;
+        let mut bias = Optimized::open(&mut m.state, update.bias, Held::Bias, optimizer)?;
+        bias.ensure_len(sums.len())?;
+        bias.descend(0, sums, |channel| pace.times(factors[channel]));
         Ok(())
     }
 }

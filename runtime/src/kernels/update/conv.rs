@@ -1,10 +1,11 @@
 //! Update of convolution weights, one output row at a time.
 
-use super::rule::{Latent, Pace};
+use super::rule::{Descent, Held, Latent, Optimized, Pace};
+use crate::arena::Arena;
 use crate::kernels::ensure;
 use crate::kernels::x86::Pending;
 use crate::machine::{table, typed, typed_mut};
-use crate::program::op::{ConvUpdate, Geometry};
+use crate::program::op::{ConvOptimize, ConvUpdate, Geometry};
 use crate::{Fault, Machine};
 
 impl ConvUpdate {
@@ -13,8 +14,18 @@ impl ConvUpdate {
     /// # Errors
     /// A [`Fault`] only if the program was not verified.
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
+        self.step(m, 1, |state| Latent::open(state, &self.weights, self.random))
+    }
+
+    /// Steps every row by what `open` finds in state, at the pace of a sample of a `batch`.
+    fn step<'m, 'a, D: Descent>(
+        &self,
+        m: &'m mut Machine<'a>,
+        batch: u16,
+        open: impl FnOnce(&'m mut Arena<'a>) -> Result<D, Fault>,
+    ) -> Result<(), Fault> {
         let geometry = self.geometry;
-        let pace = Pace::new(&m.step, &m.state, &self.error)?;
+        let pace = Pace::new(&m.step, &m.state, &self.error)?.shared(batch);
         let factors: &[f32] = table(m.constants, self.factor)?;
         let ([error, saved], []) = m.arena.split([self.error.data, self.saved], [])?;
         let (error, saved): (&[i8], &[i8]) = (typed(error)?, typed(saved)?);
@@ -27,13 +38,13 @@ impl ConvUpdate {
         ensure(saved.len() == geometry.x.positions() * trained * groups)?;
         ensure(sums.len() >= taps * trained)?;
         let sums = &mut sums[..taps * trained];
-        let mut latent = Latent::open(&mut m.state, &self.weights, self.random)?;
+        let mut latent = open(&mut m.state)?;
         latent.ensure_len(outputs * taps * trained)?;
 
         let gradient = Gradient { geometry, error, saved, trained, groups };
         for (o, &factor) in factors.iter().enumerate() {
             let stride = pace.times(factor);
-            if stride.is_zero() {
+            if stride.is_zero() && latent.rests() {
                 continue;
             }
             let mut any = false;
@@ -41,11 +52,25 @@ impl ConvUpdate {
                 sums.fill(0);
                 any |= gradient.add(o, tap, self.x_zero, sums);
             }
-            if any {
+            if any || !latent.rests() {
                 latent.descend(o * taps * trained, sums, |_| stride);
             }
         }
         Ok(())
+    }
+}
+
+impl ConvOptimize {
+    /// Takes every row one sample further.
+    ///
+    /// # Errors
+    /// A [`Fault`] only if the program was not verified.
+    pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
+        let ConvOptimize { update, optimizer } = self;
+        let held = Held::Weight(update.weights.precision);
+        update.step(m, optimizer.batch, |state| {
+            Optimized::open(state, update.weights.latent, held, optimizer)
+        })
     }
 }
 

@@ -1,9 +1,10 @@
 //! Update of depthwise weights, one kernel position at a time.
 
-use super::rule::{Latent, Pace};
+use super::rule::{Descent, Held, Latent, Optimized, Pace};
+use crate::arena::Arena;
 use crate::kernels::ensure;
 use crate::machine::{table, typed, typed_mut};
-use crate::program::op::DepthwiseUpdate;
+use crate::program::op::{DepthwiseOptimize, DepthwiseUpdate};
 use crate::{Fault, Machine};
 
 impl DepthwiseUpdate {
@@ -12,8 +13,18 @@ impl DepthwiseUpdate {
     /// # Errors
     /// A [`Fault`] only if the program was not verified.
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
+        self.step(m, 1, |state| Latent::open(state, &self.weights, self.random))
+    }
+
+    /// Steps every kernel position by what `open` finds in state, at the pace of a sample of a `batch`.
+    fn step<'m, 'a, D: Descent>(
+        &self,
+        m: &'m mut Machine<'a>,
+        batch: u16,
+        open: impl FnOnce(&'m mut Arena<'a>) -> Result<D, Fault>,
+    ) -> Result<(), Fault> {
         let (x, y, window) = (self.geometry.x, self.geometry.y, self.geometry.window);
-        let pace = Pace::new(&m.step, &m.state, &self.error)?;
+        let pace = Pace::new(&m.step, &m.state, &self.error)?.shared(batch);
         let factors: &[f32] = table(m.constants, self.factor)?;
         let selected: &[u16] = table(m.constants, self.weights.selected)?;
         let ([error, saved], []) = m.arena.split([self.error.data, self.saved], [])?;
@@ -25,7 +36,7 @@ impl DepthwiseUpdate {
         ensure(factors.len() == channels && error.len() == y.elements())?;
         ensure(saved.len() == x.positions() * trained && sums.len() >= trained)?;
         let sums = &mut sums[..trained];
-        let mut latent = Latent::open(&mut m.state, &self.weights, self.random)?;
+        let mut latent = open(&mut m.state)?;
         latent.ensure_len(taps * trained)?;
 
         let across = window.kernel[1] as usize;
@@ -48,6 +59,20 @@ impl DepthwiseUpdate {
             latent.descend(tap * trained, sums, stride);
         }
         Ok(())
+    }
+}
+
+impl DepthwiseOptimize {
+    /// Takes every kernel position one sample further.
+    ///
+    /// # Errors
+    /// A [`Fault`] only if the program was not verified.
+    pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
+        let DepthwiseOptimize { update, optimizer } = self;
+        let held = Held::Weight(update.weights.precision);
+        update.step(m, optimizer.batch, |state| {
+            Optimized::open(state, update.weights.latent, held, optimizer)
+        })
     }
 }
 

@@ -1,9 +1,9 @@
 //! Update of the trained classifier.
 
-use super::rule::Pace;
+use super::rule::{Descent, Held, Optimized, Pace};
 use crate::kernels::ensure;
 use crate::machine::{typed, typed_mut};
-use crate::program::op::HeadUpdate;
+use crate::program::op::{HeadOptimize, HeadUpdate, Precision};
 use crate::{Fault, Machine};
 
 impl HeadUpdate {
@@ -24,6 +24,31 @@ impl HeadUpdate {
                 for (w, &x) in row.iter_mut().zip(input) {
                     *w = stride.residual(*w, x as i32 * e as i32);
                 }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl HeadOptimize {
+    /// Takes the weights of every class one sample further.
+    ///
+    /// # Errors
+    /// A [`Fault`] only if the program was not verified.
+    pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
+        let HeadOptimize { update, optimizer } = self;
+        let pace = Pace::new(&m.step, &m.state, &update.error)?;
+        let stride = pace.shared(optimizer.batch).times(update.factor);
+        let ([error, input], []) = m.arena.split([update.error.data, update.input], [])?;
+        let (error, input): (&[i8], &[i16]) = (typed(error)?, typed(input)?);
+        let held = Held::Weight(Precision::Residual);
+        let mut latent = Optimized::open(&mut m.state, update.latent, held, optimizer)?;
+        latent.ensure_len(input.len() * error.len())?;
+        for (class, &e) in error.iter().enumerate() {
+            if e != 0 || !latent.rests() {
+                latent.advance(class * input.len(), input.len(), |j| {
+                    (stride, i32::from(input[j]) * i32::from(e))
+                });
             }
         }
         Ok(())

@@ -68,6 +68,9 @@ macro_rules! visit_field {
     ($slot:expr, updates, $f:ident) => {
         $slot.update($f)
     };
+    ($descriptor:expr, visits, $f:ident) => {
+        $descriptor.visit($f)
+    };
     ($slot:expr, $access:ident, $f:ident) => {
         $f(Access::$access, &mut $slot)
     };

@@ -19,6 +19,7 @@ mod forward;
 mod gradient;
 mod limits;
 mod loss;
+mod optimizer;
 mod parts;
 mod state;
 mod update;
@@ -33,6 +34,7 @@ pub use gradient::{
     TableInputGrad,
 };
 pub use loss::{MeanSquare, SigmoidCrossEntropy, SoftmaxCrossEntropy};
+pub use optimizer::{BiasOptimize, ConvOptimize, DepthwiseOptimize, HeadOptimize, Optimizer};
 pub use parts::{
     ChannelScale, Contraction, Error, Geometry, Path, Precision, Range, Shape, Steps, Strides,
     Weights, Window, FEATURE_BITS, LOSS_EXPONENT,
@@ -48,4 +50,5 @@ ops! {
     ConvInputGrad, DepthwiseInputGrad, PoolInputGrad, MaxPoolInputGrad, TableInputGrad,
     MulInputGrad, MatMulInputGrad, NormalizeInputGrad, SoftmaxInputGrad, CopyInputGrad, SumGrad,
     BiasUpdate, ConvUpdate, DepthwiseUpdate,
+    HeadOptimize, BiasOptimize, ConvOptimize, DepthwiseOptimize,
 }

@@ -11,17 +11,21 @@
 //!   shifts lie in [-31, 30];
 //! * sums of products stay within 32 bits;
 //! * selected channels ascend and exist; class weights are finite and not negative;
+//! * batches hold 1 to [`Optimizer::MOST_BATCH`] samples;
 //! * labels below the header's class count are classes of the loss.
 //!
 //! Not checked here: that a tensor was written before it is read. That needs a picture of the
 //! whole arena, which the compiler's plan checker has.
 
 mod forward;
+mod optimizer;
 mod rules;
 #[cfg(test)]
 mod tests;
 mod training;
 
+#[cfg(doc)]
+use super::op::Optimizer;
 use super::{Access, Init, Op, Output, Program};
 use crate::program::Memory;
 use crate::Fault;
@@ -156,6 +160,10 @@ impl Rules<'_> {
             Op::BiasUpdate(op) => self.bias_update(op),
             Op::ConvUpdate(op) => self.conv_update(op),
             Op::DepthwiseUpdate(op) => self.depthwise_update(op),
+            Op::HeadOptimize(op) => self.head_optimize(op),
+            Op::BiasOptimize(op) => self.bias_optimize(op),
+            Op::ConvOptimize(op) => self.conv_optimize(op),
+            Op::DepthwiseOptimize(op) => self.depthwise_optimize(op),
         }
     }
 }

@@ -236,6 +236,12 @@ impl Rules<'_> {
     }
 
     pub(super) fn conv_update(&self, op: &ConvUpdate) -> Check {
+        self.random(op.random, op.weights.precision)?;
+        self.conv_gradient(op)
+    }
+
+    /// All of an update of convolution weights but its random state.
+    pub(super) fn conv_gradient(&self, op: &ConvUpdate) -> Check {
         let (x, y) = (op.geometry.x, op.geometry.y);
         let taps = op.geometry.window.taps() as u64;
         self.geometry(&op.geometry)?;
@@ -251,13 +257,18 @@ impl Rules<'_> {
         };
         self.tensor("saved input", op.saved, positions(x) * kept)?;
         self.slot("factors", op.factor, Memory::Constant, 4, y.c.into())?;
-        self.random(op.random, op.weights.precision)?;
         self.zero(op.x_zero)?;
         self.sum_fits(positions(y))?;
         self.sums(op.scratch, taps * selected)
     }
 
     pub(super) fn depthwise_update(&self, op: &DepthwiseUpdate) -> Check {
+        self.random(op.random, op.weights.precision)?;
+        self.depthwise_gradient(op)
+    }
+
+    /// All of an update of depthwise weights but its random state.
+    pub(super) fn depthwise_gradient(&self, op: &DepthwiseUpdate) -> Check {
         let (x, y) = (op.geometry.x, op.geometry.y);
         let taps = op.geometry.window.taps() as u64;
         self.geometry(&op.geometry)?;
@@ -267,7 +278,6 @@ impl Rules<'_> {
         ensure(selected > 0, "selected channels")?;
         self.tensor("saved input", op.saved, positions(x) * selected)?;
         self.slot("factors", op.factor, Memory::Constant, 4, x.c.into())?;
-        self.random(op.random, op.weights.precision)?;
         self.zero(op.x_zero)?;
         self.sum_fits(positions(y))?;
         self.sums(op.scratch, selected)

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn sample() -> Sample {
+pub(super) fn sample() -> Sample {
     let r = &mut Random::new(1);
     let mut bench = Bench::default();
     let map = Shape { h: 4, w: 4, c: 8 };

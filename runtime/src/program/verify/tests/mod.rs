@@ -3,6 +3,7 @@
 mod activations;
 mod convolutions;
 mod losses;
+mod optimizers;
 
 use super::*;
 use crate::fixed::Multiplier;

@@ -1,4 +1,11 @@
 //! How trained values step: the one place for learning-rate scaling, clipping and rounding.
+//! `optimizer` has what momentum and batches add.
+
+mod optimizer;
+#[cfg(test)]
+mod optimizer_tests;
+
+pub use optimizer::{Held, Optimized};
 
 use crate::arena::Arena;
 use crate::error_scale::exponent;
@@ -15,6 +22,21 @@ const CLIP: i32 = 4;
 /// Fraction bits of a residual weight, and of the dither of a stochastic one.
 const RESIDUAL_BITS: i32 = 8;
 const DITHER_BITS: i32 = 16;
+
+/// What applies the gradients of weights, row by row.
+pub trait Descent {
+    /// Whether a row without a gradient stays as it is.
+    fn rests(&self) -> bool;
+
+    /// [`Fault::Size`] unless there are `count` weights.
+    ///
+    /// # Errors
+    /// That.
+    fn ensure_len(&self, count: usize) -> Result<(), Fault>;
+
+    /// Steps the weights from `at` on, one for each of `sums`, with the stride of each.
+    fn descend(&mut self, at: usize, sums: &[i32], stride: impl Fn(usize) -> Stride);
+}
 
 /// `rate * gamma * 2^exponent`: what a summed error counts in this step.
 ///
@@ -38,6 +60,11 @@ impl Pace {
     #[cfg(test)]
     pub fn at(rate: f32, exponent: i32) -> Pace {
         Pace { rate, exponent }
+    }
+
+    /// The pace at which each sample of a batch counts.
+    pub fn shared(self, batch: u16) -> Pace {
+        Pace { rate: self.rate / batch as f32, ..self }
     }
 
     /// The pace of a value whose gradient counts `factor`.
@@ -64,6 +91,12 @@ impl Stride {
     #[inline]
     fn step(self, sum: i32, bits: i32) -> i32 {
         self.multiplier.scale_wide(sum, self.exponent.saturating_add(bits))
+    }
+
+    /// The same, rounded up with the probability that `dither` gives.
+    #[inline]
+    fn dithered(self, sum: i32, bits: i32, dither: u16) -> i32 {
+        self.multiplier.scale_dithered(sum, self.exponent.saturating_add(bits), dither)
     }
 
     /// An int32 bias after its step.
@@ -118,20 +151,21 @@ impl<'m> Latent<'m> {
             }
         }
     }
+}
 
-    /// [`Fault::Size`] unless there are `count` weights.
-    ///
-    /// # Errors
-    /// That.
-    pub fn ensure_len(&self, count: usize) -> Result<(), Fault> {
+impl Descent for Latent<'_> {
+    fn rests(&self) -> bool {
+        true
+    }
+
+    fn ensure_len(&self, count: usize) -> Result<(), Fault> {
         ensure(match self {
             Latent::Residual(all) => all.len() == count,
             Latent::Stochastic(all, _) => all.len() == count,
         })
     }
 
-    /// Steps the weights from `at` on, one for each of `sums`, with the stride of each.
-    pub fn descend(&mut self, at: usize, sums: &[i32], stride: impl Fn(usize) -> Stride) {
+    fn descend(&mut self, at: usize, sums: &[i32], stride: impl Fn(usize) -> Stride) {
         match self {
             Latent::Residual(all) => {
                 let weights = &mut all[at..at + sums.len()];

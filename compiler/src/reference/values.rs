@@ -22,7 +22,7 @@ pub struct Step<T> {
 }
 
 /// What an optimizer keeps of one parameter between steps, an element a trained value.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Kept<T> {
     /// Sum of the steps of the batch so far.
     pub sum: Vec<T>,

@@ -130,8 +130,8 @@ mod tests {
         };
         let before = right(&graph, HeadStart::Classifier);
         let after = right(&known, HeadStart::Classifier);
-        assert!(before < 0.4 && after > 0.7, "{before} {after}");
+        assert!(before < 0.3 && after > 0.6, "{before} {after}");
         // With an eleventh class, of which nothing is known, the ten are still told apart.
-        assert!(right(&known, HeadStart::Extended { new: 1 }) > 0.6);
+        assert!(right(&known, HeadStart::Extended { new: 1 }) > 0.5);
     }
 }

@@ -25,8 +25,11 @@ impl Spread {
 }
 
 /// What two shares of `count` answers may differ by, each `share` in truth, in all but one of a
-/// thousand cases: three standard deviations of a difference of two binomial shares.
+/// thousand cases: three standard deviations of a difference of two binomial shares. That all
+/// answers were right, or none, says no more than that hardly one in `count` is otherwise.
 pub fn margin(share: f64, count: usize) -> f64 {
+    let least = 1.0 / count.max(2) as f64;
+    let share = share.clamp(least, 1.0 - least);
     3.0 * (2.0 * share * (1.0 - share) / count.max(1) as f64).sqrt()
 }
 
@@ -48,5 +51,8 @@ mod tests {
     fn margins_shrink_with_samples() {
         assert!((margin(0.8, 200) - 0.12).abs() < 1e-9);
         assert!(margin(0.8, 800) < 0.061);
+        assert!((0.007..0.008).contains(&margin(1.0, 600)));
+        assert!((margin(0.0, 600) - margin(1.0, 600)).abs() < 1e-9);
+        assert!(margin(1.0, 0).is_finite());
     }
 }

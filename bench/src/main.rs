@@ -22,6 +22,7 @@ use std::path::PathBuf;
 
 use anyhow::{ensure, Context, Result};
 use clap::Parser;
+use offshoot_simulator::Decay;
 
 use plan::{find, root, Cell, Plan};
 use record::Log;
@@ -47,6 +48,9 @@ struct Args {
     /// Learning rates, as multiples of the default.
     #[arg(long, value_name = "MULTIPLE", value_delimiter = ',', default_value = "1", value_parser = multiple)]
     rates: Vec<f32>,
+    /// How rates fall: cosine, cooldown.
+    #[arg(long, value_name = "DECAY", value_delimiter = ',', default_value = Decay::Cosine.name())]
+    schedules: Vec<Decay>,
     /// Runs at a time.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
@@ -102,7 +106,7 @@ fn accuracy(args: &Args) -> Result<()> {
     let log = Log::open(args.results.as_ref().unwrap_or(&results))?;
     let bench = Bench::new(tier, log, args.fresh);
     if !args.no_run {
-        bench.run(&jobs(&cells, &args.rates), args.jobs)?;
+        bench.run(&jobs(&cells, args), args.jobs)?;
     }
     let log = bench.log.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let found = summaries(&plan, tier, log.records());
@@ -123,13 +127,14 @@ fn accuracy(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Every cell whose files are there at every rate; says which are not, and why.
-fn jobs<'p>(cells: &[Cell<'p>], rates: &[f32]) -> Vec<Job<'p>> {
+/// Every cell whose files are there, at every rate by every schedule; says which are not, and why.
+fn jobs<'p>(cells: &[Cell<'p>], args: &Args) -> Vec<Job<'p>> {
+    let courses = || args.rates.iter().flat_map(|&r| args.schedules.iter().map(move |&s| (r, s)));
     let mut jobs = Vec::new();
     let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
     for &cell in cells {
         match find(&cell.network.model).and_then(|_| find(&cell.data.file)) {
-            Ok(_) => jobs.extend(rates.iter().map(|&rate| Job { cell, rate })),
+            Ok(_) => jobs.extend(courses().map(|(rate, decay)| Job { cell, rate, decay })),
             Err(why) => *skipped.entry(why).or_default() += 1,
         }
     }

@@ -69,12 +69,13 @@ impl Worker {
     pub fn finished(&mut self, record: &Record) {
         let Record { identity: id, before, after, seconds, .. } = record;
         let line = format!(
-            "{}/{}/{}/{} rate {} seed {}: {:.1} % -> {:.1} % in {seconds:.0} s",
+            "{}/{}/{}/{} rate {} {} seed {}: {:.1} % -> {:.1} % in {seconds:.0} s",
             id.network,
             id.data,
             id.scheme,
             id.method.name(),
             id.rate,
+            id.decay.name(),
             id.seed,
             100.0 * before,
             100.0 * after,

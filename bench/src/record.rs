@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::{bail, Context, Result};
 use offshoot::learn::Change;
+use offshoot_simulator::Decay;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Method;
@@ -26,6 +27,9 @@ pub struct Identity {
     pub method: Method,
     /// Learning rate, as a multiple of the default.
     pub rate: f32,
+    /// How it falls.
+    #[serde(default, skip_serializing_if = "is_cosine")]
+    pub decay: Decay,
     /// Training samples.
     pub train: usize,
     /// Test samples.
@@ -40,6 +44,10 @@ pub struct Identity {
     pub samples: String,
     /// Version of this project.
     pub version: String,
+}
+
+fn is_cosine(decay: &Decay) -> bool {
+    *decay == Decay::Cosine
 }
 
 /// A finished run.
@@ -116,6 +124,15 @@ impl Log {
         self.records.iter().any(|r| r.identity == *identity)
     }
 
+    /// A run that differs in method alone.
+    pub fn of_other_method(&self, identity: &Identity, methods: &[Method]) -> Option<&Record> {
+        let same = |r: &&Record| {
+            let method = r.identity.method;
+            methods.contains(&method) && Identity { method, ..identity.clone() } == r.identity
+        };
+        self.records.iter().find(same)
+    }
+
     /// Appends a run; it is on disk when this returns.
     pub fn append(&mut self, record: Record) -> Result<()> {
         let mut line = serde_json::to_vec(&record)?;
@@ -146,6 +163,7 @@ pub mod tests {
             scheme: parts[2].into(),
             method,
             rate: 1.0,
+            decay: Decay::Cosine,
             train: 400,
             test: 200,
             epochs: 2,

@@ -9,10 +9,11 @@ use anyhow::{Context, Result};
 use offshoot::learn::{learn, Learner};
 use offshoot::pipeline::Compiled;
 use offshoot::reference::FloatTraining;
+use offshoot_runtime::program::Op;
 use offshoot_runtime::schedule::DEFAULT_RATE;
 use offshoot_runtime::{hash, Prediction};
 use offshoot_simulator::data::Dataset;
-use offshoot_simulator::{Memories, ProgramFile, Round, Simulation};
+use offshoot_simulator::{Decay, Memories, ProgramFile, Round, Simulation};
 
 use crate::ground::{compiled, Ground};
 use crate::plan::{Cell, Method, Tier};
@@ -27,6 +28,8 @@ pub struct Job<'p> {
     pub cell: Cell<'p>,
     /// Multiple of the default rate.
     pub rate: f32,
+    /// How it falls.
+    pub decay: Decay,
 }
 
 /// What all workers share.
@@ -103,6 +106,7 @@ impl<'p> Bench<'p> {
             scheme: cell.scheme.name.clone(),
             method: cell.method,
             rate: job.rate,
+            decay: job.decay,
             train: samples.train.len(),
             test: samples.test.len(),
             epochs: self.tier.epochs,
@@ -117,6 +121,7 @@ impl<'p> Bench<'p> {
             all.partition(|identity| !self.fresh && log.has(identity))
         };
         worker.skip(there.len());
+        let missing = self.shared(cell.method, &program, missing, worker)?;
         if missing.is_empty() {
             return Ok(());
         }
@@ -129,7 +134,12 @@ impl<'p> Bench<'p> {
                 learner.reset()?;
                 let (count, rate) = (identity.train, DEFAULT_RATE * job.rate);
                 let steps = count * self.tier.epochs;
-                let round = Round { rate, seed: identity.seed, ..Round::new(count, steps) };
+                let round = Round {
+                    rate,
+                    decay: job.decay,
+                    seed: identity.seed,
+                    ..Round::new(count, steps)
+                };
                 let what = format!("{} {}", cell.name(), identity.seed);
                 let course = learn(learner, samples, round, false, &what, worker)?;
                 let seconds = start.elapsed().as_secs_f64();
@@ -153,6 +163,41 @@ impl<'p> Bench<'p> {
             }
             Ok(())
         })
+    }
+
+    /// Methods that differ in how weights of layers step are one where none of those is trained: takes
+    /// over what was run by another of them, and gives back what was not.
+    fn shared(
+        &self,
+        method: Method,
+        program: &ProgramFile,
+        missing: Vec<Identity>,
+        worker: &mut Worker,
+    ) -> Result<Vec<Identity>> {
+        let updates = |op: &Op| {
+            matches!(
+                op,
+                Op::ConvUpdate(_)
+                    | Op::DepthwiseUpdate(_)
+                    | Op::ConvOptimize(_)
+                    | Op::DepthwiseOptimize(_)
+            )
+        };
+        if self.fresh || !Method::RULES.contains(&method) || program.ops.iter().any(updates) {
+            return Ok(missing);
+        }
+        let mut rest = Vec::new();
+        for identity in missing {
+            let mut log = lock(&self.log);
+            match log.of_other_method(&identity, &Method::RULES).cloned() {
+                Some(same) => {
+                    log.append(Record { identity, ..same })?;
+                    worker.skip(1);
+                }
+                None => rest.push(identity),
+            }
+        }
+        Ok(rest)
     }
 
     /// The ground of a cell, loaded unless another worker holds it.
@@ -224,7 +269,8 @@ mod tests {
         };
         let cells: Vec<Cell<'_>> = plan.universe();
         let digits = cells.into_iter().filter(|c| c.name().starts_with("digits/rotated/sparse"));
-        let jobs: Vec<Job<'_>> = digits.map(|cell| Job { cell, rate: 1.0 }).collect();
+        let jobs: Vec<Job<'_>> =
+            digits.map(|cell| Job { cell, rate: 1.0, decay: Decay::Cosine }).collect();
         let first = run(&jobs[..2], &tier);
         assert_eq!(first.len(), 4);
         let all = run(&jobs, &tier);

@@ -1,9 +1,13 @@
 //! A round of learning: which sample comes when, and at what rate.
 
+use std::str::FromStr;
+
 use offshoot_runtime::schedule::{Schedule, DEFAULT_RATE};
+use serde::{Deserialize, Serialize};
 
 /// How the rate of a round falls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Decay {
     /// To 0 along a half cosine.
     #[default]
@@ -11,6 +15,25 @@ pub enum Decay {
     /// Not at all, but for the last fifth of the steps, in which it falls to 0 along a straight
     /// line: what a device does that does not know how many samples will come.
     Cooldown,
+}
+
+impl Decay {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Decay::Cosine => "cosine",
+            Decay::Cooldown => "cooldown",
+        }
+    }
+}
+
+impl FromStr for Decay {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Decay, String> {
+        let all = [Decay::Cosine, Decay::Cooldown];
+        all.into_iter().find(|d| d.name() == text).ok_or_else(|| "write cosine or cooldown".into())
+    }
 }
 
 /// A round over a set of samples.

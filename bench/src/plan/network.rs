@@ -77,6 +77,10 @@ impl Method {
         Method::Unscaled,
     ];
 
+    /// Those that differ in nothing but how the weights of layers step.
+    pub const RULES: [Method; 4] =
+        [Method::Residual, Method::Stochastic, Method::Truncating, Method::Nearest];
+
     /// Whether it updates weights as the product does not.
     pub fn is_study(self) -> bool {
         matches!(self, Method::Truncating | Method::Nearest | Method::Unscaled)

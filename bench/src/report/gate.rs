@@ -13,8 +13,9 @@ use crate::stats::margin;
 pub fn gate(summaries: &[Summary]) -> Vec<String> {
     let mut problems = Vec::new();
     let product = [Method::Residual, Method::Stochastic];
-    for ours in summaries.iter().filter(|s| product.contains(&s.method) && s.rate == 1.0) {
-        let same = |s: &&Summary| (&s.network, &s.data, s.rate) == (&ours.network, &ours.data, 1.0);
+    for ours in summaries.iter().filter(|s| product.contains(&s.method) && s.is_default()) {
+        let same =
+            |s: &&Summary| s.is_default() && (&s.network, &s.data) == (&ours.network, &ours.data);
         let mut other = |what: &str, share: f64, at_least: f64| {
             if ours.accuracy.mean < at_least {
                 problems.push(format!(

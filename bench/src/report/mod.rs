@@ -1,10 +1,12 @@
 //! What runs come to: tables, a JSON file, and the verdict of the smoke tier.
 
+mod courses;
 mod docs;
 mod gate;
 mod table;
 
 use offshoot::learn::Change;
+use offshoot_simulator::Decay;
 use serde::Serialize;
 
 use crate::plan::{Method, Plan, Tier};
@@ -28,6 +30,8 @@ pub struct Summary {
     pub method: Method,
     /// Multiple of the default rate.
     pub rate: f32,
+    /// How it falls.
+    pub decay: Decay,
     /// Training samples.
     pub train: usize,
     /// Test samples.
@@ -60,6 +64,13 @@ pub struct Summary {
     pub version: String,
 }
 
+impl Summary {
+    /// Whether it is of the default rate and schedule.
+    pub fn is_default(&self) -> bool {
+        self.rate == 1.0 && self.decay == Decay::default()
+    }
+}
+
 /// Sums up the runs that `tier` asks for. Of a cell whose program or samples have changed in between,
 /// only runs of the newest count.
 pub fn summaries(plan: &Plan, tier: &Tier, records: &[Record]) -> Vec<Summary> {
@@ -82,18 +93,19 @@ pub fn summaries(plan: &Plan, tier: &Tier, records: &[Record]) -> Vec<Summary> {
             (&id.program, &id.samples) == (&newest.program, &newest.samples)
         };
         let runs: Vec<&Record> = runs.iter().filter(same).copied().collect();
-        let mut rates: Vec<f32> = runs.iter().map(|r| r.identity.rate).collect();
-        rates.sort_by(f32::total_cmp);
-        rates.dedup();
+        let course = |r: &&Record| (r.identity.rate, r.identity.decay);
+        let mut courses: Vec<(f32, Decay)> = runs.iter().map(course).collect();
+        courses.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.name().cmp(b.1.name())));
+        courses.dedup();
         let deployed = cell.data.deployed.is_some();
-        summaries.extend(rates.into_iter().filter_map(|rate| summary(&runs, rate, deployed)));
+        summaries.extend(courses.into_iter().filter_map(|course| summary(&runs, course, deployed)));
     }
     summaries
 }
 
-fn summary(runs: &[&Record], rate: f32, deployed: bool) -> Option<Summary> {
-    let mut runs: Vec<&Record> =
-        runs.iter().rev().filter(|r| r.identity.rate == rate).copied().collect();
+fn summary(runs: &[&Record], course: (f32, Decay), deployed: bool) -> Option<Summary> {
+    let same = |r: &&&Record| (r.identity.rate, r.identity.decay) == course;
+    let mut runs: Vec<&Record> = runs.iter().rev().filter(same).copied().collect();
     // Of runs that were repeated the newest counts: the sort is stable.
     runs.sort_by_key(|r| r.identity.seed);
     runs.dedup_by_key(|r| r.identity.seed);
@@ -112,7 +124,8 @@ fn summary(runs: &[&Record], rate: f32, deployed: bool) -> Option<Summary> {
         data: id.data,
         scheme: id.scheme,
         method: id.method,
-        rate,
+        rate: id.rate,
+        decay: id.decay,
         train: id.train,
         test: id.test,
         epochs: id.epochs,

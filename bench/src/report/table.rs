@@ -1,6 +1,6 @@
 //! Tables in Markdown.
 
-use super::Summary;
+use super::{courses, Summary};
 use crate::plan::{Cell, Method, Plan, Tier};
 use crate::stats::Spread;
 
@@ -21,20 +21,18 @@ pub fn tables(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
         plan.cells(tier, &[]).into_iter().partition(|cell| cell.data.deployed.is_some());
     let mut text = String::from("## 8-bit training against float\n\n");
     text += &product(&new, summaries);
+    text += &means(&new, summaries);
     if !adapted.is_empty() {
         text += "\n## A deployed device adapts\n\n";
         text += &deployed(&adapted, summaries);
+        text += &means(&adapted, summaries);
     }
     let rows = parts(&[new, adapted].concat(), summaries);
     if !rows.is_empty() {
         text += "\n## What each part buys\n\n";
         text += &rows;
     }
-    let rows = rates(summaries);
-    if !rows.is_empty() {
-        text += "\n## Learning rate: default against best\n\n";
-        text += &rows;
-    }
+    text += &courses::tables(summaries);
     text
 }
 
@@ -42,7 +40,7 @@ pub fn tables(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
 fn of<'s>(cell: &Cell<'_>, method: Method, summaries: &'s [Summary]) -> Option<&'s Summary> {
     summaries.iter().find(|s| {
         (s.network == cell.network.name && s.data == cell.data.name)
-            && (s.scheme == cell.scheme.name && s.method == method && s.rate == 1.0)
+            && (s.scheme == cell.scheme.name && s.method == method && s.is_default())
     })
 }
 
@@ -58,18 +56,18 @@ fn rows<'c, 'p>(cells: &'c [Cell<'p>], methods: &[Method]) -> Vec<&'c Cell<'p>> 
     rows
 }
 
-fn line(cells: &[String]) -> String {
+pub fn line(cells: &[String]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-fn header(titles: &[&str]) -> String {
+pub fn header(titles: &[&str]) -> String {
     let rule: String =
         titles.iter().enumerate().map(|(i, _)| ["|---:", "|---"][usize::from(i < 3)]).collect();
     format!("{}{rule}|\n", line(&titles.iter().map(ToString::to_string).collect::<Vec<_>>()))
 }
 
 /// `81.2 ± 0.4` percent.
-fn percent(spread: &Spread) -> String {
+pub fn percent(spread: &Spread) -> String {
     match spread.deviation {
         Some(deviation) => format!("{:.1} ± {:.1}", 100.0 * spread.mean, 100.0 * deviation),
         None => format!("{:.1}", 100.0 * spread.mean),
@@ -88,7 +86,7 @@ fn accuracy(summary: Option<&Summary>, most: usize) -> String {
 }
 
 /// Mean and spread of the difference of runs of the same seeds.
-fn difference(ours: Option<&Summary>, theirs: Option<&Summary>) -> Option<Spread> {
+pub fn difference(ours: Option<&Summary>, theirs: Option<&Summary>) -> Option<Spread> {
     let (ours, theirs) = ours.zip(theirs)?;
     let pairs = ours.seeds.iter().zip(&ours.after).filter_map(|(seed, after)| {
         let at = theirs.seeds.iter().position(|s| s == seed)?;
@@ -97,7 +95,7 @@ fn difference(ours: Option<&Summary>, theirs: Option<&Summary>) -> Option<Spread
     Spread::of(&pairs.collect::<Vec<_>>())
 }
 
-fn signed(spread: Option<Spread>) -> String {
+pub fn signed(spread: Option<Spread>) -> String {
     let Some(spread) = spread else { return "–".into() };
     let text = percent(&spread);
     if text.starts_with('-') {
@@ -211,30 +209,29 @@ fn parts(cells: &[Cell<'_>], summaries: &[Summary]) -> String {
     text
 }
 
-fn rates(summaries: &[Summary]) -> String {
-    let cell = |s: &Summary| (s.network.clone(), s.data.clone(), s.scheme.clone(), s.method);
+/// The mean difference to float over all rows, and the lowest, a line for each method.
+fn means(cells: &[Cell<'_>], summaries: &[Summary]) -> String {
     let mut text = String::new();
-    for default in summaries.iter().filter(|s| s.rate == 1.0) {
-        let all = || summaries.iter().filter(|s| cell(s) == cell(default));
-        let best = all().max_by(|a, b| a.accuracy.mean.total_cmp(&b.accuracy.mean));
-        let Some(best) = best.filter(|_| all().count() > 1) else { continue };
-        let (network, data, scheme, method) = cell(default);
-        let rates: Vec<String> = all().map(|s| s.rate.to_string()).collect();
-        text += &line(&[
-            network,
-            data,
-            format!("{scheme}, {}", method.name()),
-            percent(&default.accuracy),
-            percent(&best.accuracy),
-            best.rate.to_string(),
-            rates.join(", "),
-        ]);
+    for method in [Method::Residual, Method::Stochastic] {
+        let row = |row: &&Cell<'_>| {
+            let [ours, float] = [method, Method::Float].map(|m| of(row, m, summaries));
+            difference(ours, float).map(|spread| (spread.mean, row.name()))
+        };
+        let found: Vec<(f64, String)> = rows(cells, &PRODUCT).iter().filter_map(row).collect();
+        let mean = Spread::of(&found.iter().map(|(mean, _)| *mean).collect::<Vec<_>>());
+        let lowest = found.into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
+        if let Some((mean, (lowest, name))) = mean.zip(lowest) {
+            let name = name.rsplit_once('/').map_or("", |(row, _)| row);
+            text += &format!(
+                "\n*{}* − float over {} rows: {} in the mean, {} at the lowest ({name}).\n",
+                method.name(),
+                mean.count,
+                signed(Some(Spread { deviation: None, ..mean })),
+                signed(Spread::of(&[lowest])),
+            );
+        }
     }
-    if text.is_empty() {
-        return text;
-    }
-    let titles = ["network", "data", "scheme, method", "default", "best", "of rate ×", "rates run"];
-    header(&titles) + &text
+    text
 }
 
 #[cfg(test)]
@@ -265,8 +262,11 @@ mod tests {
         assert!(row.ends_with(wanted), "{row}");
         let row = text.lines().find(|l| l.starts_with("| MCUNet-5FPS")).unwrap();
         assert!(row.contains("| head | – | not run | not run |"), "{row}");
+        assert!(
+            text.contains("*residual* − float over 1 rows: −2.0 in the mean, −2.0 at the lowest")
+        );
         let row = text.lines().find(|l| l.contains("sparse, residual")).unwrap();
-        assert!(row.ends_with("| 73.0 ± 5.7 | 75.0 | 2 | 1, 2 |"), "{row}");
+        assert!(row.ends_with("| 69.0 | 75.0 | +6.0 | 2 | 1, 2 |"), "{row}");
         let widths = |l: &&str| l.starts_with('|');
         let first = text.lines().filter(widths).take(4).map(|l| l.matches('|').count());
         assert_eq!(first.collect::<std::collections::BTreeSet<_>>().len(), 1);

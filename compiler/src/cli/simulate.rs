@@ -46,9 +46,10 @@ pub struct RoundArgs {
     /// Learning rate at the start of the round.
     #[arg(long, default_value_t = DEFAULT_RATE, value_parser = rate, allow_negative_numbers = true)]
     rate: f32,
-    /// How the rate falls to 0.
-    #[arg(long, value_enum, default_value_t)]
-    schedule: ScheduleName,
+    /// How the rate falls to 0: along a half cosine, or in a straight line in the last fifth of
+    /// the steps (`cooldown`), as on a device that does not know how many samples will come.
+    #[arg(long, value_name = "DECAY", default_value = Decay::Cosine.name())]
+    schedule: Decay,
     /// Steps in which the rate rises first.
     #[arg(long, value_name = "STEPS", default_value_t = 0, allow_negative_numbers = true)]
     warm_up: u32,
@@ -58,17 +59,6 @@ pub struct RoundArgs {
     /// Map values to (v - MEAN) / STD before they are quantised.
     #[arg(long, value_name = "MEAN,STD", value_parser = normalization, allow_hyphen_values = true)]
     normalize: Option<(f32, f32)>,
-}
-
-/// Values of `--schedule`.
-#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
-enum ScheduleName {
-    /// Along a half cosine.
-    #[default]
-    Cosine,
-    /// In a straight line, in the last fifth of the steps: as on a device that does not know how
-    /// many samples will come.
-    Cooldown,
 }
 
 /// A count of at least 1 that a round can hold.
@@ -117,12 +107,8 @@ impl RoundArgs {
 
     /// The round over `samples` that these arguments ask for.
     pub fn round(&self, samples: usize, steps: usize) -> Round {
-        let decay = match self.schedule {
-            ScheduleName::Cosine => Decay::Cosine,
-            ScheduleName::Cooldown => Decay::Cooldown,
-        };
-        let (rate, warm_up, seed) = (self.rate, self.warm_up as usize, self.seed);
-        Round { samples, steps, rate, decay, warm_up, seed }
+        let (decay, warm_up) = (self.schedule, self.warm_up as usize);
+        Round { samples, steps, rate: self.rate, decay, warm_up, seed: self.seed }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Measures what the project claims. `accuracy`: 8-bit training against float, by network, data
-//! set, update scheme and method.
+//! set, update scheme and method. `endurance`: whether training can go on for long.
 //!
 //! Started by `cargo xtask bench`. Runs are appended to a file as they finish; one that is there
 //! is not repeated.
 
 mod deploy;
+mod endurance;
 mod glob;
 mod ground;
 mod plan;
@@ -18,7 +19,7 @@ mod study;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{ensure, Context, Result};
 use clap::Parser;
@@ -35,6 +36,8 @@ use run::{Bench, Job};
 enum Cli {
     /// 8-bit training against float.
     Accuracy(Args),
+    /// Many steps, at a rate that stays high.
+    Endurance(endurance::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -87,14 +90,21 @@ fn multiple(text: &str) -> Result<f32, String> {
 }
 
 fn main() -> Result<()> {
-    let Cli::Accuracy(args) = Cli::parse();
-    accuracy(&args)
+    match Cli::parse() {
+        Cli::Accuracy(args) => accuracy(&args),
+        Cli::Endurance(args) => endurance::run(&args, &plan(None)?),
+    }
+}
+
+/// The plan in `path`, or the repository's own.
+fn plan(path: Option<&Path>) -> Result<Plan> {
+    let path = path.map_or_else(|| root().join("bench/accuracy.toml"), Path::to_path_buf);
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    Plan::parse(&text).with_context(|| path.display().to_string())
 }
 
 fn accuracy(args: &Args) -> Result<()> {
-    let path = args.plan.clone().unwrap_or_else(|| root().join("bench/accuracy.toml"));
-    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let plan = Plan::parse(&text).with_context(|| path.display().to_string())?;
+    let plan = plan(args.plan.as_deref())?;
     let tier = plan.tier(&args.tier)?;
     let cells = plan.cells(tier, &args.only);
     ensure!(!cells.is_empty(), "no cell of tier {} is named {}", tier.name, args.only.join(", "));

@@ -51,18 +51,23 @@ impl Samples for Vec<(Vec<i8>, u16)> {
     }
 }
 
-fn round(data: &dyn Samples) -> Round {
-    Round { seed: 7, ..Round::new(data.count(), STEPS) }
+fn round(data: &dyn Samples, steps: usize) -> Round {
+    Round { seed: 7, ..Round::new(data.count(), steps) }
 }
 
 /// Trains in the simulator; `meddle` may change the state before a step.
-fn simulated(compiled: &Compiled, data: &dyn Samples, meddle: impl Fn(usize, &mut [u8])) -> Trace {
+fn simulated(
+    compiled: &Compiled,
+    data: &dyn Samples,
+    steps: usize,
+    meddle: impl Fn(usize, &mut [u8]),
+) -> Trace {
     use offshoot_runtime::Trainer;
     let program = compiled.program.program();
     let mut memories = Memories::of(&program);
     let mut simulation = Simulation::new(program, &mut memories).unwrap();
     let mut trace = Trace::new();
-    for (step, (index, rate)) in round(data).steps().enumerate() {
+    for (step, (index, rate)) in round(data, steps).steps().enumerate() {
         meddle(step, simulation.interpreter().state_mut());
         let (sample, label) = data.sample(index);
         let report = simulation.train(index, sample, label, rate).unwrap();
@@ -72,7 +77,13 @@ fn simulated(compiled: &Compiled, data: &dyn Samples, meddle: impl Fn(usize, &mu
 }
 
 /// Trains on a board.
-fn on_board(name: &str, network: &str, compiled: &Compiled, data: &dyn Samples) -> Trace {
+fn on_board(
+    name: &str,
+    network: &str,
+    compiled: &Compiled,
+    data: &dyn Samples,
+    steps: usize,
+) -> Trace {
     let mut board = offshoot_boards::find(name).unwrap();
     // Equal bits are tested here, not fit: what a scheme needs is the business of other tests.
     for region in &mut board.sram {
@@ -80,7 +91,7 @@ fn on_board(name: &str, network: &str, compiled: &Compiled, data: &dyn Samples) 
     }
     let mut device =
         start(compiled, &board, Path::new(env!("CARGO_TARGET_TMPDIR")), network, false);
-    round(data)
+    round(data, steps)
         .steps()
         .map(|(index, rate)| {
             let (sample, label) = data.sample(index);
@@ -107,15 +118,19 @@ fn same_bits_everywhere(case: &Case) {
 }
 
 fn same_bits(name: &str, compiled: &Compiled, data: &dyn Samples) {
-    let expected = simulated(compiled, data, |_, _| {});
+    same_steps(name, compiled, data, STEPS, &BOARDS);
+}
+
+fn same_steps(name: &str, compiled: &Compiled, data: &dyn Samples, steps: usize, boards: &[&str]) {
+    let expected = simulated(compiled, data, steps, |_, _| {});
     let distinct: std::collections::BTreeSet<u64> = expected.iter().map(|(_, h)| *h).collect();
-    assert_eq!(distinct.len(), STEPS, "every step must change the state");
-    for board in BOARDS {
-        let trace = on_board(board, name, compiled, data);
+    assert_eq!(distinct.len(), steps, "every step must change the state");
+    for board in boards {
+        let trace = on_board(board, name, compiled, data, steps);
         assert_eq!(first_difference(&expected, &trace), None, "{name} on {board}");
-        let (loss, hash) = trace[STEPS - 1];
+        let (loss, hash) = trace[steps - 1];
         println!(
-            "{name} on {board}: {STEPS} steps equal, last loss {}, state {hash:016x}",
+            "{name} on {board}: {steps} steps equal, last loss {}, state {hash:016x}",
             f32::from_bits(loss)
         );
     }
@@ -125,6 +140,15 @@ fn same_bits(name: &str, compiled: &Compiled, data: &dyn Samples) {
 #[ignore = "needs an emulator: cargo xtask test"]
 fn demo_network() {
     same_bits_everywhere(&DEMO);
+}
+
+/// What differs in one step of a thousand would still be found.
+#[test]
+#[ignore = "needs an emulator: cargo xtask test"]
+fn demo_network_for_2000_steps() {
+    let compiled = DEMO.compile(None);
+    let data = DEMO.samples(&compiled).train;
+    same_steps("demo-long", &compiled, &data, 2000, &["qemu-mps2-an386"]);
 }
 
 #[test]
@@ -212,7 +236,7 @@ fn networks_of_pytorch() {
 fn one_flipped_update_is_found() {
     let compiled = DEMO.compile(None);
     let data = DEMO.samples(&compiled).train;
-    let expected = simulated(&compiled, &data, |_, _| {});
+    let expected = simulated(&compiled, &data, STEPS, |_, _| {});
     let parameters: Vec<Slot> = compiled
         .program
         .init
@@ -225,7 +249,7 @@ fn one_flipped_update_is_found() {
     let some = [0, parameters.len() / 3, parameters.len() / 2, parameters.len() - 1];
     for slot in some.map(|i| parameters[i]) {
         let at = slot.start() + slot.len() / 2;
-        let flipped = simulated(&compiled, &data, |step, state| {
+        let flipped = simulated(&compiled, &data, STEPS, |step, state| {
             if step == 10 {
                 state[at] ^= 1;
             }
@@ -241,7 +265,7 @@ fn cached_front_changes_nothing() {
     let compiled = DEMO.compile(Some("last:1,biases=1"));
     let data = DEMO.samples(&compiled).train;
     let samples = 5;
-    let round = Round { samples, ..round(&data) };
+    let round = Round { samples, ..round(&data, STEPS) };
     let program = compiled.program.program();
     let (mut a, mut b) = (Memories::of(&program), Memories::of(&program));
     let mut cached = Simulation::new(program, &mut a).unwrap();

@@ -169,7 +169,7 @@ mod tests {
         let full = plan.tier("full").unwrap();
         let names: Vec<String> = plan.cells(full, &[]).iter().map(Cell::name).collect();
         assert!(names.contains(&"mcunet/flowers/49kb/truncating".to_string()));
-        assert!(!names.contains(&"mcunet/catdog/49kb/truncating".to_string()));
+        assert!(!names.contains(&"resnet8/flowers48/sparse/truncating".to_string()));
         let unique: BTreeSet<&String> = names.iter().collect();
         assert_eq!(unique.len(), names.len());
         let some = plan.cells(full, &["mcunet/flowers/49kb/res*".into()]);

@@ -1,0 +1,153 @@
+//! Whether training can go on: many steps, at a rate that stays high for most of them.
+
+use anyhow::{ensure, Context, Result};
+use offshoot::learn::{score, Score, Watch};
+use offshoot_runtime::program::op::Precision;
+use offshoot_runtime::program::Op;
+use offshoot_runtime::{Slot, Trainer};
+use offshoot_simulator::{Decay, Memories, ProgramFile, Round, Simulation};
+
+use crate::ground::{compiled, Ground};
+use crate::plan::{Method, Plan};
+use crate::progress::Progress;
+
+/// Most weights, in shares of all, that may reach an end of their range.
+const SATURATED: f64 = 1e-3;
+
+/// Arguments of `endurance`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The cell, NETWORK/DATA/SCHEME/METHOD; the method is residual or stochastic.
+    #[arg(long, default_value = "mcunet/flowers/49kb/residual")]
+    cell: String,
+    /// Steps.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    steps: u32,
+    /// How the rate falls: cooldown, at the end alone, or cosine.
+    #[arg(long, value_name = "DECAY", default_value = Decay::Cooldown.name())]
+    schedule: Decay,
+    /// Points of the curve.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    points: u32,
+}
+
+/// Where weights lie in state memory.
+#[derive(Clone, Copy, Debug)]
+struct Weights {
+    latent: Slot,
+    precision: Precision,
+}
+
+impl Weights {
+    /// Of all ops that step weights.
+    fn of(program: &ProgramFile) -> Vec<Weights> {
+        let residual = |latent| Weights { latent, precision: Precision::Residual };
+        let of = |w: &offshoot_runtime::program::op::Weights| Weights {
+            latent: w.latent,
+            precision: w.precision,
+        };
+        let ops = program.ops.iter();
+        ops.filter_map(|op| match op {
+            Op::ConvUpdate(u) => Some(of(&u.weights)),
+            Op::DepthwiseUpdate(u) => Some(of(&u.weights)),
+            Op::HeadUpdate(u) => Some(residual(u.latent)),
+            Op::ConvOptimize(o) => Some(of(&o.update.weights)),
+            Op::DepthwiseOptimize(o) => Some(of(&o.update.weights)),
+            Op::HeadOptimize(o) => Some(residual(o.update.latent)),
+            _ => None,
+        })
+        .collect()
+    }
+
+    /// For each of them, whether it lies at an end of its range.
+    fn at_an_end(self, state: &[u8]) -> Vec<bool> {
+        let bytes = &state[self.latent.start()..self.latent.end()];
+        match self.precision {
+            Precision::Residual => {
+                let all = bytes.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]]));
+                all.map(|m| !(-32639..=32638).contains(&m)).collect()
+            }
+            Precision::Stochastic => {
+                bytes.iter().map(|&b| !(-126..=126).contains(&(b as i8))).collect()
+            }
+        }
+    }
+}
+
+/// Runs the command: prints the curve as it grows.
+pub fn run(args: &Args, plan: &Plan) -> Result<()> {
+    let tier = plan.tier("full")?;
+    let cells = plan.universe();
+    let cell = cells.iter().find(|cell| cell.name() == args.cell);
+    let cell = cell.with_context(|| format!("the plan has no cell {:?}", args.cell))?;
+    ensure!(
+        matches!(cell.method, Method::Residual | Method::Stochastic),
+        "method {:?} is no method of the product: name residual or stochastic",
+        cell.method.name()
+    );
+    let progress = Progress::new(1);
+    let mut worker = progress.worker();
+    let ground = Ground::load(cell, tier, &mut worker)?;
+    let file = compiled(cell, &ground.graph)?.program;
+    let program = file.program();
+    let mut memories = Memories::of(&program);
+    let mut simulation = Simulation::new(program, &mut memories)?;
+    let weights = Weights::of(&file);
+    let (train, test) = (&ground.samples.train, &ground.samples.test);
+
+    let ends = |simulation: &mut Simulation<'_>| -> Vec<bool> {
+        let state = simulation.interpreter().state();
+        weights.iter().flat_map(|w| w.at_an_end(state)).collect()
+    };
+    let first = ends(&mut simulation);
+    // Those that the compiler put there do not count.
+    let saturated = |simulation: &mut Simulation<'_>| -> f64 {
+        let now = ends(simulation);
+        let new = now.iter().zip(&first).filter(|(&now, &first)| now && !first).count();
+        new as f64 / now.len().max(1) as f64
+    };
+    let steps = args.steps as usize;
+    println!(
+        "{}: {} trained weights, {steps} steps ({}), {} training and {} test samples\n",
+        cell.name(),
+        first.len(),
+        args.schedule.name(),
+        train.len(),
+        test.len()
+    );
+    println!("| steps | mean loss | test, % | saturated, % |\n|---:|---:|---:|---:|");
+    let before = score(&mut simulation, test, train.len(), &mut worker)?;
+    println!("| 0 | – | {:.1} | 0.000 |", percent(before));
+    let portion = steps.div_ceil(args.points as usize);
+    let (mut sum, mut most, mut last) = (0.0, 0.0f64, before);
+    worker.begin(&cell.name(), steps);
+    let round = Round { decay: args.schedule, ..Round::new(train.len(), steps) };
+    for (step, (index, rate)) in round.steps().enumerate() {
+        let sample = train.input(index);
+        sum += f64::from(simulation.train(index, sample, train.label(index), rate)?.loss);
+        worker.step();
+        let done = step + 1;
+        if done % portion == 0 || done == steps {
+            let count = if done % portion == 0 { portion } else { done % portion };
+            last = score(&mut simulation, test, train.len(), &mut ())?;
+            let share = saturated(&mut simulation);
+            most = most.max(share);
+            let loss = sum / count as f64;
+            println!("| {done} | {loss:.4} | {:.1} | {:.3} |", percent(last), 100.0 * share);
+            ensure!(loss.is_finite(), "training diverged: the loss is {loss}");
+            sum = 0.0;
+        }
+    }
+    ensure!(percent(last) > percent(before), "training diverged: it ends no better than it began");
+    ensure!(most <= SATURATED, "{:.3} % of the weights are saturated", 100.0 * most);
+    println!("\nNo divergence; at most {:.3} % of the weights saturated.", 100.0 * most);
+    Ok(())
+}
+
+/// Accuracy, or area under the curve.
+fn percent(score: Score) -> f64 {
+    match score {
+        Score::Accuracy(share) => 100.0 * share,
+        Score::Reconstruction { auc, .. } => 100.0 * auc.unwrap_or(0.0),
+    }
+}

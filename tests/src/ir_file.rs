@@ -160,6 +160,6 @@ mod tests {
         assert!(said("// pass: print\n").contains("no line"));
         assert!(said("// about\n---\n").contains("no `// pass:`"));
         assert!(said("// pass: fold\n---\n").contains("no pass `fold`"));
-        assert!(said("// pass: adapt\n// head: one\n---\n").contains("neither"));
+        assert!(said("// pass: adapt\n// head: one\n---\n").contains("none of"));
     }
 }

@@ -50,7 +50,7 @@ pub fn markdown(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
          Percent of held-out samples that are right after a round of at most {train} training \
          samples (the first of each class in turn) seen {epochs} times, one sample a step, at the \
          default rate; on at most {test} test samples chosen likewise. Mean ± standard deviation over \
-         the orders of samples of seeds {seeds}. *− float*: the mean difference to training the same \
+         the orders of samples of seeds {seeds}; where fewer were run, *(1 of 3)* says so. *− float*: the mean difference to training the same \
          graph in f32 with the same order and rates, seed by seed. *before*: with the head as it \
          starts, which is at zero but for the demo's network. SRAM: arena, trainable state and \
          scratch of the compiled program, without stack. In *A deployed device adapts*, networks know \
@@ -72,7 +72,8 @@ pub fn markdown(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
     text += &tables(plan, tier, summaries);
     text += "\n*Truncating update*: the int8 weight is `(int8)(w - step)` as a C compiler converts, toward \
              zero and wrapping. *Nearest, no residual*: rounded to the nearest int8, what rounds away \
-             is lost. Biases and head learn as they always do in both. *No quantization-aware scaling*: \
+             is lost. Biases and head learn as they always do in both, so that rows which train no weights of \
+             layers are the same. *No quantization-aware scaling*: \
              weights and biases descend in units of their own steps, with one rate for all, such that \
              trained weights move as far in the geometric mean as they do with scaling.\n";
     if let Some(seconds) = times(summaries) {

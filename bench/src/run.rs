@@ -19,7 +19,7 @@ use crate::ground::{compiled, Ground};
 use crate::plan::{Cell, Method, Tier};
 use crate::progress::{Progress, Worker};
 use crate::record::{Identity, Log, Record};
-use crate::study::{nearest, truncating, unscaled, Study};
+use crate::study::{nearest, rounded, truncating, unscaled, Study};
 
 /// A cell at a rate: a run for each seed.
 #[derive(Clone, Copy, Debug)]
@@ -127,7 +127,7 @@ impl<'p> Bench<'p> {
         }
         let header = program.header;
         let sram = header.arena + header.state + header.scratch;
-        let sram = (cell.method != Method::Float).then_some(sram);
+        let sram = (!cell.method.is_float()).then_some(sram);
         with_learner(cell.method, &compiled, &program, &mut |learner| {
             for identity in &missing {
                 let start = Instant::now();
@@ -234,9 +234,13 @@ fn with_learner(
     file: &ProgramFile,
     f: &mut dyn FnMut(&mut dyn Learner) -> Result<()>,
 ) -> Result<()> {
-    if method == Method::Float {
+    if method.is_float() {
         let training = FloatTraining::new(&compiled.graph);
-        return f(&mut training.context("the training graph has no loss")?);
+        let training = training.context("the training graph has no loss")?;
+        return match method {
+            Method::Rounded => f(&mut training.altered(rounded)),
+            _ => f(&mut { training }),
+        };
     }
     let program = file.program();
     let mut memories = Memories::of(&program);

@@ -64,22 +64,30 @@ pub enum Method {
     Nearest,
     /// Residual without quantization-aware scaling.
     Unscaled,
+    /// Float, but activations are rounded to int8.
+    Rounded,
 }
 
 impl Method {
     /// All of them.
-    pub const ALL: [Method; 6] = [
+    pub const ALL: [Method; 7] = [
         Method::Float,
         Method::Residual,
         Method::Stochastic,
         Method::Truncating,
         Method::Nearest,
         Method::Unscaled,
+        Method::Rounded,
     ];
 
     /// Those that differ in nothing but how the weights of layers step.
     pub const RULES: [Method; 4] =
         [Method::Residual, Method::Stochastic, Method::Truncating, Method::Nearest];
+
+    /// Whether it is in f32, and no program.
+    pub fn is_float(self) -> bool {
+        matches!(self, Method::Float | Method::Rounded)
+    }
 
     /// Whether it updates weights as the product does not.
     pub fn is_study(self) -> bool {
@@ -95,6 +103,7 @@ impl Method {
             Method::Truncating => "truncating",
             Method::Nearest => "nearest",
             Method::Unscaled => "unscaled",
+            Method::Rounded => "rounded",
         }
     }
 }

@@ -73,7 +73,8 @@ pub fn markdown(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
     text += "\n*Truncating update*: the int8 weight is `(int8)(w - step)` as a C compiler converts, toward \
              zero and wrapping. *Nearest, no residual*: rounded to the nearest int8, what rounds away \
              is lost. Biases and head learn as they always do in both, so that rows which train no weights of \
-             layers are the same. *No quantization-aware scaling*: \
+             layers are the same. *int8 activations*: the float reference with the results of its forward pass rounded to \
+             int8 and stopped at the ends of its range. *No quantization-aware scaling*: \
              weights and biases descend in units of their own steps, with one rate for all, such that \
              trained weights move as far in the geometric mean as they do with scaling.\n";
     if let Some(seconds) = times(summaries) {

@@ -27,7 +27,13 @@ pub fn tables(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
         text += &deployed(&adapted, summaries);
         text += &means(&adapted, summaries);
     }
-    let rows = parts(&[new, adapted].concat(), summaries);
+    let all = [new, adapted].concat();
+    let rows = inference(&all, summaries);
+    if !rows.is_empty() {
+        text += "\n## Inference in 8 bits, and training in 8 bits\n\n";
+        text += &rows;
+    }
+    let rows = parts(&all, summaries);
     if !rows.is_empty() {
         text += "\n## What each part buys\n\n";
         text += &rows;
@@ -181,6 +187,40 @@ fn deployed(cells: &[Cell<'_>], summaries: &[Summary]) -> String {
         notes.extend(note.filter(|note| !notes.contains(note)));
     }
     text + &notes.concat()
+}
+
+/// How much of the difference to float is int8 inference's, of rows where that was run.
+fn inference(cells: &[Cell<'_>], summaries: &[Summary]) -> String {
+    let titles = ["float", "float, int8 activations", "− float", "residual", "− int8 activations"];
+    let mut text = header(&[&["network", "data", "scheme"][..], &titles].concat());
+    let (mut costs, mut rests) = (Vec::new(), Vec::new());
+    for row in rows(cells, &[Method::Rounded]) {
+        let methods = [Method::Float, Method::Rounded, Method::Residual];
+        let found = methods.map(|method| of(row, method, summaries));
+        let [float, rounded, residual] = found;
+        let most = found.iter().flatten().map(|s| s.accuracy.count).max().unwrap_or(0);
+        let (cost, rest) = (difference(rounded, float), difference(residual, rounded));
+        let Some((a, b)) = cost.zip(rest) else { continue };
+        costs.push(a.mean);
+        rests.push(b.mean);
+        let ends = [
+            accuracy(float, most),
+            accuracy(rounded, most),
+            signed(cost),
+            accuracy(residual, most),
+            signed(rest),
+        ];
+        text += &line(&[&names(row)[..], &ends].concat());
+    }
+    let means = Spread::of(&costs).zip(Spread::of(&rests));
+    let Some((cost, rest)) = means else { return String::new() };
+    let plain = |spread: Spread| signed(Some(Spread { deviation: None, ..spread }));
+    text + &format!(
+        "\nIn the mean of these {} rows int8 inference makes {}, and training in 8 bits {}.\n",
+        cost.count,
+        plain(cost),
+        plain(rest)
+    )
 }
 
 fn parts(cells: &[Cell<'_>], summaries: &[Summary]) -> String {

@@ -4,6 +4,7 @@
 //! updates of weights, which it takes from the same error tensors and saved activations by a rule of
 //! its own; biases and the head learn as ever. [`unscaled`] changes constants of a program.
 
+mod activations;
 mod factors;
 mod rules;
 mod update;
@@ -13,6 +14,7 @@ use offshoot_runtime::program::Op;
 use offshoot_runtime::step;
 use offshoot_simulator::{ProgramFile, Simulation};
 
+pub use activations::rounded;
 pub use factors::unscaled;
 pub use rules::{nearest, truncating};
 

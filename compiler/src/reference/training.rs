@@ -4,9 +4,12 @@ use std::collections::HashMap;
 
 use offshoot_runtime::{kernels, Prediction};
 
-use crate::ir::{Graph, NodeId, TensorId};
+use crate::ir::{Graph, NodeId, Tensor, TensorId};
 
 use super::Values;
+
+/// What is done to the values that a node of the forward pass has computed.
+pub type Alter = fn(&Tensor, &mut [f32]);
 
 /// A training graph at work in f32.
 #[derive(Debug)]
@@ -22,6 +25,7 @@ pub struct FloatTraining<'g> {
     forward: usize,
     carried: Vec<TensorId>,
     cache: HashMap<usize, Vec<Vec<f32>>>,
+    alter: Option<Alter>,
 }
 
 impl<'g> FloatTraining<'g> {
@@ -59,7 +63,26 @@ impl<'g> FloatTraining<'g> {
             forward,
             carried,
             cache: HashMap::new(),
+            alter: None,
         })
+    }
+
+    /// The same with every result of the forward pass altered as soon as it is there, to see what
+    /// that costs. Gradients take no notice of it.
+    pub fn altered(self, alter: Alter) -> Self {
+        FloatTraining { alter: Some(alter), cache: HashMap::new(), ..self }
+    }
+
+    fn run(&mut self, from: usize, to: usize) {
+        let Some(alter) = self.alter else { return self.values.run(from, to) };
+        let graph = self.values.graph();
+        for (id, node) in graph.nodes().take(to.min(self.forward)).skip(from) {
+            self.values.run(id.index(), id.index() + 1);
+            if let Some(&y) = node.outputs.first() {
+                self.values.change(y, |values| alter(graph.tensor(y), values));
+            }
+        }
+        self.values.run(from.max(self.forward), to);
     }
 
     /// Puts trained values back to what the graph gave them.
@@ -90,7 +113,7 @@ impl<'g> FloatTraining<'g> {
         let (scale, zero) = (tensor.scale_of(0), tensor.zero() as f32);
         let real = sample.iter().map(|&q| scale * (f32::from(q) - zero)).collect();
         self.values.set(self.input, real);
-        self.values.run(0, self.prefix);
+        self.run(0, self.prefix);
         let kept = self.carried.iter().map(|&t| self.values.get(t).to_vec()).collect();
         self.cache.insert(key, kept);
     }
@@ -101,14 +124,14 @@ impl<'g> FloatTraining<'g> {
         self.values.step.label = usize::from(label);
         self.values.step.rate = rate;
         let nodes = self.values.graph().nodes().len();
-        self.values.run(self.prefix, nodes);
+        self.run(self.prefix, nodes);
         self.values.step.loss
     }
 
     /// What the network makes of sample number `key`.
     pub fn infer(&mut self, key: usize, sample: &[i8]) -> Prediction {
         self.front(key, sample);
-        self.values.run(self.prefix, self.forward);
+        self.run(self.prefix, self.forward);
         if self.judged {
             return Prediction::Error(self.values.step.loss);
         }

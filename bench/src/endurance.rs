@@ -7,7 +7,7 @@ use offshoot_runtime::program::Op;
 use offshoot_runtime::{Slot, Trainer};
 use offshoot_simulator::{Decay, Memories, ProgramFile, Round, Simulation};
 
-use crate::ground::{compiled, Ground};
+use crate::ground::{compiled, trained_layers, Ground};
 use crate::plan::{Method, Plan};
 use crate::progress::Progress;
 
@@ -38,22 +38,15 @@ struct Weights {
 impl Weights {
     /// Of all ops that step weights.
     fn of(program: &ProgramFile) -> Vec<Weights> {
-        let residual = |latent| Weights { latent, precision: Precision::Residual };
-        let of = |w: &offshoot_runtime::program::op::Weights| Weights {
-            latent: w.latent,
-            precision: w.precision,
-        };
-        let ops = program.ops.iter();
-        ops.filter_map(|op| match op {
-            Op::ConvUpdate(u) => Some(of(&u.weights)),
-            Op::DepthwiseUpdate(u) => Some(of(&u.weights)),
-            Op::HeadUpdate(u) => Some(residual(u.latent)),
-            Op::ConvOptimize(o) => Some(of(&o.update.weights)),
-            Op::DepthwiseOptimize(o) => Some(of(&o.update.weights)),
-            Op::HeadOptimize(o) => Some(residual(o.update.latent)),
+        let layers =
+            trained_layers(program).map(|w| Weights { latent: w.latent, precision: w.precision });
+        let heads = program.ops.iter().filter_map(|op| match op {
+            Op::HeadUpdate(u) => Some(u.latent),
+            Op::HeadOptimize(o) => Some(o.update.latent),
             _ => None,
-        })
-        .collect()
+        });
+        let heads = heads.map(|latent| Weights { latent, precision: Precision::Residual });
+        layers.chain(heads).collect()
     }
 
     /// For each of them, whether its int8 lies at an end of the range, and whether what it is held in

@@ -9,8 +9,10 @@ use offshoot::ir::Graph;
 use offshoot::learn::Watch;
 use offshoot::pipeline::{compile, Compiled};
 use offshoot::quantize::{is_real, quantize};
-use offshoot_runtime::program::op::Precision;
+use offshoot_runtime::program::op::{Precision, Weights};
+use offshoot_runtime::program::Op;
 use offshoot_simulator::data::Dataset;
+use offshoot_simulator::ProgramFile;
 
 use crate::deploy::deployed;
 use crate::plan::{find, Cell, Method, Tier};
@@ -53,6 +55,17 @@ impl Ground {
         }
         Ok(Ground { graph, hash: hash_of(&samples), samples })
     }
+}
+
+/// The weights of layers that a program steps; the head's are not among them.
+pub fn trained_layers(program: &ProgramFile) -> impl Iterator<Item = Weights> + '_ {
+    program.ops.iter().filter_map(|op| match op {
+        Op::ConvUpdate(u) => Some(u.weights),
+        Op::DepthwiseUpdate(u) => Some(u.weights),
+        Op::ConvOptimize(o) => Some(o.update.weights),
+        Op::DepthwiseOptimize(o) => Some(o.update.weights),
+        _ => None,
+    })
 }
 
 /// The program and the graph of a cell.

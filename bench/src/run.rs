@@ -9,13 +9,12 @@ use anyhow::{Context, Result};
 use offshoot::learn::{learn, Learner};
 use offshoot::pipeline::Compiled;
 use offshoot::reference::FloatTraining;
-use offshoot_runtime::program::Op;
 use offshoot_runtime::schedule::DEFAULT_RATE;
 use offshoot_runtime::{hash, Prediction};
 use offshoot_simulator::data::Dataset;
 use offshoot_simulator::{Decay, Memories, ProgramFile, Round, Simulation};
 
-use crate::ground::{compiled, Ground};
+use crate::ground::{compiled, trained_layers, Ground};
 use crate::plan::{Cell, Method, Tier};
 use crate::progress::{Progress, Worker};
 use crate::record::{Identity, Log, Record};
@@ -174,16 +173,8 @@ impl<'p> Bench<'p> {
         missing: Vec<Identity>,
         worker: &mut Worker,
     ) -> Result<Vec<Identity>> {
-        let updates = |op: &Op| {
-            matches!(
-                op,
-                Op::ConvUpdate(_)
-                    | Op::DepthwiseUpdate(_)
-                    | Op::ConvOptimize(_)
-                    | Op::DepthwiseOptimize(_)
-            )
-        };
-        if self.fresh || !Method::RULES.contains(&method) || program.ops.iter().any(updates) {
+        let rule = Method::RULES.contains(&method);
+        if self.fresh || !rule || trained_layers(program).next().is_some() {
             return Ok(missing);
         }
         let mut rest = Vec::new();

@@ -119,6 +119,7 @@ mod tests {
         let other: Vec<usize> = Round { seed: 4, ..round }.steps().map(|(i, _)| i).collect();
         assert_ne!(order, other);
     }
+
     #[test]
     fn a_cooldown_takes_the_last_fifth() {
         for steps in [1, 4, 5, 103] {

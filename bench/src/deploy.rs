@@ -33,7 +33,7 @@ pub fn deployed(
     let mut training =
         FloatTraining::new(&compiled.graph).context("the training graph has no loss")?;
     let count = samples.len();
-    let round = Round::new(count, count * base.epochs);
+    let round = Round::new(base.rate, count, count * base.epochs);
     watch.begin("base", round.steps);
     for (index, rate) in round.steps() {
         training.train(index, samples.input(index), samples.label(index), rate);
@@ -119,7 +119,8 @@ mod tests {
         let path = find("demo/digits_rotated.npz").unwrap();
         let mut samples = data::load(&path, &header, &data::Options::default()).unwrap();
         samples.train = samples.train.select(&samples.train.spread(400));
-        let base = Base { update: "biases=all,last:1,block2_project:1".into(), epochs: 4 };
+        let base =
+            Base { update: "biases=all,last:1,block2_project:1".into(), epochs: 4, rate: 5e-3 };
         let known = deployed(&graph, &base, 10, &samples.train, &mut ()).unwrap();
         let right = |graph: &Graph, start| {
             let program = compile(graph, start, &Scheme::default()).unwrap().program;

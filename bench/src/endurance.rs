@@ -4,6 +4,7 @@ use anyhow::{ensure, Context, Result};
 use offshoot::learn::{score, Score, Watch};
 use offshoot_runtime::program::op::Precision;
 use offshoot_runtime::program::Op;
+use offshoot_runtime::schedule::default_rate;
 use offshoot_runtime::{Slot, Trainer};
 use offshoot_simulator::{Decay, Memories, ProgramFile, Round, Simulation};
 
@@ -120,7 +121,8 @@ pub fn run(args: &Args, plan: &Plan) -> Result<()> {
     let portion = steps.div_ceil(args.points as usize);
     let (mut sum, mut most, mut last) = (0.0, 0.0f64, before);
     worker.begin(&cell.name(), steps);
-    let round = Round { decay: args.schedule, ..Round::new(train.len(), steps) };
+    let round =
+        Round { decay: args.schedule, ..Round::new(default_rate(&program), train.len(), steps) };
     for (step, (index, rate)) in round.steps().enumerate() {
         let sample = train.input(index);
         sum += f64::from(simulation.train(index, sample, train.label(index), rate)?.loss);

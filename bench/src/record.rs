@@ -27,6 +27,9 @@ pub struct Identity {
     pub method: Method,
     /// Learning rate, as a multiple of the default.
     pub rate: f32,
+    /// The program's default.
+    #[serde(default)]
+    pub default_rate: f32,
     /// How it falls.
     #[serde(default, skip_serializing_if = "is_cosine")]
     pub decay: Decay,
@@ -163,6 +166,7 @@ pub mod tests {
             scheme: parts[2].into(),
             method,
             rate: 1.0,
+            default_rate: 0.005,
             decay: Decay::Cosine,
             train: 400,
             test: 200,
@@ -205,7 +209,7 @@ pub mod tests {
     fn records_of_before_there_were_errors_are_read() {
         let path = path("older.jsonl");
         let line = "{\"network\":\"digits\",\"data\":\"rotated\",\"scheme\":\"head\",\"method\":\"float\",\
-                    \"rate\":1.0,\"train\":400,\"test\":200,\"epochs\":2,\"seed\":1,\"program\":\"0123\",\
+                    \"rate\":1.0,\"default_rate\":0.005,\"train\":400,\"test\":200,\"epochs\":2,\"seed\":1,\"program\":\"0123\",\
                     \"samples\":\"4567\",\"version\":\"0.1.0\",\"before\":0.2,\"after\":0.7,\"loss\":0.5,\
                     \"sram\":null,\"seconds\":1.0}\n";
         fs::write(&path, line).unwrap();

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use offshoot::learn::{learn, Learner};
 use offshoot::pipeline::Compiled;
 use offshoot::reference::FloatTraining;
-use offshoot_runtime::schedule::DEFAULT_RATE;
+use offshoot_runtime::schedule::default_rate;
 use offshoot_runtime::{hash, Prediction};
 use offshoot_simulator::data::Dataset;
 use offshoot_simulator::{Decay, Memories, ProgramFile, Round, Simulation};
@@ -99,12 +99,14 @@ impl<'p> Bench<'p> {
         };
         let bytes = program.encode()?;
         let samples = &ground.samples;
+        let default_rate = default_rate(&program.program());
         let identity = |seed: u64| Identity {
             network: cell.network.name.clone(),
             data: cell.data.name.clone(),
             scheme: cell.scheme.name.clone(),
             method: cell.method,
             rate: job.rate,
+            default_rate,
             decay: job.decay,
             train: samples.train.len(),
             test: samples.test.len(),
@@ -131,13 +133,12 @@ impl<'p> Bench<'p> {
             for identity in &missing {
                 let start = Instant::now();
                 learner.reset()?;
-                let (count, rate) = (identity.train, DEFAULT_RATE * job.rate);
+                let (count, rate) = (identity.train, default_rate * job.rate);
                 let steps = count * self.tier.epochs;
                 let round = Round {
-                    rate,
                     decay: job.decay,
                     seed: identity.seed,
-                    ..Round::new(count, steps)
+                    ..Round::new(rate, count, steps)
                 };
                 let what = format!("{} {}", cell.name(), identity.seed);
                 let course = learn(learner, samples, round, false, &what, worker)?;

@@ -34,6 +34,11 @@ impl Multiplier {
         Multiplier { value: value as i32, shift }
     }
 
+    /// The factor, to f32's precision.
+    pub fn to_f32(self) -> f32 {
+        libm::ldexpf(self.value as f32, self.shift - 31)
+    }
+
     /// As [`Multiplier::from_f64`], from the bits of an f32 alone: exact, and the same on every
     /// core. Negative, NaN and infinite factors give 0, 0 and saturation. Keeps factors down to
     /// 2^-62, which [`Multiplier::scale_wide`] understands.

@@ -6,9 +6,10 @@
 //! is to settle: measured over networks and data sets, that is as good (`docs/accuracy.md`).
 //!
 //! ```
-//! use offshoot_runtime::schedule::{Schedule, DEFAULT_RATE};
+//! use offshoot_runtime::schedule::Schedule;
 //!
-//! let mut schedule = Schedule::open(DEFAULT_RATE);
+//! # const DEFAULT_RATE: f32 = 0.01;
+//! let mut schedule = Schedule::open(DEFAULT_RATE); // the emitted crate's, or `default_rate`
 //! for rate in schedule.by_ref().take(1000) {
 //!     // trainer.train(label, rate)
 //! #   assert_eq!(rate, DEFAULT_RATE);
@@ -18,9 +19,48 @@
 //! assert_eq!(schedule.count(), 250);
 //! ```
 
-/// Rate at which a round starts that suits every network, data set and scheme measured so far, in
-/// real units: weights are scaled by their quantisation, losses by their gradient.
-pub const DEFAULT_RATE: f32 = 5e-3;
+use crate::program::{Op, Program};
+
+/// Rate times feature energy, where energy is the number of features times the square of their map's
+/// int8 step. A step along a feature vector changes the logits by rate times energy, so that networks
+/// whose features reach further must go more slowly.
+const RATE_TIMES_ENERGY: f32 = 8.6e-3;
+
+/// Up to so many classes the rate is the same; beyond, it grows as the power 3/4 of their number, because
+/// each then has fewer of the samples.
+const FEW_CLASSES: f32 = 10.0;
+
+/// No network measured so far gains from less or more.
+const LEAST_AND_MOST: (f32, f32) = (1e-3, 4e-2);
+
+/// For networks that reproduce their input.
+const RECONSTRUCTION: f32 = 2e-2;
+
+/// Rate at which a round of `program` starts unless a better one is known, in real units: weights are
+/// scaled by their quantisation, losses by their gradient. `docs/accuracy.md` holds it against others.
+///
+/// For a trained head it is `0.0086 / (n s^2) * (max(K, 10) / 10)^(3/4)`, within 0.001 to 0.04, for `K`
+/// classes and `n` features that are means of a map with scale `s`.
+pub fn default_rate(program: &Program<'_>) -> f32 {
+    let (mut head, mut unit) = (None, None);
+    for op in program.ops {
+        match op {
+            Op::HeadUpdate(update) => head = Some(*update),
+            Op::HeadOptimize(op) => head = Some(op.update),
+            Op::SoftmaxCrossEntropy(loss) => unit = Some(loss.sixteenths.to_f32() / 16.0),
+            Op::SigmoidCrossEntropy(loss) => unit = Some(loss.sixteenths.to_f32() / 16.0),
+            _ => {}
+        }
+    }
+    let (Some(head), Some(unit)) = (head, unit) else { return RECONSTRUCTION };
+    // Features are 8.7 fixed point: 1/128 of the map's step. `factor` is their scale over the
+    // weights', `unit` their scale times the weights'.
+    let features = head.input.len() / 2;
+    let energy = features as f32 * head.factor * unit * (128.0 * 128.0);
+    let root = libm::sqrtf(f32::from(program.header.classes).max(FEW_CLASSES) / FEW_CLASSES);
+    let rate = RATE_TIMES_ENERGY / energy * root * libm::sqrtf(root);
+    rate.clamp(LEAST_AND_MOST.0, LEAST_AND_MOST.1)
+}
 
 /// The rate of each step of a round, in order: an iterator that ends with the round.
 ///
@@ -100,7 +140,40 @@ impl Iterator for Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixed::Multiplier;
+    use crate::program::op::{HeadUpdate, SoftmaxCrossEntropy};
+    use crate::program::{Header, Memory};
+    use crate::Slot;
     use std::vec::Vec;
+
+    /// The default rate for a head of `features` means of a map with scale `scale`, whose weights have
+    /// scale `weight`.
+    fn rate(features: u32, scale: f32, weight: f32, classes: u16) -> f32 {
+        let feature = scale / 128.0;
+        let head = HeadUpdate {
+            input: Slot::new(Memory::Arena, 0, 2 * features),
+            factor: feature / weight,
+            ..HeadUpdate::default()
+        };
+        let sixteenths = Multiplier::from_f32(16.0 * feature * weight);
+        let loss = SoftmaxCrossEntropy { sixteenths, ..SoftmaxCrossEntropy::default() };
+        let header = Header { classes, ..Header::default() };
+        let ops = [Op::from(loss), Op::from(head)];
+        default_rate(&Program { header, init: &[], ops: &ops, constants: &[] })
+    }
+
+    #[test]
+    fn networks_of_far_features_learn_slowly() {
+        let near = |a: f32, b: f32| (a / b - 1.0).abs() < 1e-4;
+        assert!(near(rate(160, 0.147, 0.0078125, 5), 8.6e-3 / (160.0 * 0.147 * 0.147)));
+        // Whatever the unit of the weights.
+        assert!(near(rate(160, 0.147, 0.03125, 5), rate(160, 0.147, 0.0078125, 10)));
+        assert!(near(rate(160, 0.147, 0.0078125, 160), 8.0 * rate(160, 0.147, 0.0078125, 2)));
+        assert_eq!(rate(64, 0.01, 0.0078125, 10), LEAST_AND_MOST.1);
+        assert_eq!(rate(1000, 1.0, 0.0078125, 10), LEAST_AND_MOST.0);
+        let none = Program { header: Header::default(), init: &[], ops: &[], constants: &[] };
+        assert_eq!(default_rate(&none), RECONSTRUCTION);
+    }
 
     #[test]
     fn a_cosine_falls_from_base_to_nothing() {

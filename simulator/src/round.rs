@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use offshoot_runtime::schedule::{Schedule, DEFAULT_RATE};
+use offshoot_runtime::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
 /// How the rate of a round falls.
@@ -54,10 +54,10 @@ pub struct Round {
 }
 
 impl Round {
-    /// A round at [`DEFAULT_RATE`] with the first seed.
-    pub fn new(samples: usize, steps: usize) -> Round {
+    /// A round with the first seed, along a half cosine from `rate`.
+    pub fn new(rate: f32, samples: usize, steps: usize) -> Round {
         let decay = Decay::default();
-        Round { samples, steps, rate: DEFAULT_RATE, decay, warm_up: 0, seed: 1 }
+        Round { samples, steps, rate, decay, warm_up: 0, seed: 1 }
     }
 
     /// The steps: index of the sample, and rate. Every epoch visits every sample once, in an
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn epochs_are_permutations_and_seeds_differ() {
-        let round = Round { seed: 3, ..Round::new(10, 25) };
+        let round = Round { seed: 3, ..Round::new(0.01, 10, 25) };
         let order: Vec<usize> = round.steps().map(|(i, _)| i).collect();
         for epoch in order[..20].chunks(10) {
             let mut sorted = epoch.to_vec();
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_cooldown_takes_the_last_fifth() {
         for steps in [1, 4, 5, 103] {
-            let round = Round { rate: 1.0, decay: Decay::Cooldown, ..Round::new(10, steps) };
+            let round = Round { decay: Decay::Cooldown, ..Round::new(1.0, 10, steps) };
             let rates: Vec<f32> = round.steps().map(|(_, rate)| rate).collect();
             assert_eq!(rates.len(), steps);
             assert!(rates[..=steps - steps.div_ceil(5)].iter().all(|&rate| rate == 1.0));

@@ -7,7 +7,7 @@ is trained are read; the backward pass is autograd's, in float64. Needs PyTorch 
 vectors that are kept are of these networks:
 
     demo         demo/digits_int8qdq.onnx --update
-                 biases=all,stem:1,block1_dw:1/2,block2_expand:1/2,block2_project:1,last:1
+                 biases=all,stem:1,block1_dw:1/2,block2_expand:1/2,block2_project:1,last:1,stochastic
     mcunet-49kb  models/mcunetv3/mcunet-5fps_int8qdq.onnx --classes 5 --update schemes/mcunet-49kb.toml
 
 Sample i is `inputs.generate(i, ...)`, labelled i modulo the classes; every step takes the next of

@@ -22,6 +22,10 @@ fn importance(graph: &Graph, weights: TensorId, channel: usize) -> f64 {
     sum
 }
 
+/// Trained rows are quantised anew once channels are chosen, so that what was nearly equal may change
+/// places by as much.
+const NEARLY_EQUAL: f64 = 0.99;
+
 /// Whether no channel that is left out of training matters more than one that is trained.
 ///
 /// # Errors
@@ -35,7 +39,7 @@ pub fn check(graph: &Graph, weights: TensorId) -> Result<(), String> {
     for &trained in &chosen {
         for left in (0..count).filter(|c| !chosen.contains(c)) {
             let [a, b] = [trained, left].map(|c| importance(graph, weights, c));
-            if a < b {
+            if a < NEARLY_EQUAL * b {
                 return Err(format!("channel {trained} ({a}) is trained, {left} ({b}) is not"));
             }
         }

@@ -52,7 +52,7 @@ impl Samples for Vec<(Vec<i8>, u16)> {
 }
 
 fn round(data: &dyn Samples, steps: usize) -> Round {
-    Round { seed: 7, ..Round::new(data.count(), steps) }
+    Round { seed: 7, ..Round::new(0.01, data.count(), steps) }
 }
 
 /// Trains in the simulator; `meddle` may change the state before a step.

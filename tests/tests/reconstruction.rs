@@ -7,6 +7,7 @@ use offshoot::ir::Graph;
 use offshoot::pipeline::{compile, Compiled};
 use offshoot::reference::FloatTraining;
 use offshoot::scheme::{Loss, Scheme};
+use offshoot_runtime::schedule::default_rate;
 use offshoot_runtime::Prediction;
 use offshoot_simulator::{Memories, Round, Simulation};
 use offshoot_tests::calibrate::calibrated;
@@ -54,7 +55,7 @@ fn learn(compiled: &Compiled, steps: usize) -> [[f64; 2]; 2] {
     let (train, test) = known.split_at(40);
     let mut both = || [mean(&mut simulation, test, 40), mean(&mut simulation, &strange, 60)];
     let before = both();
-    let round = Round::new(train.len(), steps);
+    let round = Round::new(default_rate(&program), train.len(), steps);
     for (index, rate) in round.steps() {
         // Whatever the label: it is not looked at.
         let label = index as u16;

@@ -36,6 +36,8 @@ pub struct Base {
     pub update: String,
     /// Times that every sample is seen.
     pub epochs: usize,
+    /// Learning rate at the start.
+    pub rate: f32,
 }
 
 /// An update scheme by name.
@@ -130,7 +132,8 @@ impl Network {
             return Ok(());
         };
         Scheme::from_short(&base.update).context("base")?;
-        ensure!(base.epochs > 0, "its base learns nothing: a length is 0");
+        let learns = base.epochs > 0 && base.rate > 0.0;
+        ensure!(learns, "its base learns nothing: its length or rate is 0");
         let known = data.deployed.is_some() && data.classes.is_some();
         ensure!(known, "{}: a network with a base needs classes, and to be deployed", data.name);
         Ok(())

@@ -5,6 +5,7 @@
 //! real weights over all outputs and kernel positions.
 
 mod head;
+mod room;
 
 use crate::ir::{Graph, Node, TensorId, Trained};
 use crate::ops::conv2d::is_depthwise;
@@ -125,6 +126,7 @@ pub fn adapt(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Graph, 
             return Err(AdaptError::Grouped(node.name.clone()));
         }
         mark(&mut graph, node, 1, Trained { precision: scheme.precision, channels });
+        room::give_room(&mut graph, node, depthwise);
     }
     if !graph.tensors().any(|(_, t)| t.trained.is_some()) {
         return Err(AdaptError::NothingTrained);
@@ -157,19 +159,25 @@ fn reconstruction(graph: &Graph, start: HeadStart) -> Result<Graph, AdaptError> 
     Ok(graph.clone())
 }
 
-/// Marks input `operand` of a node as trained. A constant that other nodes read too is copied
-/// first: training one layer must not change another.
+/// Marks input `operand` of a node as trained.
 fn mark(graph: &mut Graph, node: &Node, operand: usize, trained: Trained) {
-    let found = graph.nodes().find(|(_, n)| n.outputs == node.outputs).map(|(id, _)| id);
-    let Some(id) = found else { return };
-    // Not `node.inputs`: an earlier mark may have copied the constant.
+    if let Some(constant) = own(graph, node, operand) {
+        graph.tensor_mut(constant).trained = Some(trained);
+    }
+}
+
+/// Input `operand` of a node, a constant. One that other nodes read too is copied first: training
+/// one layer must not change another.
+fn own(graph: &mut Graph, node: &Node, operand: usize) -> Option<TensorId> {
+    let id = graph.nodes().find(|(_, n)| n.outputs == node.outputs).map(|(id, _)| id)?;
+    // Not `node.inputs`: an earlier call may have copied the constant.
     let mut constant = graph.node(id).inputs[operand];
     if graph.consumers()[constant.index()].len() > 1 {
         let copy = graph.tensor(constant).clone();
         constant = graph.add_tensor(copy);
         graph.node_mut(id).inputs[operand] = constant;
     }
-    graph.tensor_mut(constant).trained = Some(trained);
+    Some(constant)
 }
 
 fn find(layers: &[Node], layer: &Layer) -> Result<usize, AdaptError> {

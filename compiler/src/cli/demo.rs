@@ -12,6 +12,7 @@ use offshoot::pipeline;
 use offshoot::place;
 use offshoot::report::{Report, Sram};
 use offshoot::scheme::Scheme;
+use offshoot_runtime::schedule::default_rate;
 use offshoot_simulator::data;
 use offshoot_simulator::Round;
 use serde::Serialize;
@@ -67,7 +68,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let shipped = learn::evaluate(&compiled.program, &upright.test, &mut Progress::default())?;
     let shipped = shipped.measure();
     let samples = rotated.train.len();
-    let round = Round { seed: args.seed, ..Round::new(samples, EPOCHS * samples) };
+    let rate = default_rate(&compiled.program.program());
+    let round = Round { seed: args.seed, ..Round::new(rate, samples, EPOCHS * samples) };
     if !json {
         say!("A network that reads handwritten digits from an 8x8 sensor was trained with the");
         say!("sensor upright. On this device it is mounted a quarter turn off. The device sees");

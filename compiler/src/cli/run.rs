@@ -71,7 +71,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let board = &args.board;
     let program = program(&folder)?;
     let data = args.round.samples(&program)?;
-    let round = args.round.round(data.train.len(), args.steps);
+    let round = args.round.round(&program, data.train.len(), args.steps);
     let bar = progress(1, "build");
     let built = build_image(board, &folder.model(), root(), &args.folder, None)?;
     bar.finish_and_clear();

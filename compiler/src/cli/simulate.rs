@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use offshoot::ir::{self, Graph};
 use offshoot::learn::{self, Scores};
 use offshoot::pipeline;
-use offshoot_runtime::schedule::DEFAULT_RATE;
+use offshoot_runtime::schedule::default_rate;
 use offshoot_simulator::{data, Decay, ProgramFile, Round};
 
 use super::output::{percent, row, say, score_rows, table, Progress};
@@ -43,9 +43,9 @@ pub struct RoundArgs {
     /// What the files of samples do not say of themselves (TOML): features, columns, classes.
     #[arg(long, value_name = "FILE")]
     data_spec: Option<PathBuf>,
-    /// Learning rate at the start of the round.
-    #[arg(long, default_value_t = DEFAULT_RATE, value_parser = rate, allow_negative_numbers = true)]
-    rate: f32,
+    /// Learning rate at the start of the round, in place of the one that suits the network.
+    #[arg(long, value_parser = rate, allow_negative_numbers = true)]
+    rate: Option<f32>,
     /// How the rate falls to 0: along a half cosine, or in a straight line in the last fifth of
     /// the steps (`cooldown`), as on a device that does not know how many samples will come.
     #[arg(long, value_name = "DECAY", default_value = Decay::Cosine.name())]
@@ -75,7 +75,7 @@ const MOST_STEPS: usize = u32::MAX as usize;
 fn rate(text: &str) -> Result<f32, String> {
     match text.parse() {
         Ok(rate) if rate > 0.0 && f32::is_finite(rate) => Ok(rate),
-        _ => Err(format!("write a positive number, for example {DEFAULT_RATE}")),
+        _ => Err("write a positive number, for example 0.005".into()),
     }
 }
 
@@ -105,10 +105,11 @@ impl RoundArgs {
         Ok(data::load(&self.data, &program.header, &options)?)
     }
 
-    /// The round over `samples` that these arguments ask for.
-    pub fn round(&self, samples: usize, steps: usize) -> Round {
+    /// The round of `program` over `samples` that these arguments ask for.
+    pub fn round(&self, program: &ProgramFile, samples: usize, steps: usize) -> Round {
+        let rate = self.rate.unwrap_or_else(|| default_rate(&program.program()));
         let (decay, warm_up) = (self.schedule, self.warm_up as usize);
-        Round { samples, steps, rate: self.rate, decay, warm_up, seed: self.seed }
+        Round { samples, steps, rate, decay, warm_up, seed: self.seed }
     }
 }
 
@@ -155,7 +156,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         "{} epochs of {samples} samples are more than {MOST_STEPS} steps; give a smaller --epochs",
         args.epochs
     );
-    let round = args.round.round(samples, steps);
+    let round = args.round.round(&program, samples, steps);
     // Read before anything is trained: what is wrong with it is said at once.
     let graph = args.float.then(|| graph(&folder, &program)).transpose()?;
     let mut outcome =

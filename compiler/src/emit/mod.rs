@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use offshoot_runtime::program::op::Op;
+use offshoot_runtime::schedule::default_rate;
 use offshoot_simulator::ProgramFile;
 
 /// Name of the emitted package.
@@ -115,7 +116,10 @@ fn source(program: &ProgramFile, model: &str, names: &[String]) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "/// What the program is and needs.\npub const HEADER: Header = {header:?};\n"
+        "/// What the program is and needs.\npub const HEADER: Header = {header:?};\n\n\
+         /// Rate at which a round starts unless a better one is known.\n\
+         pub const DEFAULT_RATE: f32 = {:?};\n",
+        default_rate(&program.program())
     );
     let (front, back) = program.ops.split_at(forward);
     let (front_names, back_names) = names.split_at(forward.min(names.len()));

@@ -123,7 +123,7 @@ fn products_of_activations() {
     after_a_convolution(273, |net, x| net.matmul([x, x], [1, 4, 4, 30], columns));
     // Two heads of two channels.
     let heads = [strides(0, [2, 4, 0, 1]), strides(0, [2, 0, 4, 1])];
-    after_a_convolution(274, |net, x| {
+    after_a_convolution(284, |net, x| {
         let y = net.conv(x, Conv::same(4, 1).linear());
         net.matmul([x, y], [2, 30, 30, 2], heads)
     });

@@ -30,7 +30,7 @@ fn stochastic_rounding_is_unbiased() {
             let (stride, size) = stride(largest * share(&mut random));
             let w = random.within(-100, 100) as i8;
             let sum = if draw % 2 == 0 { 1 } else { -1 };
-            let moved = f64::from(w) - f64::from(stride.stochastic(w, sum, dither.bits16()));
+            let moved = f64::from(w) - f64::from(stride.stochastic(w, sum, &mut dither.bits16()));
             off[draw % 2] += moved - size * f64::from(sum);
         }
         // Up and down alone, so that they cannot make up for each other.
@@ -38,6 +38,37 @@ fn stochastic_rounding_is_unbiased() {
             let mean = off / (DRAWS / 2) as f64;
             assert!(mean.abs() < bound * 2f64.sqrt(), "steps up to {largest}: {mean} {bound}");
         }
+    }
+}
+
+/// Along a row each weight is right in the mean, and so is the sum of its steps, in every single step:
+/// it is off by less than one.
+#[test]
+fn rows_of_stochastic_weights_step_by_their_sum() {
+    const ROW: usize = 64;
+    let (mut random, mut dither) = (Random::new(6), Xorshift::new(11));
+    let trials = DRAWS / ROW;
+    let strides: Vec<(Stride, f64)> =
+        (0..ROW).map(|_| stride(share(&mut random) * share(&mut random))).collect();
+    let sums: Vec<i32> = (0..ROW).map(|_| [-1, 1, 1][random.within(0, 2) as usize]).collect();
+    let exact = |j: usize| strides[j].1 * f64::from(sums[j]);
+    let wanted: f64 = (0..ROW).map(exact).sum();
+    let mut moved = [0i64; ROW];
+    for _ in 0..trials {
+        let mut phase = dither.bits16();
+        let mut row = 0;
+        for (j, moved) in moved.iter_mut().enumerate() {
+            let step = 5 - i64::from(strides[j].0.stochastic(5, sums[j], &mut phase));
+            *moved += step;
+            row += step;
+        }
+        // A step is rounded to 2^-16 first.
+        assert!((row as f64 - wanted).abs() < 1.0 + ROW as f64 / 131_072.0, "{row} {wanted}");
+    }
+    let bound = 5.0 * 0.5 / (trials as f64).sqrt() + 1.0 / 65536.0;
+    for (j, moved) in moved.into_iter().enumerate() {
+        let mean = moved as f64 / trials as f64;
+        assert!((mean - exact(j)).abs() < bound, "{j}: {mean} {}", exact(j));
     }
 }
 
@@ -93,8 +124,8 @@ fn saturation_never_wraps() {
         assert!(against(sum, i64::from(after - m)), "{m} {after} {sum}");
 
         let w = near_end(&mut random, [-127, 127]);
-        let dither = random.within(0, 0xFFFF) as u16;
-        let after = i32::from(stride.stochastic(w as i8, sum, dither));
+        let mut phase = random.within(0, 0xFFFF) as u16;
+        let after = i32::from(stride.stochastic(w as i8, sum, &mut phase));
         assert!((-127..=127).contains(&after) && (after - w).abs() <= 4);
         assert!(against(sum, i64::from(after - w)), "{w} {after} {sum}");
 
@@ -114,7 +145,9 @@ fn a_gradient_of_zero_changes_nothing() {
         let (m, w) = (random.within(-32640, 32639) as i16, random.within(-127, 127) as i8);
         let b = random.within(i32::MIN, i32::MAX);
         assert_eq!(stride.residual(m, 0), m);
-        assert_eq!(stride.stochastic(w, 0, random.within(0, 0xFFFF) as u16), w);
+        let phase = random.within(0, 0xFFFF) as u16;
+        let mut next = phase;
+        assert_eq!((stride.stochastic(w, 0, &mut next), next), (w, phase));
         assert_eq!(stride.bias(b, 0), b);
     }
 }

@@ -19,9 +19,9 @@ use crate::{Fault, Slot, Step};
 /// A weight moves by at most this many int8 steps in one update.
 const CLIP: i32 = 4;
 
-/// Fraction bits of a residual weight, and of the dither of a stochastic one.
+/// Fraction bits of a residual weight, and of the phase of a stochastic one.
 const RESIDUAL_BITS: i32 = 8;
-const DITHER_BITS: i32 = 16;
+const PHASE_BITS: i32 = 16;
 
 /// What applies the gradients of weights, row by row.
 pub trait Descent {
@@ -113,13 +113,19 @@ impl Stride {
         (m as i32 - step).clamp(-32640, 32639) as i16
     }
 
-    /// An int8 weight after its step, rounded up with the probability that `dither` gives.
+    /// An int8 weight after its step, rounded up or down by `phase`, which becomes what is left over,
+    /// for the next weight of the row.
+    ///
+    /// From a first phase that is uniform all are, so that each weight is right in the mean, and the
+    /// sum of any run of weights is off by less than one step, where independent rounding would be off
+    /// by the root of their number (systematic sampling, Madow 1949).
     #[inline]
-    pub fn stochastic(self, w: i8, sum: i32, dither: u16) -> i8 {
-        let clip = CLIP << DITHER_BITS;
-        let step = self.step(sum, DITHER_BITS).clamp(-clip, clip);
-        let wide = ((w as i32) << DITHER_BITS) - step + dither as i32;
-        (wide >> DITHER_BITS).clamp(-127, 127) as i8
+    pub fn stochastic(self, w: i8, sum: i32, phase: &mut u16) -> i8 {
+        let clip = CLIP << PHASE_BITS;
+        let step = self.step(sum, PHASE_BITS).clamp(-clip, clip);
+        let wide = ((w as i32) << PHASE_BITS) - step + *phase as i32;
+        *phase = wide as u16;
+        (wide >> PHASE_BITS).clamp(-127, 127) as i8
     }
 }
 
@@ -176,8 +182,9 @@ impl Descent for Latent<'_> {
             Latent::Stochastic(all, state) => {
                 let mut random = Xorshift::new(**state);
                 let weights = &mut all[at..at + sums.len()];
+                let mut phase = random.bits16();
                 for (j, (w, &sum)) in weights.iter_mut().zip(sums).enumerate() {
-                    *w = stride(j).stochastic(*w, sum, random.bits16());
+                    *w = stride(j).stochastic(*w, sum, &mut phase);
                 }
                 **state = random.state();
             }
@@ -227,14 +234,14 @@ mod tests {
             let (sum, size) = (if size < 0.0 { -1 } else { 1 }, size.abs());
             let trials = 200_000;
             let moved: i64 = (0..trials)
-                .map(|_| 5 - stride(size).stochastic(5, sum, random.bits16()) as i64)
+                .map(|_| 5 - stride(size).stochastic(5, sum, &mut random.bits16()) as i64)
                 .sum();
             let mean = moved as f64 / trials as f64;
             let wanted = size as f64 * sum as f64;
             assert!((mean - wanted).abs() < 0.004, "{wanted}: {mean}");
         }
-        assert_eq!(stride(0.0).stochastic(-7, 100, u16::MAX), -7);
-        assert_eq!(stride(1.0).stochastic(7, 2, 0), 5);
+        assert_eq!(stride(0.0).stochastic(-7, 100, &mut 0xFFFF), -7);
+        assert_eq!(stride(1.0).stochastic(7, 2, &mut 0), 5);
     }
 
     #[test]
@@ -242,8 +249,8 @@ mod tests {
         assert_eq!(stride(100.0).residual(0, 1), -1024);
         assert_eq!(stride(100.0).residual(32639, -1), 32639);
         assert_eq!(stride(100.0).residual(-32600, 1), -32640);
-        assert_eq!(stride(100.0).stochastic(0, -1, u16::MAX), 4);
-        assert_eq!(stride(100.0).stochastic(-126, 1, 0), -127);
+        assert_eq!(stride(100.0).stochastic(0, -1, &mut 0xFFFF), 4);
+        assert_eq!(stride(100.0).stochastic(-126, 1, &mut 0), -127);
         assert_eq!(stride(1e9).bias(i32::MIN + 5, 1000), i32::MIN);
     }
 

@@ -1,7 +1,8 @@
 //! Gives every tensor of a step its offset in one arena, and proves that none harms another.
 //!
-//! Stages: [`place`] finds offsets (`fit` inserts tensors one after another, `improve` searches
-//! for the order of insertion), [`apply`] writes them into the ops, [`check`] walks the result
+//! Stages: [`place`] finds offsets (`fit` inserts tensors one after another, `improve` goes on to
+//! `pack` where that leaves a gap to the lower bound: a search over the `valley`s of a `skyline`
+//! of `sections`), [`apply`] writes them into the ops, [`check`] walks the result
 //! over the arena's bytes and shares no code with what planned it, [`check_budget`] holds it
 //! against a board's SRAM, [`print()`] shows it.
 //!
@@ -10,19 +11,26 @@
 //! needs less than the lower bound.
 
 mod apply;
+mod arrange;
 mod budget;
 mod check;
 mod fit;
 mod improve;
 mod lives;
+mod pack;
 mod print;
+mod sections;
+mod skyline;
+mod valley;
 
 use crate::lower::Lowered;
 pub use crate::schedule::live::{Life, ALIGNMENT};
 
 pub use apply::{apply, Placed, Tensors};
+pub use arrange::{arrange, ArrangeError, Arrangement};
 pub use budget::check_budget;
 pub use check::{check, PlanError};
+pub use improve::Effort;
 pub use print::print;
 
 /// Where every tensor lies, and how good that is.

@@ -1,0 +1,123 @@
+//! The choices of the search: what is placed at the bottom of a valley, leftmost.
+//!
+//! A *valley* is a run of sections with one floor between higher ones. Take any placing in which
+//! each tensor lies on the ground or on another one. Of the tensors that lie at the bottom of a
+//! valley, within it, one is the leftmost. Left of it, nothing lies at the bottom, so that there
+//! everything to come is at least as high as the valley's left wall or that tensor's top,
+//! whichever is lower: such tensors lie on one of the two, or cross the wall. Where nothing lies
+//! at the bottom, all of the valley is lost up to its lower wall. So the choices at one valley are
+//! complete, none leads where another does, and where a section has nothing to lose few are left.
+//! The same holds from the right.
+
+use std::ops::Range;
+
+use super::skyline::Skyline;
+
+/// One choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// What is placed on the floor; nothing where the valley is lost.
+    pub(super) tensor: Option<u32>,
+    /// Sections that are lost.
+    pub(super) lost: Range<usize>,
+    /// The height up to which they are.
+    pub(super) level: u32,
+}
+
+/// A run of sections with one floor, and the heights beside it.
+#[derive(Clone, Debug)]
+struct Valley {
+    range: Range<usize>,
+    floor: u32,
+    /// Of the left and of the right wall.
+    walls: [u32; 2],
+    /// Whether it is all there is.
+    whole: bool,
+}
+
+/// From which side a valley is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+/// The choices at the valley of `part` that has the fewest, counted against how often its sections
+/// have been too full: a search that fails there fails early. None where `part` cannot be filled.
+pub(super) fn choices(skyline: &Skyline<'_>, part: Range<usize>) -> Vec<Choice> {
+    let (mut best, mut found): (Vec<Choice>, Vec<Choice>) = (Vec::new(), Vec::new());
+    let mut best_weight = 0;
+    let mut start = part.start;
+    while start < part.end {
+        let valley = Valley::from(skyline, &part, start);
+        start = valley.range.end;
+        if valley.walls.iter().any(|&wall| wall < valley.floor) {
+            continue;
+        }
+        let weight: u64 = skyline.conflicts[valley.range.clone()].iter().sum();
+        for side in [Side::Left, Side::Right] {
+            valley.choices(skyline, side, &mut found);
+            // The ratio of choices to weight, without dividing.
+            let (new, old) = (found.len() as u64 * best_weight, best.len() as u64 * weight);
+            if best_weight == 0 || new < old {
+                std::mem::swap(&mut best, &mut found);
+                best_weight = weight;
+            }
+            if best.is_empty() {
+                return best;
+            }
+        }
+    }
+    best
+}
+
+impl Valley {
+    /// The run of equal floors that begins at `start`.
+    fn from(skyline: &Skyline<'_>, part: &Range<usize>, start: usize) -> Valley {
+        let floor = skyline.floor(start);
+        let same = (start..part.end).take_while(|&s| skyline.floor(s) == floor).count();
+        let range = start..start + same;
+        // Nothing to come crosses the border of a part.
+        let left = start.checked_sub(1).filter(|&s| s >= part.start);
+        let right = Some(range.end).filter(|&s| s < part.end);
+        let wall = |s: Option<usize>| s.map_or(skyline.capacity(), |s| skyline.floor(s));
+        let walls = [wall(left), wall(right)];
+        Valley { whole: range == *part, range, floor, walls }
+    }
+
+    fn choices(&self, skyline: &Skyline<'_>, side: Side, found: &mut Vec<Choice>) {
+        found.clear();
+        let sections = skyline.sections;
+        let wall = self.walls[side as usize];
+        let mut slack = u32::MAX;
+        for step in 0..self.range.len() {
+            let (section, tensors, lost) = match side {
+                Side::Left => {
+                    let section = self.range.start + step;
+                    (section, &sections.first[section], self.range.start..section)
+                }
+                Side::Right => {
+                    let section = self.range.end - 1 - step;
+                    (section, &sections.last[section], section + 1..self.range.end)
+                }
+            };
+            for &tensor in tensors.iter().filter(|&&t| !skyline.is_placed(t)) {
+                let at = tensor as usize;
+                let (from, to) = (sections.from[at], sections.to[at]);
+                let level = wall.min(self.floor + sections.bytes[at]);
+                let inside = self.range.start <= from && to <= self.range.end;
+                if inside && (lost.is_empty() || level - self.floor <= slack) {
+                    found.push(Choice { tensor: Some(tensor), lost: lost.clone(), level });
+                }
+            }
+            slack = slack.min(skyline.slack(section));
+            if slack == 0 {
+                return;
+            }
+        }
+        let level = self.walls[0].min(self.walls[1]);
+        if !self.whole && level - self.floor <= slack {
+            found.push(Choice { tensor: None, lost: self.range.clone(), level });
+        }
+    }
+}

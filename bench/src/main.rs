@@ -1,5 +1,6 @@
 //! Measures what the project claims. `accuracy`: 8-bit training against float, by network, data
-//! set, update scheme and method. `endurance`: whether training can go on for long.
+//! set, update scheme and method. `endurance`: whether training can go on for long. `planner`: how
+//! little memory a plan needs.
 //!
 //! Started by `cargo xtask bench`. Runs are appended to a file as they finish; one that is there
 //! is not repeated.
@@ -9,6 +10,7 @@ mod endurance;
 mod glob;
 mod ground;
 mod plan;
+mod planner;
 mod progress;
 mod record;
 mod report;
@@ -38,6 +40,8 @@ enum Cli {
     Accuracy(Args),
     /// Many steps, at a rate that stays high.
     Endurance(endurance::Args),
+    /// The arena against its lower bound.
+    Planner(planner::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -93,6 +97,7 @@ fn main() -> Result<()> {
     match Cli::parse() {
         Cli::Accuracy(args) => accuracy(&args),
         Cli::Endurance(args) => endurance::run(&args, &plan(None)?),
+        Cli::Planner(args) => planner::run(&args),
     }
 }
 

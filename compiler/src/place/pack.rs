@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use super::sections::Sections;
 use super::skyline::Skyline;
-use super::valley::{choices, Choice};
+use super::valley::{choices, Choice, Rule};
 use crate::schedule::random::mix;
 
 /// Nodes of the first round; every round has a tenth more than the one before.
@@ -37,6 +37,7 @@ pub(super) fn pack(sections: &Sections, capacity: u32, nodes: &mut u64) -> Packi
     }
     let mut search = Search {
         skyline: Skyline::new(sections, capacity),
+        rule: Rule::Lowest,
         urgency: Vec::new(),
         impossible: HashSet::default(),
         open: Vec::new(),
@@ -44,7 +45,7 @@ pub(super) fn pack(sections: &Sections, capacity: u32, nodes: &mut u64) -> Packi
     let (mut round, mut length) = (0, ROUND);
     while *nodes > 0 {
         let most = length.min(*nodes);
-        search.urgency = urgency(sections, round);
+        (search.rule, search.urgency) = (rule(round), urgency(sections, round));
         let mut left = most;
         let fits = search.run(&mut left);
         *nodes -= most - left;
@@ -57,8 +58,17 @@ pub(super) fn pack(sections: &Sections, capacity: u32, nodes: &mut u64) -> Packi
     Packing::Unknown
 }
 
-/// How early each tensor is tried: wide, or large, or high ones, or such as live where much does.
-/// After each rule has had its turn, with some noise.
+/// Where a round goes on; every four rounds another.
+fn rule(round: u64) -> Rule {
+    match round / 4 % 3 {
+        0 => Rule::Lowest,
+        1 => Rule::Fewest,
+        _ => Rule::Conflicts,
+    }
+}
+
+/// How early each tensor is tried: wide, or large, or high ones, or such as live where much does,
+/// in four rounds in turn; from then on with some noise.
 fn urgency(sections: &Sections, round: u64) -> Vec<u64> {
     let of = |tensor: usize| {
         let range = sections.from[tensor]..sections.to[tensor];
@@ -91,6 +101,7 @@ struct Open {
 #[derive(Debug)]
 struct Search<'s> {
     skyline: Skyline<'s>,
+    rule: Rule,
     urgency: Vec<u64>,
     /// Keys of what cannot be packed. Two that differ may have one key, once in 2^64: then a
     /// placing is missed, never a wrong one taken.
@@ -120,7 +131,7 @@ impl Search<'_> {
             *nodes -= 1;
             let key = self.skyline.key(part.clone());
             if !self.impossible.contains(&key) {
-                let choices = self.sorted(choices(&self.skyline, part.clone()));
+                let choices = self.sorted(choices(&self.skyline, part.clone(), self.rule));
                 let mark = self.skyline.mark();
                 self.open.push(Open { part, key, mark, choices, parts: Vec::new() });
             }

@@ -42,11 +42,22 @@ enum Side {
     Right,
 }
 
-/// The choices at the valley of `part` that has the fewest, counted against how often its sections
-/// have been too full: a search that fails there fails early. None where `part` cannot be filled.
-pub(super) fn choices(skyline: &Skyline<'_>, part: Range<usize>) -> Vec<Choice> {
+/// At which valley a search goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// At the lowest one.
+    Lowest,
+    /// Where there are the fewest choices, which lets a search that fails fail early.
+    Fewest,
+    /// Where choices are few against how often a section has been too full.
+    Conflicts,
+}
+
+/// The choices at one valley of `part`, by `rule`; those that have one alone come first. None where
+/// `part` cannot be filled.
+pub(super) fn choices(skyline: &Skyline<'_>, part: Range<usize>, rule: Rule) -> Vec<Choice> {
     let (mut best, mut found): (Vec<Choice>, Vec<Choice>) = (Vec::new(), Vec::new());
-    let mut best_weight = 0;
+    let mut least = None;
     let mut start = part.start;
     while start < part.end {
         let valley = Valley::from(skyline, &part, start);
@@ -54,14 +65,19 @@ pub(super) fn choices(skyline: &Skyline<'_>, part: Range<usize>) -> Vec<Choice> 
         if valley.walls.iter().any(|&wall| wall < valley.floor) {
             continue;
         }
-        let weight: u64 = skyline.conflicts[valley.range.clone()].iter().sum();
+        let conflicts = || skyline.conflicts[valley.range.clone()].iter().copied().max();
         for side in [Side::Left, Side::Right] {
             valley.choices(skyline, side, &mut found);
-            // The ratio of choices to weight, without dividing.
-            let (new, old) = (found.len() as u64 * best_weight, best.len() as u64 * weight);
-            if best_weight == 0 || new < old {
+            let (count, floor) = (found.len() as u64, u64::from(valley.floor));
+            let cost = match rule {
+                _ if count <= 1 => (count, 0),
+                Rule::Lowest => (floor + 2, count),
+                Rule::Fewest => (count, floor),
+                Rule::Conflicts => (2 + (count << 32) / conflicts().unwrap_or(1).max(1), floor),
+            };
+            if least.is_none_or(|least| cost < least) {
                 std::mem::swap(&mut best, &mut found);
-                best_weight = weight;
+                least = Some(cost);
             }
             if best.is_empty() {
                 return best;

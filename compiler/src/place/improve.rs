@@ -24,7 +24,7 @@ pub struct Effort {
 impl Default for Effort {
     /// What a program is placed with: the least arena, in a second or two at the worst.
     fn default() -> Effort {
-        Effort { nodes: 200_000, enough: 0 }
+        Effort { nodes: 150_000, enough: 0 }
     }
 }
 
@@ -103,7 +103,7 @@ fn orders(problem: &Problem) -> Vec<Vec<u32>> {
     let tensors = problem.tensors();
     let bytes = |t: u32| u64::from(problem.bytes[t as usize]);
     let life = |t: u32| problem.live[t as usize];
-    let ops = |t: u32| life(t).map_or(0, |l| u64::from(l.ops()));
+    let ops = |t: u32| life(t).map_or(0, |l| u64::from(l.last - l.first) + 1);
     let first = |t: u32| life(t).map_or(0, |l| u64::from(l.first));
     let last = |t: u32| life(t).map_or(0, |l| u64::from(l.last));
     let by = |key: &dyn Fn(u32) -> (Reverse<u64>, Reverse<u64>)| {

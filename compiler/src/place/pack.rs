@@ -193,3 +193,53 @@ impl Hasher for AsIs {
         self.0 = key;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fit::Problem;
+    use super::super::tests::{fits, full_ops};
+    use super::super::Life;
+    use super::*;
+    use crate::schedule::random::Random;
+
+    #[test]
+    fn answers_are_those_of_trying_everything() {
+        let (mut found, mut impossible) = (0, 0);
+        for seed in 0..5000 {
+            let (bytes, live) = full_ops(&mut Random::new(seed));
+            let sections = Sections::of(&Problem::new(&bytes, &live));
+            for capacity in (sections.lower_bound()..).step_by(8) {
+                let mut nodes = 10_000;
+                let packing = pack(&sections, capacity, &mut nodes);
+                if !fits(&bytes, &live, &mut Vec::new(), capacity) {
+                    assert_eq!(packing, Packing::Impossible, "seed {seed}, {capacity} bytes");
+                    impossible += 1;
+                    continue;
+                }
+                let Packing::Found(offsets) = packing else {
+                    panic!("seed {seed}, {capacity} bytes: {packing:?}")
+                };
+                found += 1;
+                assert!(offsets
+                    .iter()
+                    .zip(&bytes)
+                    .all(|(offset, bytes)| offset + bytes <= capacity));
+                break;
+            }
+        }
+        assert_eq!(found, 5000);
+        assert!(impossible > 10, "{impossible}");
+    }
+
+    #[test]
+    fn nodes_are_counted_and_bound_the_search() {
+        let live = [Some(Life { first: 0, last: 0 }); 12];
+        let sections = Sections::of(&Problem::new(&[8; 12], &live));
+        let mut nodes = 5;
+        assert_eq!((pack(&sections, 96, &mut nodes), nodes), (Packing::Unknown, 0));
+        nodes = 100;
+        assert!(matches!(pack(&sections, 96, &mut nodes), Packing::Found(_)));
+        assert_eq!(nodes, 88);
+        assert_eq!((pack(&sections, 95, &mut nodes), nodes), (Packing::Impossible, 88));
+    }
+}

@@ -28,6 +28,8 @@ pub(super) struct Skyline<'s> {
     /// Sections whose floor may lie below the tensors that are to come, each once.
     low: Vec<usize>,
     is_low: Vec<bool>,
+    /// Whether some section is filled beyond the capacity: nothing more needs to be found out.
+    is_overfull: bool,
     /// How often each section was filled beyond the capacity.
     pub(super) conflicts: Vec<u64>,
 }
@@ -55,6 +57,7 @@ impl<'s> Skyline<'s> {
             trail: Vec::new(),
             low: Vec::new(),
             is_low: vec![false; count],
+            is_overfull: false,
             conflicts: vec![1; count],
         }
     }
@@ -119,8 +122,7 @@ impl<'s> Skyline<'s> {
     /// Raises floors to `level`, within the capacity.
     pub(super) fn raise(&mut self, range: std::ops::Range<usize>, level: u32) {
         for section in range {
-            let old = self.floor[section];
-            if level > old {
+            if level > self.floor[section] && !self.is_overfull {
                 self.raise_one(section, level);
             }
         }
@@ -130,6 +132,11 @@ impl<'s> Skyline<'s> {
         let sections = self.sections;
         self.trail.push(Change::Floor { section, old: self.floor[section] });
         self.floor[section] = level;
+        if self.rest[section] > self.capacity - level {
+            self.conflicts[section] += 1;
+            self.is_overfull = true;
+            return;
+        }
         self.look_at(section);
         for &tensor in &sections.tensors[section] {
             let at = tensor as usize;
@@ -156,27 +163,19 @@ impl<'s> Skyline<'s> {
     }
 
     /// Raises floors to where the next tensor is ready, until none rises. Whether all that is to
-    /// come still fits.
+    /// come still fits; if not, undo.
     pub(super) fn settle(&mut self) -> bool {
-        let mut fits = true;
         while let Some(section) = self.low.pop() {
             self.is_low[section] = false;
-            if !fits {
-                continue;
-            }
-            if self.rest[section] > 0 {
+            if self.rest[section] > 0 && !self.is_overfull {
                 let tensors = self.sections.tensors[section].iter();
                 let next = tensors.map(|&t| self.ready[t as usize]).min().unwrap_or(PLACED);
                 if next != PLACED && next > self.floor[section] {
                     self.raise_one(section, next);
                 }
             }
-            if self.rest[section] > self.capacity - self.floor[section] {
-                self.conflicts[section] += 1;
-                fits = false;
-            }
         }
-        fits
+        !std::mem::take(&mut self.is_overfull)
     }
 
     /// The parts of a range of sections that no tensor to come connects.
@@ -208,5 +207,58 @@ impl<'s> Skyline<'s> {
             }
         }
         key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fit::Problem;
+    use super::super::Life;
+    use super::*;
+
+    /// Tensors 0 and 1 meet tensor 2, 3 meets it too and lies alone after it.
+    fn sections() -> Sections {
+        let live = [(0, 0), (2, 2), (0, 4), (4, 6), (6, 6)];
+        let live = live.map(|(first, last)| Some(Life { first, last }));
+        Sections::of(&Problem::new(&[8, 24, 16, 32, 8], &live))
+    }
+
+    #[test]
+    fn floors_rise_to_where_the_next_tensor_is_ready() {
+        let sections = sections();
+        let mut skyline = Skyline::new(&sections, 48);
+        let floors = |skyline: &Skyline<'_>| [0, 1, 2, 3].map(|section| skyline.floor(section));
+        assert_eq!([0, 1, 2, 3].map(|section| skyline.slack(section)), [24, 8, 0, 8]);
+        skyline.place(0);
+        assert!(skyline.settle());
+        assert_eq!(floors(&skyline), [8, 0, 0, 0]);
+        let mark = skyline.mark();
+        skyline.place(1);
+        assert!(skyline.settle());
+        // Tensor 2 is next on both of its first sections, and is ready above tensor 1.
+        assert_eq!(floors(&skyline), [24, 24, 0, 0]);
+        skyline.undo(mark);
+        skyline.raise(2..3, 8);
+        assert!(!skyline.settle(), "the third section has nothing to lose");
+        skyline.undo(mark);
+        assert_eq!((floors(&skyline), skyline.conflicts[2]), ([8, 0, 0, 0], 2));
+        assert!(!skyline.is_placed(1) && skyline.is_placed(0));
+        skyline.place(3);
+        assert!(skyline.settle());
+        assert_eq!(floors(&skyline), [32, 0, 32, 32]);
+    }
+
+    #[test]
+    fn parts_end_where_no_tensor_to_come_goes_on() {
+        let sections = sections();
+        let mut skyline = Skyline::new(&sections, 64);
+        assert_eq!(skyline.parts(0..4), [0..4]);
+        let (mark, key) = (skyline.mark(), skyline.key(0..4));
+        skyline.place(2);
+        assert!(skyline.settle());
+        assert_eq!(skyline.parts(0..4), [0..1, 1..2, 2..4]);
+        assert_ne!(skyline.key(0..4), key);
+        skyline.undo(mark);
+        assert_eq!((skyline.parts(0..4), skyline.key(0..4)), (vec![0..4], key));
     }
 }

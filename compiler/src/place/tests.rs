@@ -147,8 +147,35 @@ fn a_smaller_arena_and_wrong_figures_are_found() {
     }
 }
 
+/// Tensors of 8 to 32 bytes that fill every one of some ops alike, so that a few sets of them cannot
+/// reach the lower bound.
+pub(super) fn full_ops(random: &mut Random) -> (Vec<u32>, Vec<Option<Life>>) {
+    let (load, ops) = (5 + random.below(4) as u32, 6 + random.below(7) as u32);
+    let mut tensors: Vec<(u32, Life)> = Vec::new();
+    for op in 0..ops {
+        let mut free = load;
+        for (bytes, life) in tensors.iter_mut().filter(|(_, life)| life.last + 1 == op) {
+            if random.below(3) > 0 {
+                life.last = op;
+                free -= *bytes / 8;
+            }
+        }
+        while free > 0 {
+            let size = (1 + random.below(4) as u32).min(free);
+            free -= size;
+            tensors.push((8 * size, Life { first: op, last: op }));
+        }
+    }
+    tensors.into_iter().map(|(bytes, life)| (bytes, Some(life))).unzip()
+}
+
 /// Whether tensors from `next` on fit below `peak`, by trying every multiple of 8.
-fn fits(bytes: &[u32], live: &[Option<Life>], offsets: &mut Vec<u32>, peak: u32) -> bool {
+pub(super) fn fits(
+    bytes: &[u32],
+    live: &[Option<Life>],
+    offsets: &mut Vec<u32>,
+    peak: u32,
+) -> bool {
     let next = offsets.len();
     if next == bytes.len() {
         return true;

@@ -137,3 +137,46 @@ impl Valley {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fit::Problem;
+    use super::super::sections::Sections;
+    use super::super::Life;
+    use super::*;
+
+    #[test]
+    fn a_valley_is_filled_from_the_side_that_leaves_fewer_choices() {
+        // The first section is full: what lies at its bottom begins there.
+        let live = [(0, 0), (0, 2), (2, 2), (4, 4), (4, 6), (6, 6)];
+        let live = live.map(|(first, last)| Some(Life { first, last }));
+        let sections = Sections::of(&Problem::new(&[24, 8, 8, 8, 16, 8], &live));
+        let mut skyline = Skyline::new(&sections, 32);
+        let found = choices(&skyline, 0..2, Rule::Fewest);
+        let place = |tensor, lost, level| Choice { tensor: Some(tensor), lost, level };
+        assert_eq!(found, [place(0, 0..0, 24), place(1, 0..0, 8)]);
+        skyline.place(0);
+        assert!(skyline.settle());
+        // Beside tensor 0, only tensor 2 lies within the valley.
+        assert_eq!(choices(&skyline, 0..2, Rule::Lowest), [place(2, 1..1, 8)]);
+        // With 8 bytes more, the valley may as well be lost.
+        let mut skyline = Skyline::new(&sections, 40);
+        skyline.place(0);
+        assert!(skyline.settle());
+        let lost = Choice { tensor: None, lost: 1..2, level: 24 };
+        assert_eq!(choices(&skyline, 0..2, Rule::Lowest), [place(2, 1..1, 8), lost]);
+    }
+
+    #[test]
+    fn what_is_lost_is_no_more_than_a_section_can_lose() {
+        let live = [(0, 0), (0, 2), (2, 2)].map(|(first, last)| Some(Life { first, last }));
+        let sections = Sections::of(&Problem::new(&[24, 8, 8], &live));
+        for (capacity, lost) in [(32, 0), (39, 0), (40, 1)] {
+            let skyline = Skyline::new(&sections, capacity);
+            let found = choices(&skyline, 0..2, Rule::Fewest);
+            // From the left, tensor 2 is at the bottom only where 8 bytes of section 0 are lost.
+            let losing = found.iter().filter(|choice| !choice.lost.is_empty()).count();
+            assert_eq!(losing, lost, "{capacity}: {found:?}");
+        }
+    }
+}

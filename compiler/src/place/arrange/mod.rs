@@ -79,3 +79,6 @@ pub fn arrange(
     let (offsets, peak, nodes) = (fitted.offsets, fitted.peak, fitted.nodes);
     Ok(Arrangement { offsets, peak, lower_bound, nodes })
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,8 +47,17 @@ fn mean(what: &str, values: &[f64]) -> Option<String> {
 }
 
 fn rates(summaries: &[Summary]) -> Option<String> {
-    let titles =
-        ["network", "data", "scheme, method", "default", "best", "more", "of rate ×", "rates run"];
+    let titles = [
+        "network",
+        "data",
+        "scheme, method",
+        "default rate",
+        "gives",
+        "best",
+        "more",
+        "of rate ×",
+        "rates run",
+    ];
     let (mut text, mut gains) = (header(&titles), Vec::new());
     for default in summaries.iter().filter(|s| s.is_default()) {
         let mut all = of_cell(default, summaries);
@@ -62,7 +71,9 @@ fn rates(summaries: &[Summary]) -> Option<String> {
         gains.push(most.mean - own.mean);
         let rates: Vec<String> = all.iter().map(|s| s.rate.to_string()).collect();
         let gain = signed(Spread::of(&[most.mean - own.mean]));
-        let ends = [percent(&own), percent(&most), gain, best.rate.to_string(), rates.join(", ")];
+        let rate = format!("{:.4}", default.default_rate);
+        let ends =
+            [rate, percent(&own), percent(&most), gain, best.rate.to_string(), rates.join(", ")];
         text += &line(&[&names(default)[..], &ends].concat());
     }
     Some(text + &mean("*more*", &gains)?)

@@ -30,6 +30,8 @@ pub struct Summary {
     pub method: Method,
     /// Multiple of the default rate.
     pub rate: f32,
+    /// The program's default rate.
+    pub default_rate: f32,
     /// How it falls.
     pub decay: Decay,
     /// Training samples.
@@ -90,7 +92,8 @@ pub fn summaries(plan: &Plan, tier: &Tier, records: &[Record]) -> Vec<Summary> {
         let Some(newest) = runs.last().map(|r| &r.identity) else { continue };
         let same = |r: &&&Record| {
             let id = &r.identity;
-            (&id.program, &id.samples) == (&newest.program, &newest.samples)
+            (&id.program, &id.samples, id.default_rate)
+                == (&newest.program, &newest.samples, newest.default_rate)
         };
         let runs: Vec<&Record> = runs.iter().filter(same).copied().collect();
         let course = |r: &&Record| (r.identity.rate, r.identity.decay);
@@ -125,6 +128,7 @@ fn summary(runs: &[&Record], course: (f32, Decay), deployed: bool) -> Option<Sum
         scheme: id.scheme,
         method: id.method,
         rate: id.rate,
+        default_rate: id.default_rate,
         decay: id.decay,
         train: id.train,
         test: id.test,

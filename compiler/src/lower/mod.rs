@@ -6,6 +6,7 @@
 //! Gradient sums and clamp masks are absorbed by the op that computes their last term: it adds
 //! the other term and applies the mask before its one rounding (`fuse.rs`).
 
+mod buffer;
 mod fuse;
 mod memory;
 mod optimizer;
@@ -20,6 +21,7 @@ use crate::ops::{Clamp, Op};
 use fuse::Fusion;
 use memory::{ConstantPool, StatePool};
 
+pub use buffer::{root, tensor, Buffer, Holds, Within};
 pub use print::print;
 
 /// Channels whose scale is below this hold no information: their weights are never updated.
@@ -47,15 +49,6 @@ impl LowerError {
         let node = graph.node(id);
         LowerError { node: node.name.clone(), op: node.op.name(), reason: reason.into() }
     }
-}
-
-/// A tensor of the arena that has a size but no offset yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Buffer {
-    /// Name of the tensor.
-    pub name: String,
-    /// Size in bytes.
-    pub bytes: u32,
 }
 
 /// A program whose arena slots hold the index of a buffer in place of an offset.
@@ -201,7 +194,7 @@ impl<'g> Lowering<'g> {
         }
         let source = self.graph.tensor(tensor);
         let bytes = source.bytes() as u32;
-        self.buffers.push(Buffer { name: source.name.clone(), bytes });
+        self.buffers.push(Buffer::new(&source.name, bytes));
         let slot = Slot::new(Memory::Arena, self.buffers.len() as u32 - 1, bytes);
         self.slots[tensor.index()] = Some(slot);
         if let Some(data) = &source.data {

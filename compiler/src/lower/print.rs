@@ -5,7 +5,7 @@ use std::fmt::Write;
 use offshoot_runtime::program::Init;
 use offshoot_runtime::{Access, Memory, Slot};
 
-use super::Lowered;
+use super::{Holds, Lowered};
 
 /// One line an op: its name, what it reads and what it writes.
 pub fn print(lowered: &Lowered) -> String {
@@ -20,7 +20,12 @@ pub fn print(lowered: &Lowered) -> String {
         lowered.constants.len()
     );
     for (index, buffer) in lowered.buffers.iter().enumerate() {
-        let _ = writeln!(text, "buffer {index} {:?} {} bytes", buffer.name, buffer.bytes);
+        let _ = write!(text, "buffer {index} {:?} {} bytes", buffer.name, buffer.bytes);
+        if let Some(within) = buffer.within {
+            let word = if within.holds == Holds::Part { "of" } else { "in the place of" };
+            let _ = write!(text, ", {word} #{} from {}", within.buffer, within.at);
+        }
+        text.push('\n');
     }
     for init in &lowered.init {
         let to = match init {

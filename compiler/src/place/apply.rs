@@ -4,7 +4,7 @@ use offshoot_runtime::program::{Header, Init, Op};
 use offshoot_runtime::{Memory, Slot};
 
 use super::MemoryPlan;
-use crate::lower::{Buffer, Lowered};
+use crate::lower::{root, Buffer, Lowered};
 
 /// A program whose every slot is at its place: all that is emitted, simulated or sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,8 +56,9 @@ pub fn apply(lowered: &Lowered, plan: &MemoryPlan) -> Placed {
             return None;
         }
         let buffer = slot.offset;
+        let (root, at) = root(&lowered.buffers, slot.start());
         // A buffer that the plan does not know lies outside, where the checker finds it.
-        slot.offset = plan.offsets.get(slot.start()).copied().unwrap_or(u32::MAX);
+        slot.offset = plan.offsets.get(root).map_or(u32::MAX, |start| start + at);
         Some(buffer)
     };
     let tensors = Tensors {

@@ -1,18 +1,23 @@
 //! Checks a placed program by walking it over the arena's bytes.
 //!
-//! Shares nothing with the planner: it knows ops, slots and which tensor each slot is meant to
-//! hold, and keeps for every byte which write it comes from. It holds that
+//! Shares nothing with the planner: it knows ops, slots and which tensor, or which bytes of which
+//! tensor, each slot is meant to hold, and keeps for every byte which write it comes from. It holds
+//! that
 //!
-//! * every slot lies inside the arena and starts at a multiple of 8;
+//! * every slot lies inside the arena, and the tensor that it holds or belongs to starts at a multiple
+//!   of 8;
 //! * what an op writes shares no byte with anything else that it touches;
-//! * what an op reads was written, as a whole and as that very tensor, and nothing has been
-//!   written over any byte of it since;
+//! * every byte that an op reads was written, as that very byte of that very tensor, and nothing has
+//!   been written over it since;
 //! * the output is whole after the last forward op, so that inference alone is sound too;
 //! * peak, live bytes at each op and lower bound are what the plan says.
+
+use std::collections::BTreeMap;
 
 use offshoot_runtime::{Access, Memory, Slot};
 
 use super::Placed;
+use crate::lower::Holds;
 
 /// A placed program that would go wrong. It must not be run: placing the program again, from what
 /// was lowered, gives a sound one.
@@ -26,8 +31,8 @@ pub enum PlanError {
         /// Name of the op.
         op: String,
     },
-    /// A slot lies outside the arena or starts at no multiple of 8.
-    #[error("{user} has {tensor:?} at {offset}, {bytes} bytes, but slots must start at a multiple of 8 and end within {arena}; place the program again")]
+    /// A slot lies outside the arena, or its tensor starts at no multiple of 8.
+    #[error("{user} has {tensor:?} at {offset}, {bytes} bytes, but tensors must start at a multiple of 8 and end within {arena}; place the program again")]
     Outside {
         /// Who uses the slot.
         user: String,
@@ -74,10 +79,12 @@ pub enum PlanError {
     },
 }
 
-/// One write: a tensor's content from then on.
+/// One write: the content of a tensor, or of a part of it, from then on.
 #[derive(Debug)]
 struct Content {
     buffer: u32,
+    /// The tensor, and the byte of it that the slot begins with.
+    tensor: (u32, usize),
     slot: Slot,
     written_at: usize,
     used_at: usize,
@@ -118,6 +125,19 @@ pub fn check(placed: &Placed) -> Result<(), PlanError> {
 }
 
 impl Walk<'_> {
+    /// The buffer that has a place of its own for `buffer`, and the byte of it that `buffer` begins
+    /// with; `content`: not further than to the tensor whose content it is.
+    fn outer(&self, buffer: u32, content: bool) -> (u32, usize) {
+        let within = self.placed.buffers.get(buffer as usize).and_then(|b| b.within);
+        match within.filter(|w| w.buffer < buffer && (!content || w.holds == Holds::Part)) {
+            Some(within) => {
+                let (outer, at) = self.outer(within.buffer, content);
+                (outer, at + within.at as usize)
+            }
+            None => (buffer, 0),
+        }
+    }
+
     fn name(&self, buffer: u32) -> String {
         let known = self.placed.buffers.get(buffer as usize);
         known.map_or_else(|| format!("buffer {buffer}"), |b| b.name.clone())
@@ -131,7 +151,9 @@ impl Walk<'_> {
         descriptor.visit(&mut |access, slot| slots.push((access, *slot)));
         slots.retain(|(_, slot)| slot.memory == Memory::Arena && !slot.is_empty());
         let buffers = self.placed.tensors.of_op.get(index).map_or(&[][..], Vec::as_slice);
-        if buffers.len() != slots.len() {
+        let size = |b: &u32| self.placed.buffers.get(*b as usize).map(|b| b.bytes);
+        let sizes = slots.iter().map(|(_, slot)| Some(slot.bytes));
+        if !sizes.eq(buffers.iter().map(size)) {
             return Err(PlanError::Tensors { index, op });
         }
         for (i, (access, slot)) in slots.iter().enumerate() {
@@ -157,7 +179,9 @@ impl Walk<'_> {
 
     fn stays_inside(&mut self, user: &str, slot: &Slot, buffer: u32) -> Result<(), PlanError> {
         self.top = self.top.max(slot.end());
-        if slot.end() <= self.owner.len() && slot.offset.is_multiple_of(8) {
+        let (_, at) = self.outer(buffer, false);
+        let aligned = slot.start() >= at && (slot.start() - at).is_multiple_of(8);
+        if slot.end() <= self.owner.len() && aligned {
             return Ok(());
         }
         Err(PlanError::Outside {
@@ -170,7 +194,9 @@ impl Walk<'_> {
     }
 
     fn write(&mut self, index: usize, slot: &Slot, buffer: u32) {
-        self.contents.push(Content { buffer, slot: *slot, written_at: index, used_at: index });
+        let tensor = self.outer(buffer, true);
+        let slot = *slot;
+        self.contents.push(Content { buffer, tensor, slot, written_at: index, used_at: index });
         self.owner[slot.start()..slot.end()].fill(self.contents.len() as u32);
     }
 
@@ -181,24 +207,28 @@ impl Walk<'_> {
         slot: &Slot,
         buffer: u32,
     ) -> Result<(), PlanError> {
-        let first = self.owner[slot.start()];
-        let is_meant = |c: &&mut Content| c.buffer == buffer && c.slot == *slot;
-        let whole = self.owner[slot.start()..slot.end()].iter().position(|&o| o != first);
-        let content = (first as usize).checked_sub(1).and_then(|at| self.contents.get_mut(at));
-        match (content.filter(is_meant), whole) {
-            (Some(content), None) => {
-                content.used_at = content.used_at.max(index);
-                Ok(())
-            }
-            (meant, at) => {
-                let byte = slot.start() + at.filter(|_| meant.is_some()).unwrap_or(0);
-                let found = match (self.owner[byte] as usize).checked_sub(1) {
+        let (tensor, first) = self.outer(buffer, true);
+        let mut byte = slot.start();
+        while byte < slot.end() {
+            let owner = (self.owner[byte] as usize).checked_sub(1);
+            let content = owner.and_then(|at| self.contents.get_mut(at));
+            // Where the tensor would begin by what was written here, and by what is read.
+            let is_meant = |c: &&mut Content| {
+                c.tensor.0 == tensor && c.slot.start() + first == slot.start() + c.tensor.1
+            };
+            let Some(content) = content.filter(is_meant) else {
+                let found = match owner {
                     Some(at) => format!("{:?}", self.name(self.contents[at].buffer)),
                     None => "nothing yet".into(),
                 };
-                Err(PlanError::Lost { user: user.into(), tensor: self.name(buffer), byte, found })
-            }
+                let tensor = self.name(buffer);
+                return Err(PlanError::Lost { user: user.into(), tensor, byte, found });
+            };
+            content.used_at = content.used_at.max(index);
+            let run = self.owner[byte..slot.end()].iter();
+            byte += run.take_while(|&&o| Some(o as usize) == owner.map(|at| at + 1)).count();
         }
+        Ok(())
     }
 
     fn output_is_there(&mut self, index: usize) -> Result<(), PlanError> {
@@ -213,9 +243,17 @@ impl Walk<'_> {
         let (plan, header) = (&self.placed.plan, &self.placed.header);
         let round = |bytes: usize| bytes.next_multiple_of(8);
         let mut profile = vec![0usize; self.placed.ops.len()];
+        // What has a place of its own keeps it from the first write to the last use of any part.
+        let mut lives: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
         for content in &self.contents {
-            let life = profile.iter_mut().take(content.used_at + 1).skip(content.written_at);
-            life.for_each(|live| *live += round(content.slot.len()));
+            let (from, to) = (content.written_at, content.used_at);
+            let life = lives.entry(self.outer(content.buffer, false).0).or_insert((from, to));
+            *life = (life.0.min(from), life.1.max(to));
+        }
+        for (buffer, (from, to)) in lives {
+            let bytes = self.placed.buffers.get(buffer as usize).map_or(0, |b| b.bytes as usize);
+            let life = profile.iter_mut().take(to + 1).skip(from);
+            life.for_each(|live| *live += round(bytes));
         }
         let most = profile.iter().copied().max().unwrap_or(0);
         let equal = |figure: &str, planned: u32, found: usize| {

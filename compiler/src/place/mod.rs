@@ -6,7 +6,8 @@
 //! over the arena's bytes and shares no code with what planned it, [`check_budget`] holds it
 //! against a board's SRAM, [`print()`] shows it.
 //!
-//! Invariants of a plan: tensors that live at the same op share no byte; every tensor starts at a
+//! Invariants of a plan: tensors that live at the same op share no byte, but for one that is meant to
+//! take the place of another; every tensor with a place of its own starts at a
 //! multiple of [`ALIGNMENT`]; `lower_bound <= peak`, and no placing of these ops in this order
 //! needs less than the lower bound.
 
@@ -36,9 +37,9 @@ pub use print::print;
 /// Where every tensor lies, and how good that is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryPlan {
-    /// First byte of each buffer.
+    /// First byte of each buffer; means nothing for those within another one.
     pub offsets: Vec<u32>,
-    /// Life of each buffer; none where no op touches it.
+    /// Life of each buffer; none where no op touches it, or where it is within another one.
     pub live: Vec<Option<Life>>,
     /// Bytes of arena needed.
     pub peak: u32,
@@ -61,7 +62,7 @@ pub enum PlaceError {
         /// Name of the tensor.
         buffer: String,
     },
-    /// A tensor has two producers.
+    /// A tensor, or a part of one, has two producers.
     #[error("op {index} ({op:?}) writes {buffer:?}, which has been written before; give each op an output of its own")]
     WrittenTwice {
         /// Position of the op.
@@ -82,6 +83,14 @@ pub enum PlaceError {
         buffer: u32,
         /// Size of the slot.
         bytes: u32,
+    },
+    /// A part of a buffer that is none.
+    #[error("{buffer:?} is said to lie within {other:?}, but does not fit there; what lies within another buffer must come after it in the list and end where that does or before")]
+    NotInside {
+        /// Name of the part.
+        buffer: String,
+        /// Name of what it should be a part of.
+        other: String,
     },
     /// The forward pass does not compute the output.
     #[error("the forward pass does not compute the output {buffer:?}; `header.forward` must count every op that a prediction needs")]

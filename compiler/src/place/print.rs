@@ -8,8 +8,8 @@ use super::Placed;
 /// Columns that a full arena takes.
 const WIDTH: u64 = 40;
 
-/// The memories' sizes, one line a tensor in the order of their lives, one line an op with its
-/// live bytes.
+/// The memories' sizes, one line a tensor with a place of its own in the order of their lives, one
+/// line an op with its live bytes.
 pub fn print(placed: &Placed) -> String {
     let (mut text, header, plan) = (String::new(), &placed.header, &placed.plan);
     let gap = match plan.peak - plan.lower_bound.min(plan.peak) {
@@ -29,7 +29,8 @@ pub fn print(placed: &Placed) -> String {
     );
     let _ = writeln!(text, "state {} + scratch {}, in all {total}", header.state, header.scratch);
     let _ = writeln!(text, "  offset      end    bytes  life       tensor");
-    let mut rows: Vec<_> = plan.live.iter().zip(&plan.offsets).zip(&placed.buffers).collect();
+    let rows = plan.live.iter().zip(&plan.offsets).zip(&placed.buffers);
+    let mut rows: Vec<_> = rows.filter(|(_, buffer)| buffer.within.is_none()).collect();
     rows.sort_by_key(|((life, offset), _)| {
         life.map_or((1, 0, **offset), |l| (0, l.first, **offset))
     });

@@ -4,9 +4,12 @@ use offshoot_runtime::{Memory, Slot};
 
 use super::fit::Problem;
 use super::*;
+use crate::lower::{Buffer, Holds, Within};
 use crate::schedule::random::Random;
 use crate::schedule::schedule;
-use crate::schedule::testing::{meaning, meaning_of, network, random_program, Builder};
+use crate::schedule::testing::{
+    in_parts, in_place, meaning, meaning_of, network, random_program, Builder,
+};
 
 fn placed(lowered: &Lowered) -> Placed {
     apply(lowered, &place(lowered).unwrap())
@@ -19,6 +22,14 @@ fn programs() -> Vec<Lowered> {
         random_program(&mut Random::new(seed), 8, backward)
     };
     (0..40).map(random).chain([schedule(&network(4, 1))]).collect()
+}
+
+/// The same with tensors that are written in parts, some in the place of others.
+fn in_pieces() -> impl Iterator<Item = Lowered> {
+    (0..).zip(programs()).map(|(seed, lowered)| {
+        let random = &mut Random::new(seed);
+        in_place(&in_parts(&lowered, random), random)
+    })
 }
 
 fn small() -> Lowered {
@@ -53,7 +64,7 @@ fn top(lowered: &Lowered, plan: &MemoryPlan) -> u32 {
 
 #[test]
 fn plans_keep_what_programs_mean_and_pass_the_check() {
-    for lowered in programs() {
+    for lowered in programs().into_iter().chain(in_pieces()) {
         let placed = placed(&lowered);
         assert_eq!(check(&placed), Ok(()));
         assert_eq!(meaning_of(&placed.header, &placed.ops), meaning(&lowered));
@@ -107,7 +118,7 @@ fn any_two_live_tensors_laid_over_each_other_are_found() {
 #[test]
 fn two_exchanged_ops_are_found_where_tensors_are_lost() {
     let (mut lost, mut found) = (0, 0);
-    for lowered in programs().into_iter().take(16) {
+    for lowered in programs().into_iter().take(16).chain(in_pieces().take(16)) {
         let good = placed(&lowered);
         for (i, j) in (0..good.ops.len()).flat_map(|j| (0..j).map(move |i| (i, j))) {
             let (mut spoilt, mut meant) = (good.clone(), lowered.clone());
@@ -248,12 +259,18 @@ fn unsound_programs_are_refused_by_name() {
     let error = PlaceError::NoSuchBuffer { index: 0, op: "n0".into(), buffer: 1, bytes: 100 };
     assert_eq!(place(&short), Err(error));
 
+    let mut outside = small();
+    let within = Some(Within { buffer: 0, at: 56, holds: Holds::Part });
+    outside.buffers.push(Buffer { within, ..Buffer::new("end", 16) });
+    let error = PlaceError::NotInside { buffer: "end".into(), other: "t0".into() };
+    assert_eq!(place(&outside), Err(error));
+
     let mut early = small();
     early.header.forward = 1;
     assert_eq!(place(&early), Err(PlaceError::NoOutput { buffer: "t2".into() }));
 
     let mut huge = small();
-    huge.buffers.extend([0, 1].map(|_| crate::lower::Buffer { name: "h".into(), bytes: 1 << 31 }));
+    huge.buffers.extend([0, 1].map(|_| Buffer::new("h", 1 << 31)));
     assert!(matches!(place(&huge), Err(PlaceError::TooLarge { .. })));
 }
 

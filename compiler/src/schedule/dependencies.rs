@@ -1,7 +1,7 @@
 //! Which ops must stay in order, learnt from what they read and write.
 //!
-//! Two ops keep their order where they touch the same buffer or overlapping state and at least one
-//! of the two writes it. Scratch holds nothing between ops and constants never change.
+//! Two ops keep their order where they touch overlapping parts of a buffer or of state and at least
+//! one of the two writes there. Scratch holds nothing between ops and constants never change.
 //!
 //! The first op after the forward pass (the loss) keeps its place: the forward pass stays whole
 //! before it, and what follows may use the step's scalars, which no slot shows.
@@ -9,7 +9,7 @@
 use offshoot_runtime::program::Op;
 use offshoot_runtime::{Access, Memory, Slot};
 
-use crate::lower::Lowered;
+use crate::lower::{root, Buffer, Lowered};
 
 /// The order that a program's ops must keep: one bit a pair.
 #[derive(Clone, Debug)]
@@ -21,8 +21,10 @@ pub(super) struct Dependencies {
     after: Vec<u64>,
 }
 
-/// A touched part of arena (one buffer) or state.
+/// A touched part of a buffer or of state.
 struct Touch {
+    /// None for state.
+    buffer: Option<usize>,
     slot: Slot,
     writes: bool,
 }
@@ -30,22 +32,25 @@ struct Touch {
 impl Touch {
     fn conflicts(&self, other: &Touch) -> bool {
         (self.writes || other.writes)
-            && self.slot.memory == other.slot.memory
+            && self.buffer == other.buffer
             && self.slot.overlaps(&other.slot)
     }
 }
 
-fn touches(op: &Op) -> Vec<Touch> {
+fn touches(op: &Op, buffers: &[Buffer]) -> Vec<Touch> {
     let (mut op, mut touches) = (*op, Vec::new());
     op.visit(&mut |access, slot| {
-        let slot = match slot.memory {
+        let (buffer, offset) = match slot.memory {
             _ if slot.is_empty() || access == Access::Scratch => return,
-            // The offset is a buffer's index: the buffer as a whole counts as one byte.
-            Memory::Arena => Slot { bytes: 1, ..*slot },
-            Memory::State => *slot,
+            Memory::Arena => {
+                let (root, at) = root(buffers, slot.start());
+                (Some(root), at)
+            }
+            Memory::State => (None, slot.offset),
             Memory::Constant | Memory::Scratch => return,
         };
-        touches.push(Touch { slot, writes: access != Access::Read });
+        let slot = Slot { offset, ..*slot };
+        touches.push(Touch { buffer, slot, writes: access != Access::Read });
     });
     touches
 }
@@ -53,7 +58,8 @@ fn touches(op: &Op) -> Vec<Touch> {
 impl Dependencies {
     /// Those of `lowered`, in its order.
     pub(super) fn of(lowered: &Lowered) -> Dependencies {
-        let touches: Vec<Vec<Touch>> = lowered.ops.iter().map(touches).collect();
+        let touches: Vec<Vec<Touch>> =
+            lowered.ops.iter().map(|op| touches(op, &lowered.buffers)).collect();
         let (ops, words) = (touches.len(), touches.len().div_ceil(64));
         let mut dependencies = Dependencies { ops, words, after: vec![0; ops * words] };
         let pinned = lowered.header.forward as usize;

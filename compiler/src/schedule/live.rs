@@ -2,11 +2,12 @@
 //!
 //! A tensor lives from the op that first touches it (in a sound program the one that writes it) to
 //! the op that last does. The input is there before the first op; the output stays at least until
-//! the forward pass ends, because a prediction is read from it then.
+//! the forward pass ends, because a prediction is read from it then. What lies within another buffer
+//! is kept by keeping that.
 
 use offshoot_runtime::{Memory, Slot};
 
-use crate::lower::Lowered;
+use crate::lower::{root, Buffer, Lowered};
 
 /// Every tensor starts at a multiple of this, in bytes, and takes a multiple of it.
 pub const ALIGNMENT: u32 = 8;
@@ -35,7 +36,7 @@ impl Life {
 /// Who touches which buffer: all that live bytes depend on, besides the order.
 #[derive(Clone, Debug)]
 pub(crate) struct Uses {
-    /// Bytes each buffer takes.
+    /// Bytes each buffer takes; those within another one take none and are touched by no op.
     pub(crate) bytes: Vec<u64>,
     /// Ops that touch each buffer.
     pub(crate) ops_of: Vec<Vec<u32>>,
@@ -56,7 +57,8 @@ impl Uses {
         let count = lowered.buffers.len();
         let buffer = |slot: &Slot| {
             let held = slot.memory == Memory::Arena && !slot.is_empty();
-            (held && slot.start() < count).then_some(slot.offset)
+            let root = || root(&lowered.buffers, slot.start()).0 as u32;
+            (held && slot.start() < count).then(root)
         };
         let mut ops_of = vec![Vec::new(); count];
         let mut buffers_of = vec![Vec::new(); lowered.ops.len()];
@@ -68,9 +70,12 @@ impl Uses {
             touched.dedup();
             touched.iter().for_each(|&b| ops_of[b as usize].push(index as u32));
         }
-        let size = |bytes: u32| u64::from(bytes).next_multiple_of(ALIGNMENT.into());
+        let size = |buffer: &Buffer| match buffer.within {
+            None => u64::from(buffer.bytes).next_multiple_of(ALIGNMENT.into()),
+            Some(_) => 0,
+        };
         Uses {
-            bytes: lowered.buffers.iter().map(|b| size(b.bytes)).collect(),
+            bytes: lowered.buffers.iter().map(size).collect(),
             ops_of,
             buffers_of,
             input: buffer(&lowered.header.input),

@@ -5,8 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use offshoot_runtime::program::{op as rt, Header, Op};
 use offshoot_runtime::{Access, Memory, Slot};
 
+use super::live::{as_given, Life, Uses};
 use super::random::Random;
-use crate::lower::{Buffer, Lowered};
+use crate::lower::{tensor, Buffer, Holds, Lowered, Within};
 
 /// Builds programs whose slots are true and whose shapes are not.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl Builder {
 
     pub(crate) fn buffer(&mut self, bytes: u32) -> u32 {
         let index = self.lowered.buffers.len() as u32;
-        self.lowered.buffers.push(Buffer { name: format!("t{index}"), bytes });
+        self.lowered.buffers.push(Buffer::new(format!("t{index}"), bytes));
         self.trackers.push(Slot::default());
         index
     }
@@ -192,6 +193,72 @@ pub(crate) fn random_program(random: &mut Random, forward: usize, backward: usiz
     b.finish()
 }
 
+/// `lowered` with some of its tensors written, and some read, in two parts.
+pub(crate) fn in_parts(lowered: &Lowered, random: &mut Random) -> Lowered {
+    let mut parts = Lowered { ops: Vec::new(), names: Vec::new(), ..lowered.clone() };
+    parts.macs.clear();
+    parts.header.forward = 0;
+    for (index, op) in lowered.ops.iter().enumerate() {
+        let halves = match op {
+            Op::Requantize(whole) if random.below(2) == 0 && whole.output.bytes >= 8 => {
+                let mut half = |slot: Slot, from: u32, to: u32| {
+                    let holds = Holds::Part;
+                    let within = Some(Within { buffer: slot.offset, at: from, holds });
+                    let (name, bytes) = (format!("t{} {from}..{to}", slot.offset), to - from);
+                    parts.buffers.push(Buffer { name, bytes, within });
+                    Slot::new(Memory::Arena, parts.buffers.len() as u32 - 1, bytes)
+                };
+                let (x, y) = (whole.input, whole.output);
+                let [middle, at] = [x, y].map(|slot| slot.bytes / 2 / 4 * 4);
+                let input = if middle > 0 { half(x, 0, middle) } else { x };
+                let first = rt::Requantize { input, output: half(y, 0, at), ..*whole };
+                let rest = half(y, at, y.bytes);
+                vec![first, rt::Requantize { output: rest, mask: Slot::default(), ..*whole }]
+            }
+            _ => Vec::new(),
+        };
+        let ops = if halves.is_empty() {
+            vec![*op]
+        } else {
+            halves.into_iter().map(Op::Requantize).collect()
+        };
+        for op in ops {
+            parts.header.forward += u32::from(index < lowered.header.forward as usize);
+            parts.names.push(format!("n{}", parts.ops.len()));
+            parts.macs.push(parts.ops.len() as u64 * 10);
+            parts.ops.push(op);
+        }
+    }
+    parts
+}
+
+/// `lowered` with some of its tensors in the place of others that nobody reads any more.
+pub(crate) fn in_place(lowered: &Lowered, random: &mut Random) -> Lowered {
+    let mut shared = lowered.clone();
+    let uses = Uses::of(&shared);
+    let order = as_given(shared.ops.len());
+    let lives: Vec<Option<Life>> = uses.lives(&order).collect();
+    let kept = [lowered.header.input, lowered.header.output].map(|slot| slot.offset as usize);
+    let mut given = vec![false; lowered.buffers.len()];
+    for (x, y) in (0..lowered.buffers.len()).flat_map(|y| (0..y).map(move |x| (x, y))) {
+        let [before, after] = [lives[x], lives[y]];
+        let free = matches!((before, after), (Some(a), Some(b)) if a.last < b.first);
+        let fits = lowered.buffers[x].bytes >= lowered.buffers[y].bytes;
+        if free
+            && fits
+            && x != kept[1]
+            && y != kept[0]
+            && !given[x]
+            && !given[y]
+            && random.below(8) == 0
+        {
+            shared.buffers[y].within = Some(Within { buffer: x as u32, at: 0, holds: Holds::Own });
+            (given[x], given[y]) = (true, true);
+        }
+    }
+    shared
+}
+
 /// A program like that of a mobile network of inverted residual blocks: the first is a 1x1
 /// convolution 64x64x8 to 32, and all but the first third of the blocks are trained.
 pub(crate) fn network(blocks: usize, seed: u64) -> Lowered {
@@ -326,7 +393,7 @@ pub(crate) fn meaning_of(header: &Header, ops: &[Op]) -> (Vec<u64>, Vec<u64>) {
     (prediction, state)
 }
 
-/// As `meaning_of`, of a program whose arena slots hold buffers: each gets bytes of its own.
+/// As `meaning_of`, of a program whose arena slots hold buffers: each tensor gets bytes of its own.
 pub(crate) fn meaning(lowered: &Lowered) -> (Vec<u64>, Vec<u64>) {
     let mut offsets = vec![0];
     for buffer in &lowered.buffers {
@@ -335,7 +402,8 @@ pub(crate) fn meaning(lowered: &Lowered) -> (Vec<u64>, Vec<u64>) {
     let mut apart = lowered.clone();
     let own_bytes = |slot: &mut Slot| {
         if slot.memory == Memory::Arena && !slot.is_empty() {
-            slot.offset = offsets[slot.start()];
+            let (tensor, at) = tensor(&lowered.buffers, slot.start());
+            slot.offset = offsets[tensor] + at;
         }
     };
     apart.ops.iter_mut().for_each(|op| op.visit(&mut |_, slot| own_bytes(slot)));

@@ -4,9 +4,10 @@
 //! makes int8 of real numbers, [`adapt`] gives the
 //! network a new head and marks what is trained, [`differentiate`] adds the backward pass,
 //! [`prune`] keeps what feeds an update, [`lower`] turns real arithmetic into integer ops,
-//! [`schedule`] orders them, [`place`] gives every tensor its offset, [`emit`] writes the program.
+//! [`band`] runs some of them a few rows at a time, [`schedule`] orders them, [`place`] gives every tensor its offset, [`emit`] writes the program.
 
 pub mod adapt;
+pub mod band;
 pub mod device;
 pub mod differentiate;
 pub mod emit;

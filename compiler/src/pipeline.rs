@@ -4,6 +4,7 @@ use offshoot_runtime::hash;
 use offshoot_simulator::{AlignedBytes, ProgramError, ProgramFile};
 
 use crate::adapt::{adapt, AdaptError, HeadStart};
+use crate::band::band;
 use crate::differentiate::{differentiate, DifferentiateError};
 use crate::ir::{print, verify, Constants, Graph, VerifyError};
 use crate::lower::{lower, LowerError};
@@ -85,7 +86,7 @@ pub fn model_hash(graph: &Graph) -> u64 {
 fn finish(graph: Graph) -> Result<Compiled, CompileError> {
     let mut lowered = lower(&graph)?;
     lowered.header.model_hash = model_hash(&graph);
-    let lowered = schedule(&lowered);
+    let lowered = schedule(&band(&lowered));
     let plan = place::place(&lowered)?;
     let placed = place::apply(&lowered, &plan);
     place::check(&placed)?;

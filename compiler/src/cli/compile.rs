@@ -184,6 +184,14 @@ pub fn print_report(report: &Report) {
     ];
     let kept = kept.iter().filter(|(count, _)| *count > 0);
     rows.extend(kept.map(|(count, what)| row(["", "", &format!("{what} {}", wide(*count))])));
+    for (at, band) in report.bands.iter().enumerate() {
+        let title = if at == 0 { "      in bands" } else { "" };
+        let how = format!(
+            "{} bands of {} rows, {} ops for {}",
+            band.bands, band.rows, band.ops, band.whole_ops
+        );
+        rows.insert(1 + at, row([title, &band.range(), &how]));
+    }
     rows.extend([
         row(["      scratch", &wide(sram.scratch)]),
         row(["      total", &wide(sram.total), &format!("of {limit} that the stack leaves")]),

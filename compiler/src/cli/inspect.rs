@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use offshoot::band::Banded;
 use offshoot::import;
 use offshoot::inspect::{inspect, Inspection, Limits, Trainable, Verdict};
 use offshoot::ir::Fold;
@@ -81,7 +82,7 @@ fn print(found: &Inspection, args: &Args) {
     table(&rows);
     print_folded(&found.folded);
     say!("\n{} ({}):", args.board.name, args.board.description);
-    let mut rows = vec![row(["--update", "SRAM", "flash", ""])];
+    let mut rows = vec![row(["--update", "SRAM", "flash", "", "in bands"])];
     rows.extend(found.verdicts.iter().map(verdict));
     table(&rows);
     for reason in found.verdicts.iter().filter_map(|v| v.reason.as_ref()).take(1) {
@@ -121,7 +122,8 @@ fn verdict(verdict: &Verdict) -> Vec<String> {
         [first, second, .., last] if update.len() > 4 => format!("{first},{second},…,{last}"),
         _ => verdict.update.clone(),
     };
-    row([&short, &size(verdict.sram), &size(verdict.flash), word])
+    let bands: Vec<String> = verdict.bands.iter().map(Banded::range).collect();
+    row([&short, &size(verdict.sram), &size(verdict.flash), word, &bands.join(", ")])
 }
 
 fn dimensions(shape: &[usize]) -> String {

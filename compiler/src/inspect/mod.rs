@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 
 use crate::adapt::{adapt, layers, HeadStart};
+use crate::band::Banded;
 use crate::ir::{Fold, Graph, Node, NodeId, TensorId};
 use crate::pipeline::{compile, compile_inference, CompileError, Compiled};
 use crate::scheme::{Biases, Layer as LayerName, Scheme, WeightRule};
@@ -67,6 +68,8 @@ pub struct Verdict {
     pub sram: Option<u64>,
     /// Bytes of flash without code; none where it cannot be compiled.
     pub flash: Option<u64>,
+    /// Parts of the forward pass that run in bands, so that the arena need not hold them whole.
+    pub bands: Vec<Banded>,
     /// Whether both are within the board's.
     pub fits: bool,
     /// Why it cannot be compiled.
@@ -114,9 +117,12 @@ pub fn inspect(
     limits: Limits,
 ) -> Result<Inspection, CompileError> {
     let inference = compile_inference(graph)?;
-    let (named, macs) = (&inference.placed.names, &inference.placed.macs);
-    let macs: HashMap<&str, u64> =
-        named.iter().map(String::as_str).zip(macs.iter().copied()).collect();
+    let (named, counts) = (&inference.placed.names, &inference.placed.macs);
+    let mut macs: HashMap<&str, u64> = HashMap::new();
+    // What runs in bands has many ops of one name.
+    for (name, count) in named.iter().zip(counts) {
+        *macs.entry(name).or_default() += count;
+    }
     let known = Known::of(graph, start);
     let layers: Vec<Layer> =
         graph.nodes().map(|(id, node)| layer(graph, (id, node), &macs, known.as_ref())).collect();
@@ -220,13 +226,14 @@ fn verdict(update: String, compiled: Result<Compiled, CompileError>, limits: Lim
     let sizes = compiled.and_then(|c| {
         let header = &c.placed.header;
         let sram = [header.arena, header.state, header.scratch].map(u64::from).iter().sum();
-        Ok((sram, c.program.encode()?.len() as u64))
+        Ok((sram, c.program.encode()?.len() as u64, c.placed.bands))
     });
     match sizes {
-        Ok((sram, flash)) => Verdict {
+        Ok((sram, flash, bands)) => Verdict {
             update,
             sram: Some(sram),
             flash: Some(flash),
+            bands,
             fits: sram <= limits.sram && flash <= limits.flash,
             reason: None,
         },
@@ -234,6 +241,7 @@ fn verdict(update: String, compiled: Result<Compiled, CompileError>, limits: Lim
             update,
             sram: None,
             flash: None,
+            bands: Vec::new(),
             fits: false,
             reason: Some(error.to_string()),
         },

@@ -16,6 +16,7 @@ use offshoot_runtime::program::op::{self as rt, Precision, Range, Weights};
 use offshoot_runtime::program::{Header, Init, Output};
 use offshoot_runtime::{Memory, Slot};
 
+use crate::band::Banded;
 use crate::ir::{Graph, NodeId, TensorId};
 use crate::ops::{Clamp, Op};
 use fuse::Fusion;
@@ -52,7 +53,7 @@ impl LowerError {
 }
 
 /// A program whose arena slots hold the index of a buffer in place of an offset.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Lowered {
     /// Tensors of the arena.
     pub buffers: Vec<Buffer>,
@@ -74,6 +75,8 @@ pub struct Lowered {
     pub momentum: u32,
     /// Bytes of state that hold sums over a batch and count its samples.
     pub accumulation: u32,
+    /// Which parts of the forward pass run in bands.
+    pub bands: Vec<Banded>,
 }
 
 /// Lowers a verified graph.
@@ -390,12 +393,13 @@ impl<'g> Lowering<'g> {
             trainable: self.trainable,
             momentum: self.momentum,
             accumulation: self.accumulation,
+            bands: Vec::new(),
         }
     }
 }
 
 /// Multiply-accumulates of one op, padding counted as if it were computed.
-fn macs(op: &rt::Op) -> u64 {
+pub(crate) fn macs(op: &rt::Op) -> u64 {
     let map = |g: &rt::Geometry, row: usize| g.y.positions() as u64 * row as u64;
     let turns = |loops: &rt::Contraction| loops.size.iter().map(|&n| u64::from(n)).product();
     match op {

@@ -4,6 +4,7 @@ use offshoot_runtime::program::{Header, Init, Op};
 use offshoot_runtime::{Memory, Slot};
 
 use super::MemoryPlan;
+use crate::band::Banded;
 use crate::lower::{root, Buffer, Lowered};
 
 /// A program whose every slot is at its place: all that is emitted, simulated or sent.
@@ -27,6 +28,8 @@ pub struct Placed {
     pub momentum: u32,
     /// Bytes of state that hold sums over a batch and count its samples.
     pub accumulation: u32,
+    /// Which parts of the forward pass run in bands.
+    pub bands: Vec<Banded>,
     /// Tensors of the arena.
     pub buffers: Vec<Buffer>,
     /// Which buffer each arena slot is meant to hold.
@@ -83,6 +86,7 @@ pub fn apply(lowered: &Lowered, plan: &MemoryPlan) -> Placed {
         trainable: lowered.trainable,
         momentum: lowered.momentum,
         accumulation: lowered.accumulation,
+        bands: lowered.bands.clone(),
         buffers: lowered.buffers.clone(),
         tensors,
         plan: plan.clone(),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::band::Banded;
 use crate::ir::Fold;
 use crate::pipeline::Compiled;
 
@@ -62,6 +63,8 @@ pub struct Report {
     pub flash: Flash,
     /// Plan of the arena.
     pub plan: Plan,
+    /// Parts of the forward pass that run in bands, so that the arena need not hold them whole.
+    pub bands: Vec<Banded>,
     /// Multiply-accumulates.
     pub macs: Macs,
     /// Bytes of trained weights and biases.
@@ -120,6 +123,7 @@ impl Report {
                 total: compiled.program.encode()?.len(),
             },
             plan: Plan { peak: placed.plan.peak, lower_bound: placed.plan.lower_bound },
+            bands: placed.bands.clone(),
             macs: Macs { forward: forward.iter().sum(), backward: backward.iter().sum() },
             trainable_bytes: placed.trainable,
             momentum_bytes: placed.momentum,

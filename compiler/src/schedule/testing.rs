@@ -19,19 +19,7 @@ pub(crate) struct Builder {
 
 impl Builder {
     pub(crate) fn new() -> Builder {
-        let lowered = Lowered {
-            buffers: Vec::new(),
-            ops: Vec::new(),
-            names: Vec::new(),
-            macs: Vec::new(),
-            init: Vec::new(),
-            constants: Vec::new(),
-            header: Header::default(),
-            trainable: 0,
-            momentum: 0,
-            accumulation: 0,
-        };
-        Builder { lowered, forward: None, trackers: Vec::new() }
+        Builder { lowered: Lowered::default(), forward: None, trackers: Vec::new() }
     }
 
     pub(crate) fn buffer(&mut self, bytes: u32) -> u32 {

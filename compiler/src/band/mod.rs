@@ -7,7 +7,7 @@
 //! of the whole ops, bit for bit. Which segments, and how many rows a band has, is chosen by the live
 //! bytes of the program that comes out (`search`).
 //!
-//! What holds of a segment: its ops compute row by row (`rows`) and touch no trained state; what is
+//! What holds of a segment: its ops compute row by row (`rows`) and their weights are frozen; what is
 //! read after it, by the backward pass too, is written as a whole, row by row.
 
 mod rows;
@@ -57,6 +57,9 @@ struct Segment {
     rows: u32,
     /// Whether rows are parked between bands: fewer live bytes for more moves.
     park: bool,
+    /// Whether the output grows in the place of an input whose rows have been read, and is moved to
+    /// its own place at last.
+    in_place: bool,
 }
 
 /// `lowered` with those parts of its forward pass in bands that need the most memory. It stays as
@@ -96,7 +99,7 @@ fn apply(lowered: &Lowered, network: &Network, segments: &[Segment]) -> Option<A
         let start = out.ops.len();
         let stream = Stream::new(lowered, network, segment, &mut out)?;
         let last = stream.last_height();
-        origin.extend(stream.write().into_iter().map(|at| segment.ops.start + at));
+        origin.extend(stream.write()?.into_iter().map(|at| segment.ops.start + at));
         let name = |at: usize| lowered.names.get(at).cloned().unwrap_or_default();
         out.bands.push(Banded {
             first: name(segment.ops.start),

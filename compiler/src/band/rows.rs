@@ -76,6 +76,15 @@ fn geometry(op: &mut Op) -> Option<&mut Geometry> {
     }
 }
 
+/// Whether an op overlays its weights with trained ones.
+fn is_trained(op: &Op) -> bool {
+    match op {
+        Op::Conv(op) => !op.weights.latent.is_empty(),
+        Op::Depthwise(op) => !op.weights.latent.is_empty(),
+        _ => false,
+    }
+}
+
 /// Whether an op computes every element or pixel from its own alone.
 fn is_local(op: &Op) -> bool {
     match op {
@@ -97,8 +106,8 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// Looks through `lowered`. Ops that touch trained state are left whole: they put their weights
-    /// together anew each time they run.
+    /// Looks through `lowered`. Ops whose weights are trained are left whole: they put them together
+    /// anew each time they run.
     pub(super) fn of(lowered: &Lowered) -> Network {
         let heights = heights(lowered);
         let forward = (lowered.header.forward as usize).min(lowered.ops.len());
@@ -132,7 +141,7 @@ fn row_op(lowered: &Lowered, op: &Op, heights: &[u32]) -> Option<RowOp> {
     let mut op = *op;
     let window = geometry(&mut op).map(|geometry| geometry.window);
     let dilated = window.is_some_and(|window| window.dilation[0] != 1);
-    if op.touches_state() || dilated || (window.is_none() && !is_local(&op)) {
+    if is_trained(&op) || dilated || (window.is_none() && !is_local(&op)) {
         return None;
     }
     let (mut reads, mut writes, mut sound) = (Vec::new(), Vec::new(), true);

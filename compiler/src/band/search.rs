@@ -74,11 +74,10 @@ fn candidates(network: &Network, op: usize) -> impl Iterator<Item = Segment> + '
         // Halves, thirds, quarters and so on: bands as equal as can be.
         let mut rows: Vec<u32> = (2..=height).map(|bands| height.div_ceil(bands)).collect();
         rows.dedup();
-        let both = |rows| [false, true].map(|park| (rows, park));
-        rows.into_iter().flat_map(both).map(move |(rows, park)| Segment {
-            ops: ops.clone(),
-            rows,
-            park,
+        let ways = [(false, false), (false, true), (true, false), (true, true)];
+        rows.into_iter().flat_map(move |rows| {
+            let ops = ops.clone();
+            ways.map(move |(park, in_place)| Segment { ops: ops.clone(), rows, park, in_place })
         })
     })
 }

@@ -6,6 +6,9 @@
 //! bands before have computed and this one needs, moved there from the window before, and after them
 //! the rows that are new. Between two bands, the rows that are needed again are *parked* in a buffer
 //! just as large, so that the window's bytes are free.
+//!
+//! The segment's output may grow *in place*: in rows of an input that nobody reads any more. It is
+//! moved to a place of its own at last, so that the rest of the input's bytes are free.
 
 use std::collections::HashMap;
 
@@ -105,12 +108,19 @@ impl<'a> Stream<'a> {
 
     /// Writes all bands; for each op that is written, the op of the segment that it is a part of or
     /// moves rows for.
-    pub(super) fn write(mut self) -> Vec<usize> {
+    ///
+    /// None where the output cannot grow in place, but should.
+    pub(super) fn write(mut self) -> Option<Vec<usize>> {
         let (count, height) = (self.segment.ops.len(), self.last_height());
+        let output = *self.op(count.checked_sub(1)?)?.writes.first()?;
+        let place = if self.segment.in_place { Some(self.grow(output)?) } else { None };
         let mut end = 0;
         while end < height {
             end = (end + self.segment.rows).min(height);
             self.aim_at(end, end == height);
+            if place.is_some_and(|input| !self.fits_in_place(input, output, end)) {
+                return None;
+            }
             for at in 0..count {
                 self.run(at);
                 if self.segment.park {
@@ -119,7 +129,46 @@ impl<'a> Stream<'a> {
             }
             self.done.clone_from(&self.aim);
         }
-        self.origin
+        if place.is_some() {
+            let whole = Held { buffer: output, rows: 0..height };
+            self.carry(output, count - 1, &whole, 0..height);
+        }
+        Some(self.origin)
+    }
+
+    /// Lets `output` grow in the place of an input of the segment, which it gives, that is read
+    /// nowhere else and is large enough.
+    fn grow(&mut self, output: u32) -> Option<u32> {
+        let bytes = |buffer: u32| self.lowered.buffers[buffer as usize].bytes;
+        let inputs =
+            (0..self.segment.ops.len()).filter_map(|at| self.op(at)).flat_map(|op| &op.reads);
+        let is_free = |&&input: &&u32| {
+            let own = !self.tensors.contains_key(&input);
+            own && !self.network.is_read_outside(input, &self.segment.ops)
+        };
+        let input = *inputs.filter(is_free).max_by_key(|&&input| bytes(input))?;
+        if bytes(input) < bytes(output) {
+            return None;
+        }
+        let place = self.buffer(output, 0..self.last_height());
+        let within = Within { buffer: input, at: 0, holds: Holds::Own };
+        self.out.buffers.last_mut()?.within = Some(within);
+        self.tensors.get_mut(&output)?.held = Some(place);
+        Some(input)
+    }
+
+    /// Whether rows of `output` up to `end`, which this band computes last, reach into no rows of
+    /// `input` that are read then or by bands to come.
+    fn fits_in_place(&self, input: u32, output: u32, end: u32) -> bool {
+        let (count, mut from) = (self.segment.ops.len(), self.height(input));
+        for (at, op) in (0..count).filter_map(|at| Some((at, self.op(at)?))) {
+            // The last op reads while it writes; the others have read then.
+            let read = if at + 1 == count { self.done[at] } else { self.aim[at] };
+            if op.reads.contains(&input) && read < self.height(op.writes[0]) {
+                from = from.min(op.first_needed(read));
+            }
+        }
+        end * self.row_bytes(output) <= from * self.row_bytes(input)
     }
 
     /// Sets how many rows each op will have computed after a band that ends at row `end` of the

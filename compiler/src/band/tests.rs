@@ -8,7 +8,7 @@ use offshoot_simulator::{AlignedBytes, ProgramFile};
 
 use super::rows::Network;
 use super::{apply, band, search, without_unused, Segment};
-use crate::lower::{Buffer, Lowered};
+use crate::lower::{Buffer, Holds, Lowered};
 use crate::place;
 use crate::schedule::live::{as_given, Uses};
 use crate::schedule::random::Random;
@@ -198,8 +198,9 @@ fn any_segments(lowered: &Lowered, rows: &Network, random: &mut Random) -> Vec<S
         let start = at + random.below(3);
         let end = start + 1 + random.below(count);
         if end <= count {
-            let (rows, park) = (1 + random.below(5) as u32, random.below(2) == 0);
-            segments.push(Segment { ops: start..end, rows, park });
+            let rows = 1 + random.below(5) as u32;
+            let [park, in_place] = [2, 3].map(|of| random.below(of) == 0);
+            segments.push(Segment { ops: start..end, rows, park, in_place });
         }
         at = end.max(at + 1);
     }
@@ -237,7 +238,7 @@ fn peak(lowered: &Lowered) -> u64 {
 
 #[test]
 fn bands_give_the_bytes_of_the_whole() {
-    let (mut banded, mut moved) = (0, 0);
+    let (mut banded, mut moved, mut grown) = (0, 0, 0);
     for seed in 0..1500 {
         let lowered = network(seed);
         let expected = output(&lowered);
@@ -249,12 +250,14 @@ fn bands_give_the_bytes_of_the_whole() {
             assert_eq!(output(&program), expected, "seed {seed}: {segments:?}");
             banded += program.bands.iter().filter(|b| b.bands > 1).count();
             moved += program.ops.iter().filter(|op| op.name() == "Copy").count();
+            let own = |b: &Buffer| b.within.is_some_and(|within| within.holds == Holds::Own);
+            grown += program.buffers.iter().filter(|b| own(b)).count();
             if seed % 10 == 0 {
                 assert_eq!(output(&schedule(&program)), expected, "seed {seed}: {segments:?}");
             }
         }
     }
-    assert!(banded > 200 && moved > 500, "{banded} segments, {moved} moves");
+    assert!(banded > 1000 && moved > 500 && grown > 50, "{banded}, {moved}, {grown}");
 }
 
 #[test]

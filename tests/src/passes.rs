@@ -3,6 +3,7 @@
 //! To add a pass: a function that gives its value, and one line in [`PASSES`].
 
 use offshoot::adapt::{adapt, HeadStart};
+use offshoot::band::band;
 use offshoot::differentiate::differentiate;
 use offshoot::ir::{parse, print, verify, Constants, Graph};
 use offshoot::lower::{self, lower, Lowered};
@@ -36,6 +37,7 @@ pub const PASSES: &[(&str, Pass)] = &[
     ("prune", |text, options| pruned(text, options).map(|g| shown(&g))),
     ("lower_forward", |text, _| inference(text).map(|l| program(&l))),
     ("lower", |text, options| lowered(text, options).map(|l| program(&l))),
+    ("band", |text, _| inference(text).map(|l| program(&band(&l)))),
     ("schedule", |text, options| lowered(text, options).map(|l| program(&schedule(&l)))),
     ("place", |text, options| placed(text, options).map(|p| place::print(&p))),
 ];
@@ -107,9 +109,9 @@ fn lowered(text: &str, options: &Options) -> Result<Lowered, String> {
     lower(&pruned(text, options)?).map_err(message)
 }
 
-/// Scheduled, placed, checked, and held against the memory that the file gives.
+/// In bands, scheduled, placed, checked, and held against the memory that the file gives.
 fn placed(text: &str, options: &Options) -> Result<Placed, String> {
-    let scheduled = schedule(&lowered(text, options)?);
+    let scheduled = schedule(&band(&lowered(text, options)?));
     let plan = place::place(&scheduled).map_err(message)?;
     let placed = place::apply(&scheduled, &plan);
     place::check(&placed).map_err(message)?;

@@ -18,36 +18,11 @@ mod tests;
 
 use std::ops::Range;
 
-use offshoot_runtime::Slot;
-use serde::{Deserialize, Serialize};
+use offshoot_runtime::{Memory, Slot};
 
-use crate::lower::{Buffer, Lowered};
+use crate::lower::{Banded, Buffer, Lowered};
 use rows::Network;
 use stream::Stream;
-
-/// Part of a program that runs in bands.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Banded {
-    /// Name of the node of its first op.
-    pub first: String,
-    /// Name of the node of its last op.
-    pub last: String,
-    /// Ops that it would take as a whole.
-    pub whole_ops: usize,
-    /// Ops that it takes in bands, moves of rows included.
-    pub ops: usize,
-    /// Number of bands.
-    pub bands: usize,
-    /// Rows of the last op's output that a band has; the last one may have fewer.
-    pub rows: u32,
-}
-
-impl Banded {
-    /// The nodes that it reaches from and to.
-    pub fn range(&self) -> String {
-        format!("{} to {}", self.first, self.last)
-    }
-}
 
 /// A run of ops, and how it is banded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +102,7 @@ fn whole(lowered: &Lowered, out: &mut Lowered, ops: Range<usize>) {
 
 /// Leaves out buffers that nothing touches any more.
 fn without_unused(mut lowered: Lowered) -> Lowered {
-    let in_arena = |slot: &Slot| slot.memory == offshoot_runtime::Memory::Arena && !slot.is_empty();
+    let in_arena = |slot: &Slot| slot.memory == Memory::Arena && !slot.is_empty();
     let mut used = vec![false; lowered.buffers.len()];
     let mut slots: Vec<Slot> = vec![lowered.header.input, lowered.header.output];
     lowered.ops.iter_mut().for_each(|op| op.visit(&mut |_, slot| slots.push(*slot)));

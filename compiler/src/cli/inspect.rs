@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use offshoot::band::Banded;
 use offshoot::import;
 use offshoot::inspect::{inspect, Inspection, Limits, Trainable, Verdict};
 use offshoot::ir::Fold;
+use offshoot::lower::Banded;
 use offshoot_boards::Board;
 
 use super::compile::{board, budget, Head};

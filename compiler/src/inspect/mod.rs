@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 
 use crate::adapt::{adapt, layers, HeadStart};
-use crate::band::Banded;
 use crate::ir::{Fold, Graph, Node, NodeId, TensorId};
+use crate::lower::Banded;
 use crate::pipeline::{compile, compile_inference, CompileError, Compiled};
 use crate::scheme::{Biases, Layer as LayerName, Scheme, WeightRule};
 

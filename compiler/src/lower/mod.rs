@@ -6,6 +6,7 @@
 //! Gradient sums and clamp masks are absorbed by the op that computes their last term: it adds
 //! the other term and applies the mask before its one rounding (`fuse.rs`).
 
+mod banded;
 mod buffer;
 mod fuse;
 mod memory;
@@ -16,12 +17,12 @@ use offshoot_runtime::program::op::{self as rt, Precision, Range, Weights};
 use offshoot_runtime::program::{Header, Init, Output};
 use offshoot_runtime::{Memory, Slot};
 
-use crate::band::Banded;
 use crate::ir::{Graph, NodeId, TensorId};
 use crate::ops::{Clamp, Op};
 use fuse::Fusion;
 use memory::{ConstantPool, StatePool};
 
+pub use banded::Banded;
 pub use buffer::{root, tensor, Buffer, Holds, Within};
 pub use print::print;
 

@@ -4,8 +4,7 @@ use offshoot_runtime::program::{Header, Init, Op};
 use offshoot_runtime::{Memory, Slot};
 
 use super::MemoryPlan;
-use crate::band::Banded;
-use crate::lower::{root, Buffer, Lowered};
+use crate::lower::{root, Banded, Buffer, Lowered};
 
 /// A program whose every slot is at its place: all that is emitted, simulated or sent.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::band::Banded;
 use crate::ir::Fold;
+use crate::lower::Banded;
 use crate::pipeline::Compiled;
 
 /// Bytes of SRAM by use.

@@ -40,16 +40,24 @@ struct Segment {
 /// `lowered` with those parts of its forward pass in bands that need the most memory. It stays as
 /// it is where that would not lower the most live bytes of a step.
 pub fn band(lowered: &Lowered) -> Lowered {
-    // Constants are many bytes, and the search need not copy them about.
-    let bare = Lowered { constants: Vec::new(), ..lowered.clone() };
-    let network = Network::of(&bare);
-    let segments = search::segments(&bare, &network);
-    match apply(&bare, &network, &segments) {
-        Some(banded) if !segments.is_empty() => {
-            let constants = lowered.constants.clone();
-            without_unused(Lowered { constants, ..banded.lowered })
-        }
+    let network = Network::of(lowered);
+    let segments = search::segments(&bare(lowered), &network);
+    match apply(lowered, &network, &segments) {
+        Some(banded) if !segments.is_empty() => without_unused(banded.lowered),
         _ => lowered.clone(),
+    }
+}
+
+/// `lowered` without what the search need not copy about: constants, first contents, and names.
+fn bare(lowered: &Lowered) -> Lowered {
+    let nameless = |buffer: &Buffer| Buffer { name: String::new(), ..*buffer };
+    Lowered {
+        buffers: lowered.buffers.iter().map(nameless).collect(),
+        ops: lowered.ops.clone(),
+        names: vec![String::new(); lowered.ops.len()],
+        macs: lowered.macs.clone(),
+        header: lowered.header,
+        ..Lowered::default()
     }
 }
 

@@ -120,7 +120,8 @@ impl Network {
             }
         };
         for (at, op) in lowered.ops.iter().enumerate() {
-            (*op).clone().visit(&mut |access, slot| {
+            let mut op = *op;
+            op.visit(&mut |access, slot| {
                 if slot.memory == Memory::Arena && access != Access::Write {
                     read(slot, at);
                 }

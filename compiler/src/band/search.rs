@@ -14,7 +14,10 @@ use crate::schedule::live::{as_given, Life, Uses};
 /// Ops that a segment may have on either side of the fullest op.
 const REACH: usize = 16;
 
-/// Bytes of flash that an op takes, roughly: its descriptor and the call.
+/// Bands that a segment may have: more would save few rows for many ops.
+const MOST_BANDS: u32 = 64;
+
+/// Bytes of flash that an op takes, roughly: its descriptor in a linked image.
 const OP_FLASH: u64 = 160;
 
 /// Bytes of flash that are worth a byte of SRAM: microcontrollers have about as many times more.
@@ -56,12 +59,15 @@ impl Search<'_> {
     fn with_another(&self, current: &Rated) -> Option<Rated> {
         let (peak, op) = current.fullest(&(0..self.lowered.ops.len()));
         let mut best: Option<(u64, Rated)> = None;
-        for range in ranges(self.network, op) {
+        // The most promising first, so that most of the others need not be tried.
+        let rated = ranges(self.network, op).map(|range| (self.lives.least(&range), range));
+        let mut ranges: Vec<(u64, Range<usize>)> = rated.collect();
+        ranges.sort_by_key(|(least, range)| (*least, range.len()));
+        for (least, range) in ranges {
             // What was banded by a segment that this one replaces is fuller again.
             let replaced = || current.segments.iter().filter(|s| meets(&s.ops, &range));
             let from = replaced().map(|s| s.ops.start).fold(range.start, usize::min);
             let to = replaced().map(|s| s.ops.end).fold(range.end, usize::max);
-            let least = self.lives.least(&range);
             for way in WAYS {
                 // Taller bands have more live bytes and fewer ops.
                 for rows in heights(self.network, &range) {
@@ -125,7 +131,8 @@ fn ranges(network: &Network, op: usize) -> impl Iterator<Item = Range<usize>> + 
 fn heights(network: &Network, ops: &Range<usize>) -> impl Iterator<Item = u32> {
     let last = network.ops[ops.end - 1].as_ref();
     let height = last.map_or(0, |op| network.heights[op.writes[0] as usize]);
-    let mut rows: Vec<u32> = (2..=height).rev().map(|bands| height.div_ceil(bands)).collect();
+    let mut rows: Vec<u32> =
+        (2..=height.min(MOST_BANDS)).rev().map(|bands| height.div_ceil(bands)).collect();
     rows.dedup();
     rows.into_iter()
 }

@@ -228,8 +228,7 @@ impl<'a> Stream<'a> {
         let buffer = if *rows == held.rows {
             held.buffer
         } else {
-            let name = &self.lowered.buffers[tensor as usize].name;
-            let name = format!("{name} {}..{}", rows.start, rows.end);
+            let name = self.name(tensor, rows);
             let within = Some(Within { buffer: held.buffer, at, holds: Holds::Part });
             let buffers = &mut self.out.buffers;
             *self.parts.entry((held.buffer, at, bytes)).or_insert_with(|| {
@@ -240,10 +239,17 @@ impl<'a> Stream<'a> {
         Slot::new(Memory::Arena, buffer, bytes)
     }
 
+    /// What `rows` of `tensor` are called; nothing where it has no name itself.
+    fn name(&self, tensor: u32, rows: &Rows) -> String {
+        match self.lowered.buffers[tensor as usize].name.as_str() {
+            "" => String::new(),
+            name => format!("{name} {}..{}", rows.start, rows.end),
+        }
+    }
+
     /// A new buffer for `rows` of `tensor`.
     fn buffer(&mut self, tensor: u32, rows: Rows) -> Held {
-        let name = &self.lowered.buffers[tensor as usize].name;
-        let name = format!("{name} {}..{}", rows.start, rows.end);
+        let name = self.name(tensor, &rows);
         let bytes = (rows.end - rows.start) * self.row_bytes(tensor);
         self.out.buffers.push(Buffer::new(name, bytes));
         Held { buffer: self.out.buffers.len() as u32 - 1, rows }

@@ -26,11 +26,6 @@ impl Life {
     pub fn meets(&self, other: &Life) -> bool {
         self.first <= other.last && other.first <= self.last
     }
-
-    /// Number of ops.
-    pub fn ops(&self) -> u32 {
-        self.last - self.first + 1
-    }
 }
 
 /// Who touches which buffer: all that live bytes depend on, besides the order.

@@ -118,7 +118,8 @@ impl Stride {
     ///
     /// From a first phase that is uniform all are, so that each weight is right in the mean, and the
     /// sum of any run of weights is off by less than one step, where independent rounding would be off
-    /// by the root of their number (systematic sampling, Madow 1949).
+    /// by the root of their number (systematic sampling, Madow 1949). What the ends of the range and
+    /// the clip stop is lost apart from that.
     #[inline]
     pub fn stochastic(self, w: i8, sum: i32, phase: &mut u16) -> i8 {
         let clip = CLIP << PHASE_BITS;

@@ -44,6 +44,16 @@ pub enum CompileError {
     Program(#[from] ProgramError),
 }
 
+/// How a sample comes to the program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Input {
+    /// As a whole.
+    #[default]
+    Whole,
+    /// A few rows at a time, as a camera gives them: the arena need not hold all of it.
+    Rows,
+}
+
 /// A compiled network.
 #[derive(Clone, Debug)]
 pub struct Compiled {
@@ -60,6 +70,19 @@ pub struct Compiled {
 /// # Errors
 /// What the network, the scheme or the pipeline does not allow.
 pub fn compile(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Compiled, CompileError> {
+    compile_for(graph, start, scheme, Input::Whole)
+}
+
+/// The same, for samples that come as `input` says. Results are the same bit for bit.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_for(
+    graph: &Graph,
+    start: HeadStart,
+    scheme: &Scheme,
+    input: Input,
+) -> Result<Compiled, CompileError> {
     let after = |pass: &'static str, graph: Graph| match verify(&graph) {
         Ok(()) => Ok(graph),
         Err(error) => Err(CompileError::Verify { pass, error }),
@@ -67,7 +90,7 @@ pub fn compile(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Compi
     let adapted = after("adapt", adapt(graph, start, scheme)?)?;
     let differentiated = after("differentiate", differentiate(&adapted, scheme)?)?;
     let training = after("prune", prune(&differentiated))?;
-    finish(training)
+    finish(training, input)
 }
 
 /// Compiles `graph` for inference alone: the network as it was imported.
@@ -75,7 +98,7 @@ pub fn compile(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Compi
 /// # Errors
 /// What the pipeline does not allow.
 pub fn compile_inference(graph: &Graph) -> Result<Compiled, CompileError> {
-    finish(graph.clone())
+    finish(graph.clone(), Input::Whole)
 }
 
 /// What tells the program of one training graph from that of another.
@@ -83,9 +106,12 @@ pub fn model_hash(graph: &Graph) -> u64 {
     hash::fnv1a(hash::EMPTY, print(graph, Constants::Elided).as_bytes())
 }
 
-fn finish(graph: Graph) -> Result<Compiled, CompileError> {
+fn finish(graph: Graph, input: Input) -> Result<Compiled, CompileError> {
     let mut lowered = lower(&graph)?;
     lowered.header.model_hash = model_hash(&graph);
+    if input == Input::Rows {
+        lowered = lowered.receiving();
+    }
     let lowered = schedule(&band(&lowered));
     let plan = place::place(&lowered)?;
     let placed = place::apply(&lowered, &plan);

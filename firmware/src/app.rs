@@ -83,7 +83,7 @@ impl<'t, T: Trainer + ?Sized, B: Board> App<'t, T, B> {
             answer: Frame::EMPTY,
             aside: Frame::EMPTY,
             last: None,
-            device: Device { trainer, board, broken, filled: 0, stats: Stats::default() },
+            device: Device { trainer, board, broken, filled: 0, part: 0, spent: 0, stats: Stats::default() },
         }
     }
 
@@ -134,8 +134,11 @@ struct Device<'t, T: ?Sized, B> {
     board: B,
     /// Why the program cannot run at all.
     broken: Option<Fault>,
-    /// Bytes of the next sample that have come.
+    /// Bytes of the next sample that have come, and of the part of it that the program waits for.
     filled: usize,
+    part: usize,
+    /// What the program has done of the sample took, in the board's counter.
+    spent: u64,
     stats: Stats,
 }
 
@@ -149,14 +152,13 @@ impl<T: Trainer + ?Sized, B: Board> Device<'_, T, B> {
             return Answer::Refused(Refusal::Fault(fault));
         }
         log!(info, "session begins; model {=u64:x}", self.trainer.header().model_hash);
-        let input_bytes = self.trainer.input().len() as u32;
         let header = self.trainer.header();
         Answer::Welcome(Welcome {
             protocol: PROTOCOL,
             model_hash: header.model_hash,
             board: self.board.name(),
             counter: self.board.counter(),
-            input_bytes,
+            input_bytes: header.input_shape.elements() as u32,
             classes: header.classes,
             state_bytes: self.trainer.state().len() as u32,
         })
@@ -175,10 +177,10 @@ impl<T: Trainer + ?Sized, B: Board> Device<'_, T, B> {
                 Answer::Done
             }
             Command::Infer => {
-                self.take_sample()?;
+                let spent = self.take_sample()?;
                 let before = self.board.count();
                 let prediction = self.trainer.infer().map_err(Refusal::Fault)?;
-                let count = self.board.count().wrapping_sub(before);
+                let count = self.board.count().wrapping_sub(before).wrapping_add(spent);
                 Answer::Predicted { prediction, count }
             }
             Command::Train { label, rate } => Answer::Stepped(self.train(label, rate)?),
@@ -196,32 +198,56 @@ impl<T: Trainer + ?Sized, B: Board> Device<'_, T, B> {
         })
     }
 
-    /// Puts a part of a sample where the program reads it.
-    fn fill(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Refusal> {
-        if offset != 0 && offset != self.filled {
-            return Err(Refusal::Offset);
+    /// Puts bytes of a sample where the program reads them, which goes on as far as they allow.
+    fn fill(&mut self, offset: usize, mut bytes: &[u8]) -> Result<(), Refusal> {
+        let size = self.trainer.header().input_shape.elements();
+        let end = offset.checked_add(bytes.len()).filter(|&end| end <= size);
+        let end = end.filter(|_| offset == 0 || offset == self.filled).ok_or(Refusal::Offset)?;
+        if offset == 0 {
+            self.trainer.restart();
+            (self.part, self.spent) = (0, 0);
         }
-        let end = offset.checked_add(bytes.len()).ok_or(Refusal::Offset)?;
-        let place = self.trainer.input().get_mut(offset..end).ok_or(Refusal::Offset)?;
-        place.iter_mut().zip(bytes).for_each(|(to, &from)| *to = from as i8);
+        self.filled = offset;
+        while !bytes.is_empty() {
+            let place = self.trainer.input().get_mut(self.part..).unwrap_or_default();
+            let now = place.len().min(bytes.len());
+            place.iter_mut().zip(bytes).for_each(|(to, &from)| *to = from as i8);
+            self.part += now;
+            bytes = bytes.get(now..).unwrap_or_default();
+            if now == place.len() && !self.advance()? && !bytes.is_empty() {
+                return Err(Refusal::Offset);
+            }
+        }
         self.filled = end;
         Ok(())
     }
 
-    /// A step overwrites the sample: it serves once.
-    fn take_sample(&mut self) -> Result<(), Refusal> {
-        let whole = self.filled == self.trainer.input().len();
-        whole.then(|| self.filled = 0).ok_or(Refusal::NoSample)
+    /// Goes on with the part of a sample that is complete; whether another is to come.
+    fn advance(&mut self) -> Result<bool, Refusal> {
+        let before = self.board.count();
+        let more = self.trainer.advance().map_err(Refusal::Fault)?;
+        if more {
+            self.part = 0;
+            self.spent = self.board.count().wrapping_sub(before).wrapping_add(self.spent);
+        }
+        Ok(more)
+    }
+
+    /// A step overwrites the sample: it serves once. What was spent on it so far.
+    fn take_sample(&mut self) -> Result<u64, Refusal> {
+        let whole = self.filled == self.trainer.header().input_shape.elements();
+        whole.then(|| self.filled = 0).ok_or(Refusal::NoSample)?;
+        Ok(core::mem::take(&mut self.spent))
     }
 
     fn train(&mut self, label: u16, rate: f32) -> Result<Stepped, Refusal> {
         if !(rate.is_finite() && rate >= 0.0) {
             return Err(Refusal::Rate);
         }
-        self.take_sample()?;
+        let spent = self.take_sample()?;
         let before = self.board.count();
         let report = self.trainer.train(label, rate).map_err(Refusal::Fault)?;
-        let count = self.board.count().wrapping_sub(before);
+        let count = self.board.count().wrapping_sub(before).wrapping_add(spent);
         self.stats.steps = self.stats.steps.wrapping_add(1);
         let state_hash = self.state_hash();
         Ok(Stepped { loss: report.loss, class: report.class, state_hash, count })

@@ -23,7 +23,7 @@ fn expected(steps: u32) -> Toy {
     let mut toy = Toy::new(INPUT);
     toy.reset().unwrap();
     for i in 0..steps {
-        toy.input().copy_from_slice(&sample(i));
+        toy.present(&sample(i)).unwrap();
         toy.train(i as u16 % 2, 0.5).unwrap();
     }
     toy
@@ -41,12 +41,13 @@ fn a_good_line_does_what_a_call_does() {
     for i in 0..10 {
         let stepped = client.train(&sample(i), i as u16 % 2, 0.5).unwrap();
         assert_eq!(stepped.loss, 0.5 + (i % 2) as f32);
-        assert_eq!(stepped.count, 5);
+        // The first part of two, and the step.
+        assert_eq!(stepped.count, 10);
         assert_eq!(stepped.state_hash, hash::fnv1a(hash::EMPTY, &expected(i + 1).state));
     }
     assert_eq!(client.state().unwrap(), expected(10).state);
     let mut direct = expected(10);
-    direct.input().copy_from_slice(&sample(77));
+    direct.present(&sample(77)).unwrap();
     assert_eq!(client.infer(&sample(77)).unwrap().prediction, direct.infer().unwrap());
     let stats = client.stats().unwrap();
     assert_eq!((stats.steps, stats.damaged, stats.repeated), (10, 0, 0));

@@ -1,7 +1,7 @@
 //! Walks a program's list of ops: the simulator, and a device that is sent a program.
 
 use crate::arena::Arena;
-use crate::program::{Header, Program};
+use crate::program::{Header, Op, Program};
 use crate::{step, Fault, Machine, Prediction, Step, StepReport, Trainer};
 
 /// Runs a program in memory that the caller gives it.
@@ -9,6 +9,8 @@ use crate::{step, Fault, Machine, Prediction, Step, StepReport, Trainer};
 pub struct Interpreter<'a> {
     program: Program<'a>,
     machine: Machine<'a>,
+    /// The op to go on from once the next part of a sample has come.
+    at: usize,
 }
 
 impl<'a> Interpreter<'a> {
@@ -34,7 +36,7 @@ impl<'a> Interpreter<'a> {
             constants: program.constants,
             step: Step::default(),
         };
-        let mut interpreter = Interpreter { program, machine };
+        let mut interpreter = Interpreter { program, machine, at: 0 };
         interpreter.reset()?;
         Ok(interpreter)
     }
@@ -46,6 +48,23 @@ impl<'a> Interpreter<'a> {
     pub fn run(&mut self, from: usize, to: usize) -> Result<(), Fault> {
         let ops = self.program.ops.get(from..to).ok_or(Fault::OutOfBounds)?;
         ops.iter().try_for_each(|op| op.run(&mut self.machine))
+    }
+
+    /// The next op from `from` on that waits for rows.
+    fn next_part(&self, from: usize) -> Option<usize> {
+        let rest = self.program.ops.get(from..)?;
+        rest.iter().position(|op| matches!(op, Op::Receive(_))).map(|ahead| from + ahead)
+    }
+
+    /// The op to go on from, if all parts of the sample have come.
+    ///
+    /// # Errors
+    /// [`Fault::Sample`] if not.
+    pub fn presented(&self) -> Result<usize, Fault> {
+        match self.next_part(self.at + 1) {
+            Some(_) => Err(Fault::Sample),
+            None => Ok(self.at),
+        }
     }
 
     /// The memories, to be looked into.
@@ -84,17 +103,37 @@ impl Trainer for Interpreter<'_> {
     }
 
     fn input(&mut self) -> &mut [i8] {
-        let header = self.program.header;
-        step::input(self.machine.arena.bytes_mut(), &header)
+        let slot = match self.program.ops.get(self.at) {
+            Some(Op::Receive(rows)) => rows.output,
+            _ => self.program.header.input,
+        };
+        step::input(self.machine.arena.bytes_mut(), slot)
+    }
+
+    fn advance(&mut self) -> Result<bool, Fault> {
+        let Some(next) = self.next_part(self.at + 1) else { return Ok(false) };
+        self.run(self.at, next)?;
+        self.at = next;
+        Ok(true)
+    }
+
+    fn restart(&mut self) {
+        self.at = 0;
     }
 
     fn infer(&mut self) -> Result<Prediction, Fault> {
-        self.run(0, self.program.header.forward as usize)?;
+        let from = self.presented()?;
+        self.restart();
+        self.run(from, self.program.header.forward as usize)?;
         self.prediction()
     }
 
     fn train(&mut self, label: u16, rate: f32) -> Result<StepReport, Fault> {
-        self.train_from(0, label, rate)
+        let report = self.train_from(self.presented()?, label, rate);
+        if report != Err(Fault::Label) {
+            self.restart();
+        }
+        report
     }
 
     fn state(&self) -> &[u8] {

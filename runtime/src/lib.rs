@@ -58,20 +58,53 @@ pub trait Trainer {
     /// A [`Fault`] only if the program was not verified.
     fn reset(&mut self) -> Result<(), Fault>;
 
-    /// Where to put a sample, int8 NHWC. A step overwrites it: fill it before each call.
+    /// Where to put the next part of a sample, int8 NHWC: all of it, or the next rows where the
+    /// program receives it in rows. A step overwrites it: fill it before each call.
     fn input(&mut self) -> &mut [i8];
+
+    /// Goes on as far as the rows allow that have been put in [`Trainer::input`]. Whether more are to
+    /// come; if not, [`Trainer::infer`] or [`Trainer::train`] is next.
+    ///
+    /// # Errors
+    /// A [`Fault`] only if the program was not verified.
+    fn advance(&mut self) -> Result<bool, Fault>;
+
+    /// Forgets the parts of a sample that have come: the next is the first.
+    fn restart(&mut self);
+
+    /// Puts a whole sample, part by part.
+    ///
+    /// # Errors
+    /// [`Fault::Size`] for a sample of another size.
+    fn present(&mut self, sample: &[i8]) -> Result<(), Fault> {
+        if sample.len() != self.header().input_shape.elements() {
+            return Err(Fault::Size);
+        }
+        self.restart();
+        let mut rest = sample;
+        loop {
+            let part = self.input();
+            let (now, later) = rest.split_at_checked(part.len()).ok_or(Fault::Size)?;
+            part.copy_from_slice(now);
+            rest = later;
+            if !self.advance()? {
+                return Ok(());
+            }
+        }
+    }
 
     /// Runs forward and returns what the network makes of the sample.
     ///
     /// # Errors
-    /// A [`Fault`] only if the program was not verified.
+    /// [`Fault::Sample`] where parts of the sample have not come.
     fn infer(&mut self) -> Result<Prediction, Fault>;
 
     /// Runs forward and backward on the sample and updates what is trained, at `rate` in real
     /// units. A network that reproduces its input learns without the label.
     ///
     /// # Errors
-    /// [`Fault::Label`] for a label that is no class, before anything is changed.
+    /// [`Fault::Label`] for a label that is no class, [`Fault::Sample`] where parts of the sample have
+    /// not come: before anything is changed.
     fn train(&mut self, label: u16, rate: f32) -> Result<StepReport, Fault>;
 
     /// Trainable state: all that a checkpoint must hold.

@@ -4,7 +4,8 @@ use crate::arena::Arena;
 use crate::program::{Memory, Slot};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// Why an op could not run. A verified program meets none of these but [`Fault::Label`].
+/// Why an op could not run. A verified program meets none of these but [`Fault::Label`] and
+/// [`Fault::Sample`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Fault {
@@ -20,6 +21,8 @@ pub enum Fault {
     Label,
     /// The program has no backward pass.
     NotTrainable,
+    /// Rows of the sample are missing.
+    Sample,
 }
 
 impl core::fmt::Display for Fault {
@@ -31,6 +34,7 @@ impl core::fmt::Display for Fault {
             Fault::Size => "a slot's size disagrees with the op's shapes",
             Fault::Label => "the label is not one of the program's classes",
             Fault::NotTrainable => "the program was compiled without a backward pass",
+            Fault::Sample => "rows of the sample are missing: put each part, then advance",
         })
     }
 }

@@ -3,7 +3,7 @@
 use crate::kernels;
 use crate::machine::{typed, typed_mut};
 use crate::program::{Header, Output};
-use crate::{Fault, Machine, Prediction, Step, StepReport};
+use crate::{Fault, Machine, Prediction, Slot, Step, StepReport};
 
 /// Checks the label and sets the step's scalars.
 ///
@@ -38,9 +38,8 @@ pub fn predicted(m: &mut Machine<'_>, header: &Header) -> Result<Prediction, Fau
     })
 }
 
-/// The sample's place in the arena; empty where the header does not fit it.
-pub fn input<'m>(arena: &'m mut [u8], header: &Header) -> &'m mut [i8] {
-    let slot = header.input;
+/// The place in the arena of a sample or of rows of one; empty where the arena does not hold it.
+pub fn input(arena: &mut [u8], slot: Slot) -> &mut [i8] {
     let bytes = arena.get_mut(slot.start()..slot.end());
     bytes.and_then(|b| typed_mut(b).ok()).unwrap_or_default()
 }

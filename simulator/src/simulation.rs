@@ -85,12 +85,12 @@ impl<'a> Simulation<'a> {
             }
             return Ok(self.prefix);
         }
-        let input = self.interpreter.input();
-        if input.len() != sample.len() {
-            return Err(Fault::Size);
+        self.interpreter.present(sample)?;
+        let from = self.interpreter.presented()?;
+        if from >= self.prefix {
+            return Ok(from);
         }
-        input.copy_from_slice(sample);
-        self.interpreter.run(0, self.prefix)?;
+        self.interpreter.run(from, self.prefix)?;
         let mut kept = Vec::new();
         for &slot in &self.carried {
             let ([view], []) = self.interpreter.machine().arena.split([slot], [])?;

@@ -68,6 +68,12 @@ impl Trainer for Model {
         &mut self.input
     }
 
+    fn advance(&mut self) -> Result<bool, Fault> {
+        Ok(false)
+    }
+
+    fn restart(&mut self) {}
+
     fn infer(&mut self) -> Result<Prediction, Fault> {
         Ok(Prediction::Class(self.class()))
     }

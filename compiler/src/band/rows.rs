@@ -61,6 +61,9 @@ impl RowOp {
             Access::Write | Access::Update => *slot = part(*slot, rows),
             Access::Scratch => {}
         });
+        if let Op::Receive(received) = &mut op {
+            received.first = rows.start * (received.output.bytes / (rows.end - rows.start));
+        }
         op
     }
 }
@@ -89,6 +92,7 @@ fn is_trained(op: &Op) -> bool {
 fn is_local(op: &Op) -> bool {
     match op {
         Op::Add(_) | Op::Table(_) | Op::Requantize(_) | Op::SaveChannels(_) => true,
+        Op::Receive(_) => true,
         Op::Mul(op) => op.a.bytes == op.b.bytes,
         _ => false,
     }
@@ -154,7 +158,12 @@ fn row_op(lowered: &Lowered, op: &Op, heights: &[u32]) -> Option<RowOp> {
     });
     let bytes = |&b: &u32| lowered.buffers.get(b as usize).map_or(0, |b| b.bytes);
     let height = |&b: &u32| heights.get(b as usize).copied().unwrap_or(0);
-    let (&x, &y) = (reads.first()?, writes.first()?);
+    let y = *writes.first()?;
+    let x = match &op {
+        // The sample's rows come from outside.
+        Op::Receive(_) => y,
+        _ => *reads.first()?,
+    };
     // Rows must be whole bytes of everything: a mask holds eight elements in one.
     let whole = |b: &u32| height(b) > 0 && bytes(b).is_multiple_of(height(b));
     let notes = |b: &u32| bytes(b) == bytes(&y) || bytes(b) * 8 == bytes(&y);
@@ -169,7 +178,11 @@ fn row_op(lowered: &Lowered, op: &Op, heights: &[u32]) -> Option<RowOp> {
 fn heights(lowered: &Lowered) -> Vec<u32> {
     let mut heights: Vec<Option<u32>> = vec![None; lowered.buffers.len()];
     let header = &lowered.header;
-    note(&mut heights, &header.input, header.input_shape.h.into());
+    let input = match lowered.ops.first() {
+        Some(Op::Receive(rows)) => rows.output,
+        _ => header.input,
+    };
+    note(&mut heights, &input, header.input_shape.h.into());
     let forward = (header.forward as usize).min(lowered.ops.len());
     // What one op says of a tensor, those before it that compute elements from elements learn on a
     // second walk.

@@ -184,7 +184,9 @@ impl<'a> Stream<'a> {
                         aim = aim.max(reader.needed(&rows).end);
                     }
                 }
-                if is_last && tensor.whole {
+                let index = self.segment.ops.start + at;
+                let received = matches!(self.lowered.ops[index], Op::Receive(_));
+                if is_last && (tensor.whole || received) {
                     aim = self.height(op.writes[0]);
                 }
             }

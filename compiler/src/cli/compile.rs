@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::builder::TypedValueParser;
 use offshoot::adapt::HeadStart;
 use offshoot::ir::{print, Constants};
-use offshoot::pipeline::{self, Compiled};
+use offshoot::pipeline::{self, Compiled, Input};
 use offshoot::report::Report;
 use offshoot::scheme::{Scheme, SchemeError};
 use offshoot::{emit, import, place};
@@ -37,6 +37,10 @@ pub struct Args {
     /// Bytes of SRAM that it may use, in place of what the board's stack leaves.
     #[arg(long, allow_negative_numbers = true)]
     sram: Option<u64>,
+    /// The application gives a sample a few rows at a time, as a camera does, so that SRAM need not hold
+    /// all of it.
+    #[arg(long)]
+    input_rows: bool,
     /// Folder for the program.
     #[arg(short, long)]
     output: PathBuf,
@@ -112,7 +116,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let scheme = args.update.scheme()?;
     let graph = import::import_with(&args.model, args.reading.options())?;
     let (graph, quantization) = args.calibration.integers(graph, &args.model)?;
-    let compiled = pipeline::compile(&graph, args.head.start(), &scheme)
+    let input = if args.input_rows { Input::Rows } else { Input::Whole };
+    let compiled = pipeline::compile_for(&graph, args.head.start(), &scheme, input)
         .with_context(|| args.model.display().to_string())?;
     let budget = args.sram.unwrap_or_else(|| budget(&args.board));
     place::check_budget(&compiled.placed, budget)

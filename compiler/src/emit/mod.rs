@@ -10,6 +10,7 @@ use std::{fs, io};
 
 use offshoot_runtime::program::op::Op;
 use offshoot_runtime::schedule::default_rate;
+use offshoot_runtime::Slot;
 use offshoot_simulator::ProgramFile;
 
 /// Name of the emitted package.
@@ -128,15 +129,50 @@ fn source(program: &ProgramFile, model: &str, names: &[String]) -> String {
         let _ = writeln!(text, "    Init::{init:?}.run(m)?;");
     }
     text.push_str("    Ok(())\n}\n\n");
-    function(&mut text, "forward", front, front_names);
-    function(&mut text, "backward", back, back_names);
+    forward_pass(&mut text, &header.input, front, front_names);
+    let machine = if back.is_empty() { "_m" } else { "m" };
+    let _ = writeln!(text, "fn backward({machine}: &mut Machine<'_>) -> Result<(), Fault> {{");
+    calls(&mut text, back, back_names);
+    text.push_str("    Ok(())\n}\n");
     text
 }
 
-fn function(text: &mut String, name: &str, ops: &[Op], names: &[String]) {
-    let machine = if ops.is_empty() { "_m" } else { "m" };
-    let _ = writeln!(text, "fn {name}({machine}: &mut Machine<'_>) -> Result<(), Fault> {{");
+/// The forward pass, cut where the program waits for rows of the sample, and where those go.
+fn forward_pass(text: &mut String, input: &Slot, ops: &[Op], names: &[String]) {
+    let waits = |op: &Op| matches!(op, Op::Receive(_));
+    let mut cuts: Vec<usize> = (0..ops.len()).filter(|&at| waits(&ops[at])).collect();
+    let received = cuts.iter().map(|&at| match &ops[at] {
+        Op::Receive(rows) => rows.output,
+        _ => *input,
+    });
+    let mut parts: Vec<Slot> = received.collect();
+    if parts.is_empty() {
+        (parts, cuts) = (vec![*input], vec![0]);
+    }
+    let _ = writeln!(text, "/// Where each part of a sample goes.\nstatic PARTS: &[Slot] = &{parts:?};\n");
+    let machine = if ops.iter().all(waits) { "_m" } else { "m" };
+    let _ = writeln!(
+        text,
+        "/// What can be done once part `part` of the sample has come.\n\
+         fn forward({machine}: &mut Machine<'_>, part: usize) -> Result<(), Fault> {{\n    match part {{"
+    );
+    cuts.push(ops.len());
+    for (part, cut) in cuts.windows(2).enumerate() {
+        let at = cut[0]..cut[1];
+        let last = part + 1 == parts.len();
+        let _ = writeln!(text, "    {} => {{", if last { "_".into() } else { part.to_string() });
+        calls(text, &ops[at.clone()], names.get(at).unwrap_or_default());
+        text.push_str("    }\n");
+    }
+    text.push_str("    }\n    Ok(())\n}\n\n");
+}
+
+/// A call of each op's kernel.
+fn calls(text: &mut String, ops: &[Op], names: &[String]) {
     for (index, op) in ops.iter().enumerate() {
+        if matches!(op, Op::Receive(_)) {
+            continue;
+        }
         if let Some(name) = names.get(index) {
             let _ = writeln!(text, "    // {}", name.escape_default());
         }
@@ -145,10 +181,6 @@ fn function(text: &mut String, name: &str, ops: &[Op], names: &[String]) {
         let descriptor =
             op.split_once('(').map_or(op.as_str(), |(_, rest)| &rest[..rest.len() - 1]);
         let _ = writeln!(text, "    {descriptor}.run(m)?;");
-    }
-    text.push_str("    Ok(())\n}\n");
-    if name == "forward" {
-        text.push('\n');
     }
 }
 

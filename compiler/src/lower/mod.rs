@@ -12,6 +12,7 @@ mod fuse;
 mod memory;
 mod optimizer;
 mod print;
+mod receive;
 
 use offshoot_runtime::program::op::{self as rt, Precision, Range, Weights};
 use offshoot_runtime::program::{Header, Init, Output};

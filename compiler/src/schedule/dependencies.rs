@@ -4,7 +4,8 @@
 //! one of the two writes there. Scratch holds nothing between ops and constants never change.
 //!
 //! The first op after the forward pass (the loss) keeps its place: the forward pass stays whole
-//! before it, and what follows may use the step's scalars, which no slot shows.
+//! before it, and what follows may use the step's scalars, which no slot shows. Rows of the sample
+//! come in their order, the first of them before anything else.
 
 use offshoot_runtime::program::Op;
 use offshoot_runtime::{Access, Memory, Slot};
@@ -63,10 +64,12 @@ impl Dependencies {
         let (ops, words) = (touches.len(), touches.len().div_ceil(64));
         let mut dependencies = Dependencies { ops, words, after: vec![0; ops * words] };
         let pinned = lowered.header.forward as usize;
+        let receives = |at: usize| matches!(lowered.ops[at], Op::Receive(_));
         for (j, later) in touches.iter().enumerate() {
             for (i, earlier) in touches.iter().enumerate().take(j) {
                 let conflict = || earlier.iter().any(|a| later.iter().any(|b| a.conflicts(b)));
-                if i == pinned || j == pinned || conflict() {
+                let rows = receives(i) && (i == 0 || receives(j));
+                if i == pinned || j == pinned || rows || conflict() {
                     dependencies.after[i * words + j / 64] |= 1 << (j % 64);
                 }
             }

@@ -5,7 +5,7 @@ use offshoot_runtime::{Fault, Prediction, StepReport};
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol; host and device must agree on it.
-pub const PROTOCOL: u16 = 2;
+pub const PROTOCOL: u16 = 3;
 
 /// Most bytes of a sample or of state in one message.
 pub const CHUNK_BYTES: usize = 512;

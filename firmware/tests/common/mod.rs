@@ -2,6 +2,7 @@
 
 use offshoot_firmware::client::Transport;
 use offshoot_firmware::{Board, Counter, Stack};
+use offshoot_runtime::program::op::Shape;
 use offshoot_runtime::program::Header;
 use offshoot_runtime::{Fault, Prediction, StepReport, Trainer};
 use std::io;
@@ -14,12 +15,19 @@ pub struct Toy {
     pub input: Vec<i8>,
     pub state: Vec<u8>,
     pub steps: u32,
+    /// Where the next part of a sample goes.
+    at: usize,
 }
+
+/// Bytes of a part of a sample.
+const PART: usize = 700;
+
 
 impl Toy {
     pub fn new(input: usize) -> Toy {
-        let header = Header { model_hash: 0xA11CE, classes: 2, ..Header::default() };
-        Toy { header, input: vec![0; input], state: vec![0; 1100], steps: 0 }
+        let input_shape = Shape { h: 1, w: 1, c: input as u16 };
+        let header = Header { model_hash: 0xA11CE, classes: 2, input_shape, ..Header::default() };
+        Toy { header, input: vec![0; input], state: vec![0; 1100], steps: 0, at: 0 }
     }
 
     fn class(&self) -> u16 {
@@ -39,7 +47,18 @@ impl Trainer for Toy {
     }
 
     fn input(&mut self) -> &mut [i8] {
-        &mut self.input
+        let end = self.input.len().min(self.at + PART);
+        &mut self.input[self.at..end]
+    }
+
+    fn advance(&mut self) -> Result<bool, Fault> {
+        let more = self.at + PART < self.input.len();
+        self.at += if more { PART } else { 0 };
+        Ok(more)
+    }
+
+    fn restart(&mut self) {
+        self.at = 0;
     }
 
     fn infer(&mut self) -> Result<Prediction, Fault> {

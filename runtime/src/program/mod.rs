@@ -112,7 +112,8 @@ pub struct Header {
     /// Ops of the forward pass; the rest is backward pass and updates. A loss is among the rest
     /// where it needs a label.
     pub forward: u32,
-    /// The sample, int8 NHWC, arena.
+    /// The sample, int8 NHWC, arena; empty where the program receives it in rows, of which the first op
+    /// receives the first ([`op::Receive`]).
     pub input: Slot,
     /// Shape of a sample.
     pub input_shape: op::Shape,

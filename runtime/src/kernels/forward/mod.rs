@@ -18,6 +18,7 @@ mod normalize;
 mod output;
 mod pool;
 mod requantize;
+mod receive;
 mod save;
 mod softmax;
 mod table;

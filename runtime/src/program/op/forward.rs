@@ -252,6 +252,15 @@ descriptors! {
         output: Slot = Write,
     }
 
+    /// Rows of the sample, which the application puts there before the program goes on. Those of a
+    /// program are its whole sample, in order.
+    Receive {
+        /// int8 rows.
+        output: Slot = Write,
+        /// First byte of the sample that they hold.
+        first: u32,
+    }
+
     /// Keeps the channels of a tensor that a weight update will read.
     SaveChannels {
         /// int8 x.

@@ -26,7 +26,7 @@ mod update;
 
 pub use forward::{
     Add, AvgPool, Conv, Copy, Depthwise, Head, MatMul, MaxPool, Mul, Normalize, PoolMean,
-    Requantize, SaveChannels, Softmax, Table,
+    Receive, Requantize, SaveChannels, Softmax, Table,
 };
 pub use gradient::{
     ConvInputGrad, CopyInputGrad, DepthwiseInputGrad, HeadInputGrad, MatMulInputGrad,
@@ -50,5 +50,5 @@ ops! {
     ConvInputGrad, DepthwiseInputGrad, PoolInputGrad, MaxPoolInputGrad, TableInputGrad,
     MulInputGrad, MatMulInputGrad, NormalizeInputGrad, SoftmaxInputGrad, CopyInputGrad, SumGrad,
     BiasUpdate, ConvUpdate, DepthwiseUpdate,
-    HeadOptimize, BiasOptimize, ConvOptimize, DepthwiseOptimize,
+    HeadOptimize, BiasOptimize, ConvOptimize, DepthwiseOptimize, Receive,
 }

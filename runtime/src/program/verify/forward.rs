@@ -3,7 +3,7 @@
 use super::rules::{elements, ensure, positions, Check, Problem, Rules};
 use crate::program::op::{
     Add, AvgPool, Contraction, Conv, Copy, Depthwise, Head, MatMul, MaxPool, Mul, Normalize, Path,
-    PoolMean, Requantize, SaveChannels, Softmax, Steps, Table,
+    PoolMean, Receive, Requantize, SaveChannels, Softmax, Steps, Table,
 };
 use crate::program::Memory;
 
@@ -238,6 +238,11 @@ impl Rules<'_> {
         self.slot("weights", op.latent, Memory::State, 2, features * classes)?;
         self.slot("bias", op.bias, Memory::State, 4, classes)?;
         self.slot("logits", op.output, Memory::Arena, 4, classes)
+    }
+
+    pub(super) fn receive(&self, op: &Receive) -> Check {
+        ensure(!op.output.is_empty(), "rows of the sample")?;
+        self.tensor("rows of the sample", op.output, op.output.bytes.into())
     }
 
     pub(super) fn save_channels(&self, op: &SaveChannels) -> Check {

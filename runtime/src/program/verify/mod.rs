@@ -12,7 +12,8 @@
 //! * sums of products stay within 32 bits;
 //! * selected channels ascend and exist; class weights are finite and not negative;
 //! * batches hold 1 to [`Optimizer::MOST_BATCH`] samples;
-//! * labels below the header's class count are classes of the loss.
+//! * labels below the header's class count are classes of the loss;
+//! * rows that are received are the whole sample, in order, in the forward pass, from the first op on.
 //!
 //! Not checked here: that a tensor was written before it is read. That needs a picture of the
 //! whole arena, which the compiler's plan checker has.
@@ -67,6 +68,25 @@ pub fn verify(program: &Program<'_>) -> Result<(), Refusal> {
     for (index, op) in program.ops.iter().enumerate() {
         rules.op(op).and_then(|()| disjoint(op)).map_err(refuse(Some(index)))?;
     }
+    received(program)
+}
+
+/// Refuses a program whose input and received rows together are not one sample, in order.
+fn received(program: &Program<'_>) -> Result<(), Refusal> {
+    let (header, what) = (&program.header, "rows of the sample");
+    let refuse = |op| Refusal { op, fault: Fault::Size, what };
+    let mut next = u64::from(header.input.bytes);
+    for (index, op) in program.ops.iter().enumerate() {
+        let Op::Receive(rows) = op else { continue };
+        let early = (index == 0) == (rows.first == 0) && index < header.forward as usize;
+        if !early || u64::from(rows.first) != next {
+            return Err(refuse(Some(index)));
+        }
+        next += u64::from(rows.output.bytes);
+    }
+    if next != elements(header.input_shape) {
+        return Err(refuse(None));
+    }
     Ok(())
 }
 
@@ -101,7 +121,9 @@ impl Rules<'_> {
         if !self.constants.is_empty() && !aligned {
             return Err(Problem(Fault::Misaligned, "constants"));
         }
-        self.slot("input", h.input, Memory::Arena, 1, elements(h.input_shape))?;
+        if !h.input.is_empty() {
+            self.slot("input", h.input, Memory::Arena, 1, elements(h.input_shape))?;
+        }
         ensure((h.classes > 0) == (h.output_kind != Output::Reconstruction), "classes")?;
         let (size, count) = match h.output_kind {
             Output::Logits => (4, h.classes.into()),
@@ -164,6 +186,7 @@ impl Rules<'_> {
             Op::BiasOptimize(op) => self.bias_optimize(op),
             Op::ConvOptimize(op) => self.conv_optimize(op),
             Op::DepthwiseOptimize(op) => self.depthwise_optimize(op),
+            Op::Receive(op) => self.receive(op),
         }
     }
 }

@@ -83,7 +83,15 @@ impl<'t, T: Trainer + ?Sized, B: Board> App<'t, T, B> {
             answer: Frame::EMPTY,
             aside: Frame::EMPTY,
             last: None,
-            device: Device { trainer, board, broken, filled: 0, part: 0, spent: 0, stats: Stats::default() },
+            device: Device {
+                trainer,
+                board,
+                broken,
+                filled: 0,
+                part: 0,
+                spent: 0,
+                stats: Stats::default(),
+            },
         }
     }
 

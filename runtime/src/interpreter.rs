@@ -144,3 +144,82 @@ impl Trainer for Interpreter<'_> {
         self.machine.state.bytes_mut()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::op::{Copy, Path, Receive, Shape};
+    use crate::program::{verify, Output};
+    use crate::{Memory, Slot};
+
+    /// Two rows of two pixels, one at a time, are moved to where the output is.
+    fn ops() -> [Op; 4] {
+        let arena = |offset| Slot::new(Memory::Arena, offset, 2);
+        let path = Path {
+            size: [1, 1, 1, 1, 2],
+            from: [0, 0, 0, 2, 1],
+            to: [0, 0, 0, 2, 1],
+            ..Path::default()
+        };
+        let row = |first| Receive { output: arena(0), first }.into();
+        let moved =
+            |to| Copy { input: arena(0), output: arena(to), path, ..Copy::default() }.into();
+        [row(0), moved(2), row(2), moved(4)]
+    }
+
+    fn program(ops: &[Op]) -> Program<'_> {
+        let header = Header {
+            arena: 8,
+            forward: 4,
+            input_shape: Shape { h: 2, w: 2, c: 1 },
+            output: Slot::new(Memory::Arena, 2, 4),
+            output_kind: Output::Scores,
+            classes: 4,
+            ..Header::default()
+        };
+        Program { header, init: &[], ops, constants: &[] }
+    }
+
+    #[test]
+    fn rows_come_one_after_another() {
+        let (ops, mut arena) = (ops(), [0; 8]);
+        verify(&program(&ops)).unwrap();
+        let mut i = Interpreter::new(program(&ops), &mut arena, &mut [], &mut []).unwrap();
+        for best in 0..4 {
+            let mut sample = [0; 4];
+            sample[best] = 9;
+            i.input().copy_from_slice(&sample[..2]);
+            assert_eq!(i.infer(), Err(Fault::Sample));
+            assert_eq!(i.advance(), Ok(true));
+            i.input().copy_from_slice(&sample[2..]);
+            assert_eq!(i.advance(), Ok(false));
+            assert_eq!(i.infer(), Ok(Prediction::Class(best as u16)));
+        }
+        // Half a sample is forgotten.
+        i.input().fill(1);
+        assert_eq!(i.advance(), Ok(true));
+        i.present(&[0, 5, 0, 0]).unwrap();
+        assert_eq!(i.infer(), Ok(Prediction::Class(1)));
+        assert_eq!(i.present(&[0; 3]), Err(Fault::Size));
+    }
+
+    #[test]
+    fn rows_that_are_no_whole_sample_are_refused() {
+        let spoil = |change: fn(&mut [Op; 4], &mut Header)| {
+            let mut ops = ops();
+            let mut header = program(&ops).header;
+            change(&mut ops, &mut header);
+            verify(&Program { header, ..program(&ops) }).unwrap_err().fault
+        };
+        assert_eq!(spoil(|_, header| header.input_shape.h = 3), Fault::Size);
+        assert_eq!(spoil(|ops, _| ops.swap(0, 1)), Fault::Size);
+        assert_eq!(spoil(|ops, _| ops.swap(0, 2)), Fault::Size);
+        assert_eq!(spoil(|_, header| header.forward = 2), Fault::Size);
+        assert_eq!(spoil(|_, header| header.input = Slot::new(Memory::Arena, 0, 4)), Fault::Size);
+        let empty = |ops: &mut [Op; 4], _: &mut Header| {
+            let output = Slot::new(Memory::Arena, 0, 0);
+            ops[2] = Receive { output, first: 2 }.into();
+        };
+        assert_eq!(spoil(empty), Fault::Size);
+    }
+}

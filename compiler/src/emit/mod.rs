@@ -1,8 +1,10 @@
 //! Writes a program as a `no_std` crate: the op list printed as calls, constants as one static.
 //!
 //! A descriptor's `Debug` form is Rust: each op becomes `Conv { .. }.run(m)?`, with everything
-//! that its kernel needs. The linker drops every kernel that is not called. The crate holds no
+//! that its kernel needs, or a call of a function that does that for several ops ([`share`]). The linker drops every kernel that is not called. The crate holds no
 //! arithmetic of its own, so that it cannot differ from the simulator.
+
+mod share;
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -122,35 +124,45 @@ fn source(program: &ProgramFile, model: &str, names: &[String]) -> String {
          pub const DEFAULT_RATE: f32 = {:?};\n",
         default_rate(&program.program())
     );
-    let (front, back) = program.ops.split_at(forward);
+    let shared = share::share(&program.ops);
+    let front = &program.ops[..forward];
+    let (front_calls, back) = shared.calls.split_at(forward);
     let (front_names, back_names) = names.split_at(forward.min(names.len()));
     text.push_str("fn reset(m: &mut Machine<'_>) -> Result<(), Fault> {\n");
     for init in &program.init {
         let _ = writeln!(text, "    Init::{init:?}.run(m)?;");
     }
     text.push_str("    Ok(())\n}\n\n");
-    forward_pass(&mut text, &header.input, front, front_names);
+    forward_pass(&mut text, &header.input, front, front_calls, front_names);
     let machine = if back.is_empty() { "_m" } else { "m" };
     let _ = writeln!(text, "fn backward({machine}: &mut Machine<'_>) -> Result<(), Fault> {{");
     calls(&mut text, back, back_names);
     text.push_str("    Ok(())\n}\n");
-    text
+    text + &shared.functions
 }
 
 /// The forward pass, cut where the program waits for rows of the sample, and where those go.
-fn forward_pass(text: &mut String, input: &Slot, ops: &[Op], names: &[String]) {
-    let waits = |op: &Op| matches!(op, Op::Receive(_));
-    let mut cuts: Vec<usize> = (0..ops.len()).filter(|&at| waits(&ops[at])).collect();
-    let received = cuts.iter().map(|&at| match &ops[at] {
-        Op::Receive(rows) => rows.output,
-        _ => *input,
+fn forward_pass(
+    text: &mut String,
+    input: &Slot,
+    ops: &[Op],
+    expressions: &[String],
+    names: &[String],
+) {
+    let waits = |at: usize| matches!(ops.get(at), Some(Op::Receive(_)));
+    let received = ops.iter().enumerate().filter_map(|(at, op)| match op {
+        Op::Receive(rows) => Some((at, rows.output)),
+        _ => None,
     });
-    let mut parts: Vec<Slot> = received.collect();
+    let (mut cuts, mut parts): (Vec<usize>, Vec<Slot>) = received.unzip();
     if parts.is_empty() {
-        (parts, cuts) = (vec![*input], vec![0]);
+        (cuts, parts) = (vec![0], vec![*input]);
     }
-    let _ = writeln!(text, "/// Where each part of a sample goes.\nstatic PARTS: &[Slot] = &{parts:?};\n");
-    let machine = if ops.iter().all(waits) { "_m" } else { "m" };
+    let _ = writeln!(
+        text,
+        "/// Where each part of a sample goes.\nstatic PARTS: &[Slot] = &{parts:?};\n"
+    );
+    let machine = if (0..ops.len()).all(waits) { "_m" } else { "m" };
     let _ = writeln!(
         text,
         "/// What can be done once part `part` of the sample has come.\n\
@@ -158,29 +170,23 @@ fn forward_pass(text: &mut String, input: &Slot, ops: &[Op], names: &[String]) {
     );
     cuts.push(ops.len());
     for (part, cut) in cuts.windows(2).enumerate() {
-        let at = cut[0]..cut[1];
+        // Where rows are received, the part begins after them.
+        let at = cut[0] + usize::from(waits(cut[0]))..cut[1];
         let last = part + 1 == parts.len();
         let _ = writeln!(text, "    {} => {{", if last { "_".into() } else { part.to_string() });
-        calls(text, &ops[at.clone()], names.get(at).unwrap_or_default());
+        calls(text, &expressions[at.clone()], names.get(at).unwrap_or_default());
         text.push_str("    }\n");
     }
     text.push_str("    }\n    Ok(())\n}\n\n");
 }
 
-/// A call of each op's kernel.
-fn calls(text: &mut String, ops: &[Op], names: &[String]) {
-    for (index, op) in ops.iter().enumerate() {
-        if matches!(op, Op::Receive(_)) {
-            continue;
-        }
+/// A call for each op.
+fn calls(text: &mut String, expressions: &[String], names: &[String]) {
+    for (index, expression) in expressions.iter().enumerate() {
         if let Some(name) = names.get(index) {
             let _ = writeln!(text, "    // {}", name.escape_default());
         }
-        let op = format!("{op:?}");
-        // `Conv(Conv { .. })`: the variant and its descriptor share a name.
-        let descriptor =
-            op.split_once('(').map_or(op.as_str(), |(_, rest)| &rest[..rest.len() - 1]);
-        let _ = writeln!(text, "    {descriptor}.run(m)?;");
+        let _ = writeln!(text, "    {expression}?;");
     }
 }
 

@@ -22,7 +22,6 @@ pub struct Toy {
 /// Bytes of a part of a sample.
 const PART: usize = 700;
 
-
 impl Toy {
     pub fn new(input: usize) -> Toy {
         let input_shape = Shape { h: 1, w: 1, c: input as u16 };

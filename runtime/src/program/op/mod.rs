@@ -25,8 +25,8 @@ mod state;
 mod update;
 
 pub use forward::{
-    Add, AvgPool, Conv, Copy, Depthwise, Head, MatMul, MaxPool, Mul, Normalize, PoolMean,
-    Receive, Requantize, SaveChannels, Softmax, Table,
+    Add, AvgPool, Conv, Copy, Depthwise, Head, MatMul, MaxPool, Mul, Normalize, PoolMean, Receive,
+    Requantize, SaveChannels, Softmax, Table,
 };
 pub use gradient::{
     ConvInputGrad, CopyInputGrad, DepthwiseInputGrad, HeadInputGrad, MatMulInputGrad,

@@ -27,6 +27,8 @@ pub(crate) const IMAGES: &[Source] = &[
         "memory.x", "src/main.rs"),
     source!("qemu-mps2-an500": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
         "memory.x", "src/main.rs"),
+    source!("netduinoplus2": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
+        "memory.x", "src/main.rs", "src/uart.rs"),
 ];
 
 pub(crate) fn source(name: &str) -> Option<&'static Source> {

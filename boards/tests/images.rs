@@ -137,7 +137,7 @@ fn emulated(name: &str) {
     assert!(emulator.wait().contains("status: 1"));
 
     let mut small = board;
-    small.sram[0].bytes = 8 * 1024;
+    small.sram[0].bytes = small.stack_bytes + sizes.sram() - 64;
     let error = built(&small).unwrap_err();
     assert!(matches!(error, BuildError::TooLarge { .. }), "{error}");
 }
@@ -152,6 +152,12 @@ fn cortex_m4_trains_as_this_process_does() {
 #[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
 fn cortex_m7_trains_as_this_process_does() {
     emulated("qemu-mps2-an500");
+}
+
+#[test]
+#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
+fn stm32f405_trains_as_this_process_does() {
+    emulated("netduinoplus2");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::ir::{print, verify, Constants, Graph, VerifyError};
 use crate::lower::{lower, LowerError};
 use crate::place::{self, PlaceError, Placed, PlanError};
 use crate::prune::prune;
-use crate::schedule::schedule;
+use crate::schedule::{schedule_in, Order};
 use crate::scheme::Scheme;
 
 /// A network cannot be compiled.
@@ -55,11 +55,40 @@ pub struct Compiled {
     pub program: ProgramFile,
 }
 
-/// Compiles `graph`, which [`crate::import`] gave, to learn as `scheme` says.
+/// How a step runs in memory. Whatever is chosen, a program computes the same, bit for bit: only what
+/// it needs of SRAM and flash differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Whether parts of the forward pass may run in bands.
+    pub bands: bool,
+    /// In which order ops run.
+    pub order: Order,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Layout { bands: true, order: Order::Least }
+    }
+}
+
+/// Compiles `graph`, which [`crate::import`] gave, to learn as `scheme` says, in the least memory.
 ///
 /// # Errors
 /// What the network, the scheme or the pipeline does not allow.
 pub fn compile(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Compiled, CompileError> {
+    compile_in(graph, start, scheme, Layout::default())
+}
+
+/// The same in another layout.
+///
+/// # Errors
+/// Those of [`compile`].
+pub fn compile_in(
+    graph: &Graph,
+    start: HeadStart,
+    scheme: &Scheme,
+    layout: Layout,
+) -> Result<Compiled, CompileError> {
     let after = |pass: &'static str, graph: Graph| match verify(&graph) {
         Ok(()) => Ok(graph),
         Err(error) => Err(CompileError::Verify { pass, error }),
@@ -67,7 +96,7 @@ pub fn compile(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Compi
     let adapted = after("adapt", adapt(graph, start, scheme)?)?;
     let differentiated = after("differentiate", differentiate(&adapted, scheme)?)?;
     let training = after("prune", prune(&differentiated))?;
-    finish(training)
+    finish(training, layout)
 }
 
 /// Compiles `graph` for inference alone: the network as it was imported.
@@ -75,7 +104,7 @@ pub fn compile(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Compi
 /// # Errors
 /// What the pipeline does not allow.
 pub fn compile_inference(graph: &Graph) -> Result<Compiled, CompileError> {
-    finish(graph.clone())
+    finish(graph.clone(), Layout::default())
 }
 
 /// What tells the program of one training graph from that of another.
@@ -83,10 +112,13 @@ pub fn model_hash(graph: &Graph) -> u64 {
     hash::fnv1a(hash::EMPTY, print(graph, Constants::Elided).as_bytes())
 }
 
-fn finish(graph: Graph) -> Result<Compiled, CompileError> {
+fn finish(graph: Graph, layout: Layout) -> Result<Compiled, CompileError> {
     let mut lowered = lower(&graph)?;
     lowered.header.model_hash = model_hash(&graph);
-    let lowered = schedule(&band(&lowered));
+    if layout.bands {
+        lowered = band(&lowered);
+    }
+    let lowered = schedule_in(&lowered, layout.order);
     let plan = place::place(&lowered)?;
     let placed = place::apply(&lowered, &plan);
     place::check(&placed)?;

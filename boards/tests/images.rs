@@ -144,6 +144,12 @@ fn emulated(name: &str) {
 
 #[test]
 #[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
+fn cortex_m3_trains_as_this_process_does() {
+    emulated("qemu-mps2-an385");
+}
+
+#[test]
+#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
 fn cortex_m4_trains_as_this_process_does() {
     emulated("qemu-mps2-an386");
 }
@@ -152,6 +158,18 @@ fn cortex_m4_trains_as_this_process_does() {
 #[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
 fn cortex_m7_trains_as_this_process_does() {
     emulated("qemu-mps2-an500");
+}
+
+#[test]
+#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
+fn cortex_m33_trains_as_this_process_does() {
+    emulated("qemu-mps2-an505");
+}
+
+#[test]
+#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
+fn cortex_m55_trains_as_this_process_does() {
+    emulated("qemu-mps3-an547");
 }
 
 #[test]

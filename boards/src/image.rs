@@ -35,6 +35,8 @@ pub(crate) const IMAGES: &[Source] = &[
         "memory.x", "src/main.rs"),
     source!("netduinoplus2": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
         "memory.x", "src/main.rs", "src/uart.rs"),
+    source!("qemu-riscv32-virt": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
+        "memory.x", "src/main.rs", "src/stack.rs", "src/uart.rs"),
 ];
 
 pub(crate) fn source(name: &str) -> Option<&'static Source> {

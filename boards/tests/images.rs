@@ -179,6 +179,12 @@ fn stm32f405_trains_as_this_process_does() {
 }
 
 #[test]
+#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
+fn rv32_trains_as_this_process_does() {
+    emulated("qemu-riscv32-virt");
+}
+
+#[test]
 fn host_image_trains_as_this_process_does() {
     let board = find("host").unwrap();
     let built = built(&board).unwrap();

@@ -68,8 +68,25 @@ pub struct Emulation {
     pub machine: String,
     /// Core that it is told to have.
     pub cpu: String,
+    /// What else it is told.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// How the image's log leaves.
+    #[serde(default)]
+    pub log: LogChannel,
     /// Instructions that one tick of the image's counter stands for: the grain of its counts.
     pub instructions_per_tick: u32,
+}
+
+/// How an emulated image's log leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogChannel {
+    /// By the machine's second UART.
+    #[default]
+    Uart,
+    /// By calls to the emulator: the machine has one UART only.
+    Semihosting,
 }
 
 /// What carries the link.

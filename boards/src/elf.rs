@@ -57,7 +57,8 @@ fn sum<'d>(file: &impl Object<'d>) -> Sizes {
     for section in file.sections() {
         let SectionFlags::Elf { sh_flags } = section.flags() else { continue };
         let has = |flag: u32| sh_flags & u64::from(flag) != 0;
-        if !has(object::elf::SHF_ALLOC) {
+        // Some linker scripts make a section of what is left for the stack.
+        if !has(object::elf::SHF_ALLOC) || section.name() == Ok(".stack") {
             continue;
         }
         let nothing_stored = section.size() > 0 && section.file_range().is_none();

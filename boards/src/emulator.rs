@@ -1,6 +1,6 @@
 //! Runs a built image: in its emulator, or as a process of this computer for board `host`.
 
-use crate::Board;
+use crate::{Board, LogChannel};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -55,6 +55,7 @@ pub fn start(board: &Board, elf: &Path, options: &Options) -> Result<Emulator, S
         (Some(emulation), false) => {
             let mut command = Command::new(&emulation.program);
             command.args(["-M", &emulation.machine, "-cpu", &emulation.cpu]);
+            command.args(&emulation.arguments);
             command.args(["-display", "none", "-monitor", "none"]);
             if options.count_instructions {
                 command.args(["-icount", "shift=0"]);
@@ -67,9 +68,18 @@ pub fn start(board: &Board, elf: &Path, options: &Options) -> Result<Emulator, S
                 None => "null,id=log".to_string(),
             };
             command.args(["-chardev", &log]);
-            // The first UART is the link, the second the log; semihosting only ends the emulator.
-            command.args(["-serial", "stdio", "-serial", "chardev:log"]);
-            command.args(["-semihosting-config", "enable=on,target=native"]);
+            // The first UART is the link; semihosting ends the emulator, and carries the log where
+            // no second UART does.
+            command.args(["-serial", "stdio"]);
+            let semihosting = "enable=on,target=native";
+            match emulation.log {
+                LogChannel::Uart => command
+                    .args(["-serial", "chardev:log"])
+                    .args(["-semihosting-config", semihosting]),
+                LogChannel::Semihosting => {
+                    command.args(["-semihosting-config", &format!("{semihosting},chardev=log")])
+                }
+            };
             command.arg("-kernel").arg(elf);
             command
         }

@@ -23,10 +23,20 @@ macro_rules! source {
 
 pub(crate) const IMAGES: &[Source] = &[
     source!("host": "Cargo.toml", "Cargo.lock", "src/main.rs"),
+    source!("qemu-mps2-an385": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
+        "memory.x", "src/main.rs"),
     source!("qemu-mps2-an386": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
         "memory.x", "src/main.rs"),
     source!("qemu-mps2-an500": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
         "memory.x", "src/main.rs"),
+    source!("qemu-mps2-an505": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
+        "memory.x", "src/main.rs"),
+    source!("qemu-mps3-an547": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
+        "memory.x", "src/main.rs"),
+    source!("netduinoplus2": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
+        "memory.x", "src/main.rs", "src/uart.rs"),
+    source!("qemu-riscv32-virt": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
+        "memory.x", "src/main.rs", "src/stack.rs", "src/uart.rs"),
 ];
 
 pub(crate) fn source(name: &str) -> Option<&'static Source> {

@@ -15,5 +15,5 @@ pub mod emulator;
 pub mod image;
 pub mod toolchain;
 
-pub use board::{all, find, names, Board, BoardError, Emulation, Region, Sram, Uart};
+pub use board::{all, find, names, Board, BoardError, Emulation, LogChannel, Region, Sram, Uart};
 pub use build::build;

@@ -90,7 +90,7 @@ impl Route {
             Route::Host => {}
             Route::Installed => drop(command.args(["--target", target])),
             Route::System { rustc, linker, .. } => {
-                let variable = target.to_uppercase().replace('-', "_");
+                let variable = target.to_uppercase().replace(['-', '.'], "_");
                 command
                     .args(["-Zbuild-std=core", "--target", target])
                     .env("RUSTC", rustc)

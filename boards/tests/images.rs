@@ -137,9 +137,15 @@ fn emulated(name: &str) {
     assert!(emulator.wait().contains("status: 1"));
 
     let mut small = board;
-    small.sram[0].bytes = 8 * 1024;
+    small.sram[0].bytes = small.stack_bytes + sizes.sram() - 64;
     let error = built(&small).unwrap_err();
     assert!(matches!(error, BuildError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
+fn cortex_m3_trains_as_this_process_does() {
+    emulated("qemu-mps2-an385");
 }
 
 #[test]
@@ -152,6 +158,30 @@ fn cortex_m4_trains_as_this_process_does() {
 #[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
 fn cortex_m7_trains_as_this_process_does() {
     emulated("qemu-mps2-an500");
+}
+
+#[test]
+#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
+fn cortex_m33_trains_as_this_process_does() {
+    emulated("qemu-mps2-an505");
+}
+
+#[test]
+#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
+fn cortex_m55_trains_as_this_process_does() {
+    emulated("qemu-mps3-an547");
+}
+
+#[test]
+#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
+fn stm32f405_trains_as_this_process_does() {
+    emulated("netduinoplus2");
+}
+
+#[test]
+#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
+fn rv32_trains_as_this_process_does() {
+    emulated("qemu-riscv32-virt");
 }
 
 #[test]

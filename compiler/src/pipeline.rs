@@ -10,7 +10,7 @@ use crate::ir::{print, verify, Constants, Graph, VerifyError};
 use crate::lower::{lower, LowerError};
 use crate::place::{self, PlaceError, Placed, PlanError};
 use crate::prune::prune;
-use crate::schedule::schedule;
+use crate::schedule::{schedule_in, Order};
 use crate::scheme::Scheme;
 
 /// A network cannot be compiled.
@@ -65,23 +65,41 @@ pub struct Compiled {
     pub program: ProgramFile,
 }
 
-/// Compiles `graph`, which [`crate::import`] gave, to learn as `scheme` says.
+/// How a step runs in memory. Whatever is chosen, a program computes the same, bit for bit: only what
+/// it needs of SRAM and flash differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Whether parts of the forward pass may run in bands.
+    pub bands: bool,
+    /// In which order ops run.
+    pub order: Order,
+    /// How a sample comes.
+    pub input: Input,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Layout { bands: true, order: Order::Least, input: Input::Whole }
+    }
+}
+
+/// Compiles `graph`, which [`crate::import`] gave, to learn as `scheme` says, in the least memory.
 ///
 /// # Errors
 /// What the network, the scheme or the pipeline does not allow.
 pub fn compile(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Compiled, CompileError> {
-    compile_for(graph, start, scheme, Input::Whole)
+    compile_in(graph, start, scheme, Layout::default())
 }
 
-/// The same, for samples that come as `input` says. Results are the same bit for bit.
+/// The same in another layout.
 ///
 /// # Errors
-/// As [`compile`].
-pub fn compile_for(
+/// Those of [`compile`].
+pub fn compile_in(
     graph: &Graph,
     start: HeadStart,
     scheme: &Scheme,
-    input: Input,
+    layout: Layout,
 ) -> Result<Compiled, CompileError> {
     let after = |pass: &'static str, graph: Graph| match verify(&graph) {
         Ok(()) => Ok(graph),
@@ -90,7 +108,7 @@ pub fn compile_for(
     let adapted = after("adapt", adapt(graph, start, scheme)?)?;
     let differentiated = after("differentiate", differentiate(&adapted, scheme)?)?;
     let training = after("prune", prune(&differentiated))?;
-    finish(training, input)
+    finish(training, layout)
 }
 
 /// Compiles `graph` for inference alone: the network as it was imported.
@@ -98,7 +116,7 @@ pub fn compile_for(
 /// # Errors
 /// What the pipeline does not allow.
 pub fn compile_inference(graph: &Graph) -> Result<Compiled, CompileError> {
-    finish(graph.clone(), Input::Whole)
+    finish(graph.clone(), Layout::default())
 }
 
 /// What tells the program of one training graph from that of another.
@@ -106,13 +124,16 @@ pub fn model_hash(graph: &Graph) -> u64 {
     hash::fnv1a(hash::EMPTY, print(graph, Constants::Elided).as_bytes())
 }
 
-fn finish(graph: Graph, input: Input) -> Result<Compiled, CompileError> {
+fn finish(graph: Graph, layout: Layout) -> Result<Compiled, CompileError> {
     let mut lowered = lower(&graph)?;
     lowered.header.model_hash = model_hash(&graph);
-    if input == Input::Rows {
+    if layout.input == Input::Rows {
         lowered = lowered.receiving();
     }
-    let lowered = schedule(&band(&lowered));
+    if layout.bands {
+        lowered = band(&lowered);
+    }
+    let lowered = schedule_in(&lowered, layout.order);
     let plan = place::place(&lowered)?;
     let placed = place::apply(&lowered, &plan);
     place::check(&placed)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use offshoot::adapt::HeadStart;
 use offshoot::import::import;
 use offshoot::ir::{Graph, Quant};
-use offshoot::pipeline::{compile, Compiled};
+use offshoot::pipeline::{compile_in, Compiled, Layout};
 use offshoot::quantize::{is_real, quantize, Samples};
 use offshoot::scheme::Scheme;
 use offshoot_simulator::data::{self, Dataset};
@@ -138,12 +138,20 @@ impl Case {
     /// # Panics
     /// Where it does not compile.
     pub fn compile(&self, scheme: Option<&str>) -> Compiled {
+        self.compile_in(scheme, Layout::default())
+    }
+
+    /// The same in another layout.
+    ///
+    /// # Panics
+    /// Where it does not compile.
+    pub fn compile_in(&self, scheme: Option<&str>, layout: Layout) -> Compiled {
         let path = Case::path(self.model).expect("is_there");
         let graph = self.integers(import(&path).unwrap_or_else(|e| panic!("{e}")));
         let start =
             self.classes.map_or(HeadStart::Classifier, |classes| HeadStart::Zero { classes });
         let scheme = Scheme::from_short(scheme.unwrap_or(self.scheme)).expect("a valid scheme");
-        compile(&graph, start, &scheme).unwrap_or_else(|e| panic!("{}: {e}", self.name))
+        compile_in(&graph, start, &scheme, layout).unwrap_or_else(|e| panic!("{}: {e}", self.name))
     }
 
     /// The int8 network of one of real numbers.

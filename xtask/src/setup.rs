@@ -1,11 +1,22 @@
-//! Installs a compiler for Cortex-M and an emulator, where they are missing.
+//! Installs a compiler for the boards' cores and emulators, where they are missing.
 
 use crate::cases;
 use crate::shell::{has, output, run, Result};
 use std::path::Path;
 use std::process::Command;
 
-const TARGET: &str = "thumbv7em-none-eabihf";
+/// What images are compiled for.
+const TARGETS: [&str; 4] = [
+    "thumbv7em-none-eabihf",
+    "thumbv7m-none-eabi",
+    "thumbv8m.main-none-eabihf",
+    "riscv32imc-unknown-none-elf",
+];
+/// Emulators, and the packages that have them: since Debian 13 RISC-V has one of its own.
+const EMULATORS: [(&str, &[&str]); 2] = [
+    ("qemu-system-arm", &["qemu-system-arm"]),
+    ("qemu-system-riscv32", &["qemu-system-riscv", "qemu-system-misc"]),
+];
 /// The compiler's packages: one name before Debian 13, the other since.
 const COMPILERS: [[&str; 3]; 2] =
     [["rustc-web", "cargo-web", "rust-web-src"], ["rustc", "cargo", "rust-src"]];
@@ -18,9 +29,9 @@ pub fn everything() -> Result<()> {
 
 /// Installs what is missing and says what that is. Leaves the user's Rust toolchain alone.
 fn install_missing() -> Result<()> {
-    let emulates = has("qemu-system-arm");
-    if compiles() && emulates {
-        println!("setup: compiler and emulator are there");
+    let absent = || EMULATORS.iter().filter(|(program, _)| !has(program));
+    if compiles() && absent().next().is_none() {
+        println!("setup: compiler and emulators are there");
         return Ok(());
     }
     let apt = Apt::ready()?;
@@ -31,17 +42,16 @@ fn install_missing() -> Result<()> {
             packages.push("lld");
         }
     }
-    if !emulates {
-        packages.push("qemu-system-arm");
+    for (_, names) in absent() {
+        packages.extend(names.iter().find(|name| known(name)).or(names.first()));
     }
     println!("setup: installing {}", packages.join(" "));
     let mut args = vec!["install", "-y", "-qq", "--no-install-recommends"];
     args.extend(&packages);
     apt.get(&args)?;
-    let still =
-        [(!compiles(), "a compiler for Cortex-M"), (!has("qemu-system-arm"), "an emulator")];
-    match still.iter().find(|(missing, _)| *missing) {
-        Some((_, what)) => Err(format!(
+    let emulator = absent().next().map(|(program, _)| *program);
+    match emulator.or((!compiles()).then_some("a compiler for the boards")) {
+        Some(what) => Err(format!(
             "{} were installed, yet {what} is missing; {}",
             packages.join(" "),
             by_hand()
@@ -54,7 +64,7 @@ fn compiles() -> bool {
     let installed = |rustc: &str, part: &str| {
         output(rustc, &["--print", "sysroot"]).is_some_and(|s| Path::new(&s).join(part).is_dir())
     };
-    installed("rustc", &format!("lib/rustlib/{TARGET}/lib"))
+    TARGETS.iter().all(|target| installed("rustc", &format!("lib/rustlib/{target}/lib")))
         || Path::new("/usr/bin/cargo").is_file()
             && installed("/usr/bin/rustc", "lib/rustlib/src/rust/library/core")
             && links()
@@ -75,7 +85,9 @@ fn known(package: &str) -> bool {
 
 fn by_hand() -> String {
     format!(
-        "by hand: `rustup target add {TARGET}`, and QEMU for Arm (qemu-system-arm); then try again"
+        "by hand: `rustup target add {}`, and QEMU for Arm and RISC-V ({}); then try again",
+        TARGETS.join(" "),
+        EMULATORS.map(|(program, _)| program).join(", ")
     )
 }
 
@@ -88,7 +100,7 @@ impl Apt {
     /// With a fresh package index.
     fn ready() -> Result<Apt> {
         if !has("apt-get") {
-            return Err(format!("a compiler or emulator for Cortex-M is missing; {}", by_hand()));
+            return Err(format!("a compiler or emulator for the boards is missing; {}", by_hand()));
         }
         let root = output("id", &["-u"]).as_deref() == Some("0");
         if !root && !has("sudo") {

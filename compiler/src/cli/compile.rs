@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::builder::TypedValueParser;
 use offshoot::adapt::HeadStart;
 use offshoot::ir::{print, Constants};
-use offshoot::pipeline::{self, Compiled, Input};
+use offshoot::pipeline::{self, Compiled, Input, Layout};
 use offshoot::report::Report;
 use offshoot::scheme::{Scheme, SchemeError};
 use offshoot::{emit, import, place};
@@ -117,7 +117,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let graph = import::import_with(&args.model, args.reading.options())?;
     let (graph, quantization) = args.calibration.integers(graph, &args.model)?;
     let input = if args.input_rows { Input::Rows } else { Input::Whole };
-    let compiled = pipeline::compile_for(&graph, args.head.start(), &scheme, input)
+    let layout = Layout { input, ..Layout::default() };
+    let compiled = pipeline::compile_in(&graph, args.head.start(), &scheme, layout)
         .with_context(|| args.model.display().to_string())?;
     let budget = args.sram.unwrap_or_else(|| budget(&args.board));
     place::check_budget(&compiled.placed, budget)

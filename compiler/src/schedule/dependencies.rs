@@ -10,6 +10,7 @@
 use offshoot_runtime::program::Op;
 use offshoot_runtime::{Access, Memory, Slot};
 
+use super::random::Random;
 use crate::lower::{root, Buffer, Lowered};
 
 /// The order that a program's ops must keep: one bit a pair.
@@ -91,6 +92,23 @@ impl Dependencies {
     /// Whether two neighbouring runs of an order may change places.
     pub(super) fn may_exchange(&self, first: &[u32], second: &[u32]) -> bool {
         !first.iter().any(|&a| second.iter().any(|&b| self.keeps(a, b)))
+    }
+
+    /// An order that keeps what must be kept: of the ops that may come next, any.
+    pub(super) fn drawn(&self, random: &mut Random) -> Vec<u32> {
+        let mut waits_for = self.counts();
+        let mut open: Vec<u32> = (0..self.ops as u32).collect();
+        let mut order = Vec::with_capacity(self.ops);
+        loop {
+            let ready: Vec<u32> =
+                open.iter().copied().filter(|&op| waits_for[op as usize] == 0).collect();
+            let Some(&next) = ready.get(random.below(ready.len())) else { return order };
+            open.retain(|&op| op != next);
+            for &op in open.iter().filter(|&&op| self.keeps(next, op)) {
+                waits_for[op as usize] -= 1;
+            }
+            order.push(next);
+        }
     }
 
     /// How many ops must come before each op, directly.

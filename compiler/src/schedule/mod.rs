@@ -15,21 +15,49 @@ pub(crate) mod testing;
 use crate::lower::Lowered;
 use dependencies::Dependencies;
 use live::{as_given, Uses};
+use random::Random;
 use search::Search;
 
 /// Seed of the local search.
 const SEED: u64 = 0x0ff5_4007;
 
+/// In which order the ops of a step run. Results are the same in all, bit for bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// That of least live bytes that was found.
+    #[default]
+    Least,
+    /// That in which they were lowered.
+    Lowered,
+    /// One that is drawn by this seed from all that mean the same.
+    Drawn(u64),
+}
+
 /// `lowered` with its ops in the order of least live bytes that was found.
 pub fn schedule(lowered: &Lowered) -> Lowered {
-    let (dependencies, uses) = (Dependencies::of(lowered), Uses::of(lowered));
-    let search = Search { dependencies: &dependencies, uses: &uses };
+    schedule_in(lowered, Order::Least)
+}
+
+/// `lowered` with its ops in the order that is asked for.
+pub fn schedule_in(lowered: &Lowered, order: Order) -> Lowered {
+    let dependencies = Dependencies::of(lowered);
+    match order {
+        Order::Least => permuted(lowered, &least(lowered, &dependencies)),
+        Order::Lowered => lowered.clone(),
+        Order::Drawn(seed) => permuted(lowered, &dependencies.drawn(&mut Random::new(seed))),
+    }
+}
+
+/// The order of least live bytes that was found.
+fn least(lowered: &Lowered, dependencies: &Dependencies) -> Vec<u32> {
+    let uses = Uses::of(lowered);
+    let search = Search { dependencies, uses: &uses };
     let given = search.rate(as_given(lowered.ops.len()));
     let greedy = search.rate(search.greedy());
     let found = [greedy, given.clone()].map(|start| search.improve(start, SEED));
     // The given order stays where nothing is better.
     let best = found.into_iter().fold(given, |best, o| if o.cost < best.cost { o } else { best });
-    permuted(lowered, &best.order)
+    best.order
 }
 
 /// `lowered` with its ops in another order.
@@ -47,7 +75,6 @@ fn permuted(lowered: &Lowered, order: &[u32]) -> Lowered {
 
 #[cfg(test)]
 mod tests {
-    use super::random::Random;
     use super::testing::{in_parts, in_place, meaning, network, random_program, Builder};
     use super::*;
 
@@ -122,6 +149,10 @@ mod tests {
             let scheduled = schedule(&lowered);
             assert_eq!(meaning(&lowered), meaning(&scheduled), "seed {seed}");
             assert!(peak(&scheduled) <= peak(&lowered));
+            for drawn in 0..3 {
+                let drawn = schedule_in(&lowered, Order::Drawn(drawn));
+                assert_eq!(meaning(&lowered), meaning(&drawn), "seed {seed}");
+            }
             let mut names = (lowered.names.clone(), scheduled.names.clone());
             names.0.sort();
             names.1.sort();

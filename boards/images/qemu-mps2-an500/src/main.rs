@@ -4,8 +4,10 @@
 
 use offshoot_firmware::{serve, Board, Counter, Stack};
 use offshoot_model::Model;
-use offshoot_support_mps2 as mps2;
+use offshoot_support_mps2::{self as mps2, Machine};
 use static_cell::ConstStaticCell;
+
+const MACHINE: Machine = Machine::MPS2;
 
 /// All zeros, so that it lies in .bss and costs no flash.
 static MODEL: ConstStaticCell<Model> = ConstStaticCell::new(Model::new());
@@ -24,7 +26,7 @@ impl Board for Mps2 {
     }
 
     fn count(&mut self) -> u64 {
-        self.ticks.now() * mps2::INSTRUCTIONS_PER_TICK
+        MACHINE.instructions(self.ticks.now())
     }
 
     fn stack(&mut self) -> Option<Stack> {
@@ -35,7 +37,7 @@ impl Board for Mps2 {
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    let Some(parts) = mps2::start() else { mps2::stop("started twice") };
+    let Some(parts) = mps2::start(MACHINE) else { mps2::stop("started twice") };
     defmt::info!("up; stack {=u32} bytes", mps2::stack().1);
     match serve(MODEL.take(), Mps2 { ticks: parts.ticks }, parts.uart) {
         Ok(()) => mps2::stop("the link ended"),

@@ -1,17 +1,45 @@
-//! What the Arm MPS2 images share: the chip's registers, and nothing of training.
+//! What the images for Arm's MPS2 and MPS3 share: where the UARTs of each machine lie, and how they
+//! work.
 //!
-//! QEMU with `-icount shift=0` lets one instruction take 1 ns; SysTick counts at the board's
-//! 25 MHz, so every tick is 40 instructions, the same in every run.
+//! QEMU with `-icount shift=0` lets one instruction take 1 ns; SysTick counts at the board's clock,
+//! so that a tick is some number of instructions, the same in every run.
 #![no_std]
 
-mod log;
-mod ticks;
 mod uart;
 
-pub use ticks::{Ticks, INSTRUCTIONS_PER_TICK};
+pub use offshoot_support_cortex_m::{stack, Ticks};
+pub use offshoot_support_emulator::stop;
 pub use uart::Uart;
 
-use cortex_m_rt::{exception, ExceptionFrame};
+/// One of the machines, as far as it differs from the others.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
+    /// Address of the link's UART.
+    link: usize,
+    /// The interrupt of its receiver.
+    received: u16,
+    /// Address of the log's UART.
+    log: usize,
+    /// Clock of UARTs and SysTick, in Hz.
+    clock_hz: u32,
+}
+
+impl Machine {
+    /// MPS2 with one of the FPGA images AN385, AN386 and AN500.
+    pub const MPS2: Machine =
+        Machine { link: 0x4000_4000, received: 0, log: 0x4000_5000, clock_hz: 25_000_000 };
+    /// MPS2+ with AN505, seen from the secure side.
+    pub const AN505: Machine =
+        Machine { link: 0x5020_0000, received: 32, log: 0x5020_1000, clock_hz: 20_000_000 };
+    /// MPS3 with AN547, seen from the secure side.
+    pub const AN547: Machine =
+        Machine { link: 0x5930_3000, received: 33, log: 0x5930_4000, clock_hz: 32_000_000 };
+
+    /// Instructions that `ticks` of SysTick stand for, at 1 ns each: 4 ticks are whole ones on all.
+    pub const fn instructions(&self, ticks: u64) -> u64 {
+        ticks * (4_000_000_000 / self.clock_hz as u64) / 4
+    }
+}
 
 /// The parts of the board that an image uses.
 pub struct Parts {
@@ -22,50 +50,9 @@ pub struct Parts {
 }
 
 /// Sets the board up; `None` the second time.
-pub fn start() -> Option<Parts> {
+pub fn start(machine: Machine) -> Option<Parts> {
     let core = cortex_m::Peripherals::take()?;
-    log::start();
-    Some(Parts { uart: Uart::new(core.NVIC), ticks: Ticks::new(core.SYST) })
-}
-
-/// Bytes of stack that were ever used, and that there are.
-pub fn stack() -> (u32, u32) {
-    extern "C" {
-        static _stack_start: u32;
-        static _stack_end: u32;
-    }
-    // SAFETY: the linker script defines both, aligned to 4 bytes, with RAM in between; only
-    // addresses are taken here.
-    let (top, bottom) = (&raw const _stack_start, &raw const _stack_end);
-    let size = top as usize - bottom as usize;
-    let untouched = (0..size / 4)
-        // SAFETY: `i` is below the number of words between the two; volatile, since the words near
-        // the top are the stack in use.
-        .take_while(|&i| unsafe { bottom.add(i).read_volatile() } == PAINT)
-        .count();
-    ((size - untouched * 4) as u32, size as u32)
-}
-
-/// What cortex-m-rt's `paint-stack` fills the stack with.
-const PAINT: u32 = 0xCCCC_CCCC;
-
-/// Logs why and ends the emulator with an error.
-pub fn stop(why: &str) -> ! {
-    defmt::error!("stopped: {=str}", why);
-    semihosting::process::exit(1)
-}
-
-#[panic_handler]
-fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    if let Some(place) = info.location() {
-        defmt::error!("panic at {=str}:{=u32}", place.file(), place.line());
-    }
-    stop("panic")
-}
-
-// SAFETY: a handler that never returns and touches nothing but the log.
-#[exception]
-unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
-    defmt::error!("hard fault at {=u32:x}", frame.pc());
-    stop("hard fault")
+    uart::start_log(machine);
+    offshoot_support_emulator::log_to(uart::log);
+    Some(Parts { uart: Uart::new(machine, core.NVIC), ticks: Ticks::new(core.SYST) })
 }

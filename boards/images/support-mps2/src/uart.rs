@@ -1,14 +1,14 @@
 //! The CMSDK UARTs: the link, a byte at a time, asleep while none comes; and the log.
 
+use crate::Machine;
 use core::convert::Infallible;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use cortex_m::interrupt::{self, InterruptNumber};
 use cortex_m::peripheral::NVIC;
 use embedded_io::{ErrorType, Read, Write};
 
-/// The link's UART.
-const UART0: *mut u32 = 0x4000_4000 as *mut u32;
-/// The log's.
-const UART1: *mut u32 = 0x4000_5000 as *mut u32;
+/// Address of the log's UART; 0 before it is started.
+static LOG: AtomicUsize = AtomicUsize::new(0);
 /// Words from the base.
 const DATA: usize = 0;
 const STATE: usize = 1;
@@ -22,29 +22,31 @@ const RX_PENDING: u32 = 2;
 const ENABLE_TX: u32 = 1;
 /// Transmitter, receiver and the receiver's interrupt.
 const ENABLE_ALL: u32 = 0b1011;
-/// 25 MHz / 217 is 115200 baud; the emulator only wants it above 15.
-const DIVISOR: u32 = 217;
+/// Its speed; the emulator only wants the divisor above 15.
+const BAUD: u32 = 115_200;
 
 #[derive(Clone, Copy)]
-struct Received;
+struct Received(u16);
 
-// SAFETY: line 0 of the MPS2's NVIC is UART0's receiver.
+// SAFETY: the number is a line of the machine's NVIC that is its UART's.
 unsafe impl InterruptNumber for Received {
     fn number(self) -> u16 {
-        0
+        self.0
     }
 }
 
 /// The link.
 pub struct Uart {
+    base: usize,
+    received: Received,
     _nvic: NVIC,
 }
 
 impl Uart {
-    pub(crate) fn new(nvic: NVIC) -> Uart {
-        write(UART0, DIVIDER, DIVISOR);
-        write(UART0, CONTROL, ENABLE_ALL);
-        Uart { _nvic: nvic }
+    pub(crate) fn new(machine: Machine, nvic: NVIC) -> Uart {
+        write(machine.link, DIVIDER, machine.clock_hz / BAUD);
+        write(machine.link, CONTROL, ENABLE_ALL);
+        Uart { base: machine.link, received: Received(machine.received), _nvic: nvic }
     }
 
     /// Sleeps until a byte may have come. The interrupt only wakes: it is masked again before
@@ -52,39 +54,41 @@ impl Uart {
     fn sleep(&mut self) {
         interrupt::free(|_| {
             // SAFETY: no critical section relies on this line, which nobody else uses.
-            unsafe { NVIC::unmask(Received) };
-            if read(UART0, STATE) & RX_FULL == 0 {
+            unsafe { NVIC::unmask(self.received) };
+            if read(self.base, STATE) & RX_FULL == 0 {
                 cortex_m::asm::wfi();
             }
-            NVIC::mask(Received);
-            write(UART0, INTERRUPT_CLEAR, RX_PENDING);
-            NVIC::unpend(Received);
+            NVIC::mask(self.received);
+            write(self.base, INTERRUPT_CLEAR, RX_PENDING);
+            NVIC::unpend(self.received);
         });
     }
 }
 
 /// Readies the log's UART.
-pub(crate) fn start_log() {
-    write(UART1, DIVIDER, DIVISOR);
-    write(UART1, CONTROL, ENABLE_TX);
+pub(crate) fn start_log(machine: Machine) {
+    write(machine.log, DIVIDER, machine.clock_hz / BAUD);
+    write(machine.log, CONTROL, ENABLE_TX);
+    LOG.store(machine.log, Ordering::Relaxed);
 }
 
 /// Sends to the log.
 pub(crate) fn log(bytes: &[u8]) {
+    let base = LOG.load(Ordering::Relaxed);
     for &byte in bytes {
-        while read(UART1, STATE) & TX_FULL != 0 {}
-        write(UART1, DATA, byte.into());
+        while read(base, STATE) & TX_FULL != 0 {}
+        write(base, DATA, byte.into());
     }
 }
 
-fn read(uart: *mut u32, register: usize) -> u32 {
-    // SAFETY: a register of one of the two, all of which may be read at any time.
-    unsafe { uart.add(register).read_volatile() }
+fn read(base: usize, register: usize) -> u32 {
+    // SAFETY: a register of a machine's UART, all of which may be read at any time.
+    unsafe { (base as *mut u32).add(register).read_volatile() }
 }
 
-fn write(uart: *mut u32, register: usize, value: u32) {
-    // SAFETY: a register of one of the two; none of them affects memory.
-    unsafe { uart.add(register).write_volatile(value) }
+fn write(base: usize, register: usize, value: u32) {
+    // SAFETY: a register of a machine's UART; none of them affects memory.
+    unsafe { (base as *mut u32).add(register).write_volatile(value) }
 }
 
 impl ErrorType for Uart {
@@ -94,10 +98,10 @@ impl ErrorType for Uart {
 impl Read for Uart {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
         let Some(place) = buffer.first_mut() else { return Ok(0) };
-        while read(UART0, STATE) & RX_FULL == 0 {
+        while read(self.base, STATE) & RX_FULL == 0 {
             self.sleep();
         }
-        *place = read(UART0, DATA) as u8;
+        *place = read(self.base, DATA) as u8;
         Ok(1)
     }
 }
@@ -105,13 +109,13 @@ impl Read for Uart {
 impl Write for Uart {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
         let Some(&byte) = bytes.first() else { return Ok(0) };
-        while read(UART0, STATE) & TX_FULL != 0 {}
-        write(UART0, DATA, byte.into());
+        while read(self.base, STATE) & TX_FULL != 0 {}
+        write(self.base, DATA, byte.into());
         Ok(1)
     }
 
     fn flush(&mut self) -> Result<(), Infallible> {
-        while read(UART0, STATE) & TX_FULL != 0 {}
+        while read(self.base, STATE) & TX_FULL != 0 {}
         Ok(())
     }
 }

@@ -85,7 +85,7 @@ fn features(
         count += outputs;
     }
     let done = ticks.now();
-    let instructions = |ticks: u64| ticks * mps2::INSTRUCTIONS_PER_TICK;
+    let instructions = |ticks| mps2::Machine::MPS2.instructions(ticks);
     Ok(Features { count, tables: instructions(filled - begin), clip: instructions(done - filled) })
 }
 
@@ -138,7 +138,7 @@ fn serve(mut memory: Memory, parts: mps2::Parts) -> Result<Infallible, End> {
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    let Some(parts) = mps2::start() else { mps2::stop("started twice") };
+    let Some(parts) = mps2::start(mps2::Machine::MPS2) else { mps2::stop("started twice") };
     let memory = Memory {
         clip: CLIP.take(),
         samples: 0,

@@ -1,6 +1,5 @@
-//! defmt over the log's UART, which has nothing to do with the link's.
+//! defmt over the log's channel, which has nothing to do with the link's.
 
-use crate::uart;
 use core::cell::RefCell;
 use critical_section::{Mutex, RestoreState};
 
@@ -8,17 +7,19 @@ use critical_section::{Mutex, RestoreState};
 struct Logger;
 
 struct State {
+    /// Sends bytes; what comes before it is known is lost.
+    send: fn(&[u8]),
     encoder: defmt::Encoder,
     /// How interrupts were before the frame under way; none between frames.
     restore: Option<RestoreState>,
 }
 
 static STATE: Mutex<RefCell<State>> =
-    Mutex::new(RefCell::new(State { encoder: defmt::Encoder::new(), restore: None }));
+    Mutex::new(RefCell::new(State { send: |_| {}, encoder: defmt::Encoder::new(), restore: None }));
 
-/// Readies the log.
-pub(crate) fn start() {
-    uart::start_log();
+/// From here on the log goes through `send`, which is called with interrupts off.
+pub fn start(send: fn(&[u8])) {
+    with_state(|state| state.send = send);
 }
 
 fn with_state(f: impl FnOnce(&mut State)) {
@@ -37,20 +38,20 @@ unsafe impl defmt::Logger for Logger {
         let restore = unsafe { critical_section::acquire() };
         with_state(|state| {
             state.restore = Some(restore);
-            state.encoder.start_frame(uart::log);
+            state.encoder.start_frame(state.send);
         });
     }
 
     unsafe fn flush() {}
 
     unsafe fn write(bytes: &[u8]) {
-        with_state(|state| state.encoder.write(bytes, uart::log));
+        with_state(|state| state.encoder.write(bytes, state.send));
     }
 
     unsafe fn release() {
         let mut restore = None;
         with_state(|state| {
-            state.encoder.end_frame(uart::log);
+            state.encoder.end_frame(state.send);
             restore = state.restore.take();
         });
         if let Some(restore) = restore {

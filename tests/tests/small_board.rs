@@ -1,0 +1,51 @@
+//! MCUNet trains on a part with 128 KiB of SRAM: its image is linked for the STM32F405 of
+//! `netduinoplus2`, and takes the simulator's steps there.
+
+use std::path::Path;
+
+use offshoot_simulator::{Memories, Round, Simulation};
+use offshoot_tests::boards::start;
+use offshoot_tests::cases::{Case, MCUNET, MCUNET_49KB};
+
+const STEPS: usize = 5;
+
+#[test]
+#[ignore = "needs an emulator: cargo xtask test"]
+fn mcunet_trains_in_128_kib() {
+    let case = Case { name: "mcunet-49kb-stochastic", classes: Some(10), ..MCUNET };
+    if !case.is_there() {
+        return;
+    }
+    let compiled = case.compile(Some(&format!("stochastic,{MCUNET_49KB}")));
+    let data = case.samples(&compiled).train;
+    let board = offshoot_boards::find("netduinoplus2").unwrap();
+    let sram = board.sram_bytes().unwrap();
+    assert_eq!(sram, 128 * 1024);
+    let program = compiled.program.program();
+    let mut memories = Memories::of(&program);
+    let mut simulation = Simulation::new(program, &mut memories).unwrap();
+    let mut device =
+        start(&compiled, &board, Path::new(env!("CARGO_TARGET_TMPDIR")), case.name, true);
+    let round = Round { seed: 7, ..Round::new(5e-3, data.len(), STEPS) };
+    let (mut instructions, mut hash) = (0, 0);
+    for (index, rate) in round.steps() {
+        let (sample, label) = (data.input(index), data.label(index));
+        let expected = simulation.train(index, sample, label, rate).unwrap();
+        let stepped = device.client.train(sample, label, rate).unwrap();
+        assert_eq!(stepped.report(), expected);
+        assert_eq!(stepped.state_hash, simulation.state_hash());
+        assert_ne!(stepped.state_hash, hash, "every step must change the state");
+        (instructions, hash) = (stepped.count, stepped.state_hash);
+    }
+    let stack = u64::from(device.client.stats().unwrap().stack.unwrap().used);
+    let sizes = device.sizes;
+    let total = sizes.sram() + stack;
+    println!(
+        "data {} + bss {} + painted stack {stack} = {total} of {sram} B of SRAM; flash {} B; \
+         {STEPS} steps equal, {instructions} instructions the last; state {hash:016x}",
+        sizes.data,
+        sizes.bss,
+        sizes.flash()
+    );
+    assert!(total <= sram);
+}

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use offshoot::fit::Limits;
 use offshoot::report::Report;
 use offshoot_tests::boards::start;
 use offshoot_tests::cases::{Case, MCUNET};
@@ -35,7 +36,7 @@ fn mcunet_49kb_fits_and_the_report_says_so() {
     let stack = u64::from(device.client.stats().unwrap().stack.unwrap().used);
     let sizes = device.sizes;
     let total = sizes.data + sizes.bss + stack;
-    let report = Report::new(&compiled, &board.name, 0).unwrap();
+    let report = Report::new(&compiled, &board.name, Limits::of(&board)).unwrap();
     let sram = report.sram;
     println!(
         "arena {} + trainable {} + scratch {} = {}",

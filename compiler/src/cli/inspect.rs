@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use offshoot::fit::Limits;
 use offshoot::import;
-use offshoot::inspect::{inspect, Inspection, Limits, Trainable, Verdict};
+use offshoot::inspect::{inspect, Inspection, Trainable, Verdict};
 use offshoot::ir::Fold;
 use offshoot::lower::Banded;
 use offshoot_boards::Board;
 
-use super::compile::{board, budget, Head};
+use super::compile::{board, Head};
 use super::output::{bytes, grouped, row, say, table};
 use super::quantize::{placeholder, Reading};
 
@@ -31,14 +32,14 @@ pub struct Args {
 pub fn run(args: &Args, json: bool) -> Result<()> {
     // Sizes do not depend on scales: any samples serve.
     let graph = placeholder(import::import_with(&args.model, args.reading.options())?)?;
-    let flash = args.board.flash.map_or(u64::MAX, |f| f.bytes);
-    let limits = Limits { sram: budget(&args.board), flash };
+    let limits = Limits::of(&args.board);
     let found = inspect(&graph, args.head.start(), limits)
         .with_context(|| args.model.display().to_string())?;
     if json {
         let mut object = serde_json::to_value(&found)?;
         object["board"] = args.board.name.clone().into();
         object["budget"] = limits.sram.into();
+        object["flash_budget"] = limits.flash.into();
         say!("{object}");
     } else {
         print(&found, args);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use offshoot::learn::{Change, Scores, Watch};
+pub use offshoot::report::grouped;
 
 /// Why standard output took no more.
 static LOST: OnceLock<io::Error> = OnceLock::new();
@@ -59,19 +60,6 @@ pub fn table(rows: &[Vec<String>]) {
 /// A row of a [`table`].
 pub fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.iter().map(ToString::to_string).collect()
-}
-
-/// A number with its thousands set apart.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Bytes, set apart.

@@ -139,14 +139,14 @@ fn defects_of_a_picture_are_found() {
     found(&moved, &svg, "at other bytes");
     let mut higher = report.clone();
     higher.plan.peak += 4096;
-    found(&report, &picture::svg(&higher), "the peak is drawn");
+    found(&higher, &picture::svg(&higher), "the peak is drawn");
     let mut laid_over = report.clone();
     let input = laid_over.tensors[0].clone();
     let other = laid_over.tensors.iter().position(|t| t.first == 0 && t.offset != input.offset);
     laid_over.tensors[other.expect("the first op's output")].offset = input.offset;
     found(&laid_over, &picture::svg(&laid_over), "over each other");
     let mut renamed = report.clone();
-    renamed.tensors[2].kind = Kind::Input;
+    renamed.tensors.iter_mut().for_each(|t| t.kind = Kind::Band);
     found(&renamed, &svg, "tooltip");
 }
 

@@ -21,8 +21,9 @@ const STEPS: usize = 3;
 fn network(seed: u64, random: &mut Random) -> Graph {
     match random.below(10) {
         0 => nets::denoiser(seed),
-        1 => nets::separable(seed, 8 + random.below(17), 4 + random.below(5), 2 + random.below(3)),
-        2 => nets::resnet(seed, 6 + 2 * random.below(8), 3 + random.below(4)),
+        1 => nets::separable(seed, 8 + random.below(25), 4 + random.below(5), 2 + random.below(3)),
+        // Even sizes: the shortcut sees every other pixel.
+        2 => nets::resnet(seed, 6 + 2 * random.below(10), 3 + random.below(4)),
         3 => nets::residual(seed),
         4 => nets::tangled(seed),
         5..=7 => {
@@ -41,9 +42,11 @@ fn scheme(graph: &Graph, random: &mut Random) -> Scheme {
     let nodes = layers(graph);
     // The last one becomes the head.
     let count = nodes.len() - usize::from(!reproduces);
+    // All layers, or the last ones: the front of the network then often runs in bands.
+    let first = [0, count - count / 3][random.below(2)];
     let mut weights = Vec::new();
-    let chosen = random.below(count + 1);
-    for index in random.sample(count, chosen) {
+    let chosen = random.below(count - first + 1);
+    for index in random.sample(count - first, chosen).into_iter().map(|at| first + at) {
         let Op::Conv2d(conv) = &nodes[index].op else { continue };
         let channels = graph.tensor(nodes[index].inputs[0]).shape[3];
         // All channels of a grouped convolution, or none.
@@ -52,9 +55,12 @@ fn scheme(graph: &Graph, random: &mut Random) -> Scheme {
         weights.push(WeightRule { layer: Layer::Index(index), channels: share });
     }
     let biases = match random.below(4) {
-        0 => Biases::Word("all".into()),
-        1 => Biases::Layers(random.sample(count, 3).into_iter().map(Layer::Index).collect()),
-        _ => Biases::Last(random.below(count + 1)),
+        0 if first == 0 => Biases::Word("all".into()),
+        1 => {
+            let some = random.sample(count - first, 3).into_iter();
+            Biases::Layers(some.map(|at| Layer::Index(first + at)).collect())
+        }
+        _ => Biases::Last(random.below(count - first + 1)),
     };
     let loss = match random.below(4) {
         _ if reproduces => Loss::MeanSquare,
@@ -68,7 +74,11 @@ fn scheme(graph: &Graph, random: &mut Random) -> Scheme {
         batch: 1 + random.below(2) as u16,
     };
     let precision = [Precision::Residual, Precision::Stochastic][random.below(2)];
-    let nothing = weights.is_empty() && matches!(&biases, Biases::Last(0));
+    let nothing = match &biases {
+        Biases::Last(count) => *count == 0 && weights.is_empty(),
+        Biases::Layers(named) => named.is_empty() && weights.is_empty(),
+        Biases::Word(_) => false,
+    };
     let biases = if reproduces && nothing { Biases::Last(1) } else { biases };
     Scheme { precision, biases, weights, loss, optimizer }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ir::TensorId;
 use crate::lower::{root, Holds};
+use crate::ops::Op;
 use crate::pipeline::Compiled;
 
 /// What a tensor is there for.
@@ -136,9 +137,11 @@ impl<'c> Layers<'c> {
     fn of(compiled: &'c Compiled) -> Layers<'c> {
         let names = compiled.placed.names.as_slice();
         let count = (compiled.placed.header.forward as usize).min(names.len());
-        let mut forward: Vec<&str> = names[..count].iter().map(String::as_str).collect();
-        forward.sort_unstable();
-        forward.dedup();
+        let run: HashSet<&str> = names[..count].iter().map(String::as_str).collect();
+        // What is saved for a layer is that layer's.
+        let nodes = compiled.graph.nodes().map(|(_, n)| n);
+        let own = nodes.filter(|n| !matches!(n.op, Op::SaveChannels(_))).map(|n| n.name.as_str());
+        let forward = own.filter(|name| run.contains(name)).collect();
         Layers { names, forward }
     }
 

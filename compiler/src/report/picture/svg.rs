@@ -61,19 +61,24 @@ struct Drawing<'r> {
     /// Bytes that the plot is high.
     high: f64,
     out: String,
+    labels: String,
 }
 
 /// The arena of `report`'s program against time. Every tensor is one `rect` of class `tensor`, with its
 /// place in [`Report::tensors`] as `data-tensor`.
 pub fn svg(report: &Report) -> String {
     let high = f64::from(report.plan.peak.max(1)) * (1.0 + HEADROOM);
-    let mut drawing = Drawing { report, time: Time::of(report), high, out: String::new() };
+    let (time, out, labels) = (Time::of(report), String::new(), String::new());
+    let mut drawing = Drawing { report, time, high, out, labels };
     drawing.head();
     drawing.axes();
     for (index, tensor) in report.tensors.iter().enumerate() {
         drawing.tensor(index, tensor);
     }
     drawing.lines();
+    // Last, so that nothing covers them.
+    let labels = std::mem::take(&mut drawing.labels);
+    drawing.out.push_str(&labels);
     drawing.legend();
     drawing.out.push_str("</svg>\n");
     drawing.out
@@ -207,10 +212,11 @@ impl Drawing<'_> {
         } else {
             String::new()
         };
-        self.put(format_args!(
-            r#"<text class="label" x="{x:.1}" y="{:.1}" style="font-size: {size:.1}px" text-anchor="middle" pointer-events="none"{turn}>{label}</text>"#,
-            y + size * 0.36
-        ));
+        let y = y + size * 0.36;
+        let _ = writeln!(
+            self.labels,
+            r#"<text class="label" x="{x:.1}" y="{y:.1}" style="font-size: {size:.1}px" text-anchor="middle" pointer-events="none"{turn}>{label}</text>"#
+        );
     }
 
     /// Peak, lower bound, and the op at which the most bytes live.

@@ -147,7 +147,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     if let Err(unfit) = fit::check(&compiled, sizes, limits) {
         let boards = args.other_boards()?;
         let advice = fit::advise(&graph, args.head.start(), &scheme, sizes, limits, &boards);
-        let unfit = Unfit { advice: Some(advice), ..unfit };
+        let unfit = Unfit { advice: Some(advice), ..*unfit };
         let on = format!("{} on {}", args.model.display(), args.board.name);
         return Err(anyhow::Error::new(unfit).context(on));
     }
@@ -199,7 +199,7 @@ pub fn print_report(report: &Report) {
     let flash = format!(
         "of {}; code comes on top, about {}",
         limit(report.flash_budget),
-        bytes(fit::CODE_BYTES)
+        bytes(report.flash.code)
     );
     let mut rows = vec![
         row([

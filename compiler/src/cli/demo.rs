@@ -54,7 +54,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let graph = import::import_bytes("digits_int8qdq.onnx", MODEL)?;
     let compiled = pipeline::compile(&graph, HeadStart::Classifier, &Scheme::from_short(SCHEME)?)?;
     let limits = Limits::of(&board);
-    fit::check(&compiled, Sizes::of(&compiled)?, limits)?;
+    fit::check(&compiled, Sizes::of(&compiled)?, limits).map_err(|unfit| *unfit)?;
     let report = Report::new(&compiled, &board.name, limits)?;
     if let Some(folder) = &args.output {
         write(&compiled, &report, &Folder(folder.clone()))?;

@@ -89,7 +89,7 @@ fn print(found: &Inspection, args: &Args) {
     for reason in found.verdicts.iter().filter_map(|v| v.reason.as_ref()).take(1) {
         say!("\n  {reason}");
     }
-    say!("\n  SRAM without stack, flash without code; `compile` gives the parts.");
+    say!("\n  SRAM without stack, flash without code, though code must fit too; `compile` gives the parts.");
 }
 
 /// Prints what became part of what, a line for each layer that took others in.

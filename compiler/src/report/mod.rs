@@ -6,7 +6,7 @@ mod tensors;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fit::Limits;
+use crate::fit::{Limits, Sizes};
 use crate::ir::Fold;
 use crate::lower::Banded;
 use crate::pipeline::Compiled;
@@ -33,6 +33,8 @@ pub struct Flash {
     pub constants: usize,
     /// Constants and the list of ops; code comes on top, and is known once an image is linked.
     pub total: usize,
+    /// What is allowed for code until then.
+    pub code: u64,
 }
 
 /// The memory plan of the arena.
@@ -115,7 +117,7 @@ impl Report {
         board: &str,
         limits: Limits,
     ) -> Result<Report, crate::pipeline::CompileError> {
-        let placed = &compiled.placed;
+        let (placed, sizes) = (&compiled.placed, Sizes::of(compiled)?);
         let h = &placed.header;
         let macs: Vec<u64> = placed.macs.clone();
         let (forward, backward) = macs.split_at(h.forward as usize);
@@ -134,7 +136,8 @@ impl Report {
             },
             flash: Flash {
                 constants: placed.constants.len(),
-                total: compiled.program.encode()?.len(),
+                total: sizes.flash as usize,
+                code: sizes.code,
             },
             plan: Plan { peak: placed.plan.peak, lower_bound: placed.plan.lower_bound },
             bands: placed.bands.clone(),

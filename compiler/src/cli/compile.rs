@@ -14,7 +14,7 @@ use offshoot::scheme::{Scheme, SchemeError};
 use offshoot::{emit, import};
 use offshoot_boards::{Board, BoardError};
 
-use super::output::{bytes, grouped, row, say, table};
+use super::output::{bytes, grouped, limit, row, say, table};
 use super::quantize::{print_quantization, Calibration, Reading};
 use super::Folder;
 
@@ -194,7 +194,6 @@ pub fn print_report(report: &Report) {
     say!("{} for {}: {task}\n", report.model, report.board);
     let gap = 100.0 * (f64::from(plan.peak) / f64::from(plan.lower_bound.max(1)) - 1.0);
     let wide = |v: u32| bytes(u64::from(v));
-    let limit = |bound: u64| if bound == u64::MAX { "no limit".into() } else { bytes(bound) };
     let of_sram = format!("of {} that the stack leaves", limit(report.budget));
     let flash = format!(
         "of {}; code comes on top, about {}",

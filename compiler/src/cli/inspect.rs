@@ -11,7 +11,7 @@ use offshoot::lower::Banded;
 use offshoot_boards::Board;
 
 use super::compile::{board, Head};
-use super::output::{bytes, grouped, row, say, table};
+use super::output::{bytes, grouped, limit, row, say, table};
 use super::quantize::{placeholder, Reading};
 
 /// Arguments of `offshoot inspect`.
@@ -82,7 +82,10 @@ fn print(found: &Inspection, args: &Args) {
     rows.push(row(["in all", "", "", "", &parameters, &macs, &largest, ""]));
     table(&rows);
     print_folded(&found.folded);
-    say!("\n{} ({}):", args.board.name, args.board.description);
+    let (board, limits) = (&args.board, Limits::of(&args.board));
+    say!("\n{} ({}):", board.name, board.description);
+    let (sram, flash) = (limit(limits.sram), limit(limits.flash));
+    say!("  {sram} of SRAM that the stack leaves, {flash} of flash\n");
     let mut rows = vec![row(["--update", "SRAM", "flash", "", "in bands"])];
     rows.extend(found.verdicts.iter().map(verdict));
     table(&rows);

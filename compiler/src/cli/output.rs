@@ -67,6 +67,14 @@ pub fn bytes(number: u64) -> String {
     format!("{} B", grouped(number))
 }
 
+/// Bytes that there are of a memory; the most that there can be stands for no limit.
+pub fn limit(bound: u64) -> String {
+    match bound {
+        u64::MAX => "no limit".to_string(),
+        bound => bytes(bound),
+    }
+}
+
 /// A share as percent with one digit.
 pub fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)

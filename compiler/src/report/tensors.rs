@@ -51,7 +51,8 @@ impl Kind {
 pub struct Tensor {
     /// Its name.
     pub name: String,
-    /// Name of the model's node that it belongs to; empty for the input.
+    /// Name of the model's node that it belongs to: the one that computes it, or by whose input an error
+    /// is the gradient; empty for the input.
     pub layer: String,
     /// What it is there for.
     pub kind: Kind,

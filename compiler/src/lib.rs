@@ -11,6 +11,7 @@ pub mod band;
 pub mod device;
 pub mod differentiate;
 pub mod emit;
+pub mod fit;
 pub mod import;
 pub mod inspect;
 pub mod ir;

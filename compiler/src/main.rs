@@ -5,15 +5,14 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser;
-use offshoot::place::PlaceError;
+use offshoot::fit::Unfit;
 
 fn main() -> ExitCode {
     match cli::run(cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", message(&error));
-            let over = |e: &PlaceError| matches!(e, PlaceError::Budget { .. });
-            let unfit = error.chain().any(|e| e.downcast_ref().is_some_and(over));
+            let unfit = error.chain().any(|e| e.downcast_ref::<Unfit>().is_some());
             ExitCode::from(if unfit { 3 } else { 1 })
         }
     }

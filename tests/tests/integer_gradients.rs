@@ -20,7 +20,7 @@ use offshoot_runtime::{Memory, Slot, Trainer};
 use offshoot_simulator::{Memories, ProgramFile, Simulation};
 use offshoot_tests::calibrate::calibrated;
 use offshoot_tests::check::everything;
-use offshoot_tests::nets;
+use offshoot_tests::nets::{self, Conv, Net};
 use offshoot_tests::random::Random;
 
 const COSINE: f64 = 0.9;
@@ -186,6 +186,14 @@ fn worst(agreements: &[Agreement]) -> f64 {
     agreements.iter().map(|a| a.cosine).fold(1.0, f64::min)
 }
 
+/// A classifier behind a mean over more pixels than 1 / count has 15 bits for.
+fn wide_map(seed: u64) -> Graph {
+    let (mut net, x) = Net::new("wide-map", seed, [25, 28, 2]);
+    let x = net.conv(x, Conv::same(4, 3));
+    let x = net.conv(x, Conv::same(6, 3));
+    net.classifier(x, 4)
+}
+
 fn networks() -> Vec<(&'static str, Graph)> {
     [
         ("residual", nets::residual(3)),
@@ -197,6 +205,7 @@ fn networks() -> Vec<(&'static str, Graph)> {
         ("transformer", nets::transformer(9)),
         ("inception", nets::inception(10)),
         ("mixed", nets::mixed(11)),
+        ("wide-map", wide_map(12)),
     ]
     .map(|(name, graph)| (name, calibrated(graph, 1)))
     .into()

@@ -116,7 +116,8 @@ fn a_network_is_the_same_in_every_layout() {
     let header = compile(Layout::default()).program.header;
     let mut random = Random::new(3);
     let mut sample = || {
-        let pixels = (0..header.input_shape.elements()).map(|_| random.integer(-128, 127) as i8).collect();
+        let pixels =
+            (0..header.input_shape.elements()).map(|_| random.integer(-128, 127) as i8).collect();
         (pixels, random.below(header.classes.into()) as u16)
     };
     let samples = (0..STEPS).map(|_| sample()).collect();

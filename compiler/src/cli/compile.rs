@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::builder::TypedValueParser;
 use offshoot::adapt::HeadStart;
+use offshoot::fit::{self, Limits, Sizes, Unfit};
 use offshoot::ir::{print, Constants};
 use offshoot::pipeline::{self, Compiled, Input, Layout};
 use offshoot::report::Report;
 use offshoot::scheme::{Scheme, SchemeError};
-use offshoot::{emit, import, place};
+use offshoot::{emit, import};
 use offshoot_boards::{Board, BoardError};
 
-use super::output::{bytes, grouped, row, say, table};
+use super::output::{bytes, grouped, limit, row, say, table};
 use super::quantize::{print_quantization, Calibration, Reading};
 use super::Folder;
 
@@ -41,9 +42,36 @@ pub struct Args {
     /// all of it.
     #[arg(long)]
     input_rows: bool,
+    /// Bytes of flash that an image may use, in place of the board's.
+    #[arg(long, allow_negative_numbers = true)]
+    flash: Option<u64>,
     /// Folder for the program.
     #[arg(short, long)]
     output: PathBuf,
+}
+
+impl Args {
+    /// Memory that the program may use.
+    fn limits(&self) -> Limits {
+        let board = Limits::of(&self.board);
+        let (sram, flash) = (self.sram.unwrap_or(board.sram), self.flash.unwrap_or(board.flash));
+        Limits { sram, flash }
+    }
+
+    /// The boards that might hold what this one does not, with what would be left of them under the
+    /// same arguments. This computer is none: it is there to try programs on.
+    fn other_boards(&self) -> Result<Vec<(String, Limits)>, BoardError> {
+        let all = offshoot_boards::all()?.into_iter();
+        let others = all.filter(|b| !b.is_host() && b.name != self.board.name);
+        Ok(others
+            .map(|board| {
+                let limits = Limits::of(&board);
+                let (sram, flash) =
+                    (self.sram.unwrap_or(limits.sram), self.flash.unwrap_or(limits.flash));
+                (board.name, Limits { sram, flash })
+            })
+            .collect())
+    }
 }
 
 /// The folder of this project, whose runtime and images emitted programs are built with.
@@ -120,10 +148,16 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let layout = Layout { input, ..Layout::default() };
     let compiled = pipeline::compile_in(&graph, args.head.start(), &scheme, layout)
         .with_context(|| args.model.display().to_string())?;
-    let budget = args.sram.unwrap_or_else(|| budget(&args.board));
-    place::check_budget(&compiled.placed, budget)
-        .with_context(|| format!("{} on {}", args.model.display(), args.board.name))?;
-    let report = Report::new(&compiled, &args.board.name, budget)?;
+    let limits = args.limits();
+    let sizes = Sizes::of(&compiled)?;
+    if let Err(unfit) = fit::check(&compiled, sizes, limits) {
+        let boards = args.other_boards()?;
+        let advice = fit::advise(&graph, args.head.start(), &scheme, input, sizes, limits, &boards);
+        let unfit = Unfit { advice: Some(advice), ..*unfit };
+        let on = format!("{} on {}", args.model.display(), args.board.name);
+        return Err(anyhow::Error::new(unfit).context(on));
+    }
+    let report = Report::new(&compiled, &args.board.name, limits)?;
     write(&compiled, &report, &Folder(args.output.clone()))?;
     if json {
         let mut object = serde_json::to_value(&report)?;
@@ -139,11 +173,6 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         say!("\n  written to {}", args.output.display());
     }
     Ok(())
-}
-
-/// Bytes of SRAM that a program may use on a board: all but its stack. The desktop has no limit.
-pub fn budget(board: &Board) -> u64 {
-    board.sram_bytes().map_or(u64::MAX, |sram| sram.saturating_sub(board.stack_bytes))
 }
 
 /// Writes program, crate, graph and report: all of them or, where one cannot be written, none.
@@ -171,7 +200,12 @@ pub fn print_report(report: &Report) {
     say!("{} for {}: {task}\n", report.model, report.board);
     let gap = 100.0 * (f64::from(plan.peak) / f64::from(plan.lower_bound.max(1)) - 1.0);
     let wide = |v: u32| bytes(u64::from(v));
-    let limit = if report.budget == u64::MAX { "no limit".into() } else { bytes(report.budget) };
+    let of_sram = format!("of {} that the stack leaves", limit(report.budget));
+    let flash = format!(
+        "of {}; code comes on top, about {}",
+        limit(report.flash_budget),
+        bytes(report.flash.code)
+    );
     let mut rows = vec![
         row([
             "SRAM  arena",
@@ -200,9 +234,9 @@ pub fn print_report(report: &Report) {
     }
     rows.extend([
         row(["      scratch", &wide(sram.scratch)]),
-        row(["      total", &wide(sram.total), &format!("of {limit} that the stack leaves")]),
+        row(["      total", &wide(sram.total), &of_sram]),
         row(["flash constants", &bytes(report.flash.constants as u64)]),
-        row(["      with ops", &bytes(report.flash.total as u64), "code comes on top"]),
+        row(["      with ops", &bytes(report.flash.total as u64), &flash]),
         row(["MACs  forward", &grouped(report.macs.forward)]),
         row(["      backward", &grouped(report.macs.backward)]),
     ]);

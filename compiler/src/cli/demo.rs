@@ -6,10 +6,10 @@ use std::path::Path;
 
 use anyhow::Result;
 use offshoot::adapt::HeadStart;
+use offshoot::fit::{self, Limits, Sizes};
 use offshoot::import;
 use offshoot::learn::{self, Outcome};
 use offshoot::pipeline;
-use offshoot::place;
 use offshoot::report::{Report, Sram};
 use offshoot::scheme::Scheme;
 use offshoot_runtime::schedule::default_rate;
@@ -17,7 +17,7 @@ use offshoot_simulator::data;
 use offshoot_simulator::Round;
 use serde::Serialize;
 
-use super::compile::{budget, print_report, write};
+use super::compile::{print_report, write};
 use super::output::{bar, bytes, percent, say, Progress};
 use super::Folder;
 
@@ -53,9 +53,9 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let board = offshoot_boards::find(BOARD)?;
     let graph = import::import_bytes("digits_int8qdq.onnx", MODEL)?;
     let compiled = pipeline::compile(&graph, HeadStart::Classifier, &Scheme::from_short(SCHEME)?)?;
-    let budget = budget(&board);
-    place::check_budget(&compiled.placed, budget)?;
-    let report = Report::new(&compiled, &board.name, budget)?;
+    let limits = Limits::of(&board);
+    fit::check(&compiled, Sizes::of(&compiled)?, limits).map_err(|unfit| *unfit)?;
+    let report = Report::new(&compiled, &board.name, limits)?;
     if let Some(folder) = &args.output {
         write(&compiled, &report, &Folder(folder.clone()))?;
     }

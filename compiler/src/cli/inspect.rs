@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use offshoot::fit::Limits;
 use offshoot::import;
-use offshoot::inspect::{inspect, Inspection, Limits, Trainable, Verdict};
+use offshoot::inspect::{inspect, Inspection, Trainable, Verdict};
 use offshoot::ir::Fold;
 use offshoot::lower::Banded;
 use offshoot_boards::Board;
 
-use super::compile::{board, budget, Head};
-use super::output::{bytes, grouped, row, say, table};
+use super::compile::{board, Head};
+use super::output::{bytes, grouped, limit, row, say, table};
 use super::quantize::{placeholder, Reading};
 
 /// Arguments of `offshoot inspect`.
@@ -31,14 +32,14 @@ pub struct Args {
 pub fn run(args: &Args, json: bool) -> Result<()> {
     // Sizes do not depend on scales: any samples serve.
     let graph = placeholder(import::import_with(&args.model, args.reading.options())?)?;
-    let flash = args.board.flash.map_or(u64::MAX, |f| f.bytes);
-    let limits = Limits { sram: budget(&args.board), flash };
+    let limits = Limits::of(&args.board);
     let found = inspect(&graph, args.head.start(), limits)
         .with_context(|| args.model.display().to_string())?;
     if json {
         let mut object = serde_json::to_value(&found)?;
         object["board"] = args.board.name.clone().into();
         object["budget"] = limits.sram.into();
+        object["flash_budget"] = limits.flash.into();
         say!("{object}");
     } else {
         print(&found, args);
@@ -81,14 +82,17 @@ fn print(found: &Inspection, args: &Args) {
     rows.push(row(["in all", "", "", "", &parameters, &macs, &largest, ""]));
     table(&rows);
     print_folded(&found.folded);
-    say!("\n{} ({}):", args.board.name, args.board.description);
+    let (board, limits) = (&args.board, Limits::of(&args.board));
+    say!("\n{} ({}):", board.name, board.description);
+    let (sram, flash) = (limit(limits.sram), limit(limits.flash));
+    say!("  {sram} of SRAM that the stack leaves, {flash} of flash\n");
     let mut rows = vec![row(["--update", "SRAM", "flash", "", "in bands"])];
     rows.extend(found.verdicts.iter().map(verdict));
     table(&rows);
     for reason in found.verdicts.iter().filter_map(|v| v.reason.as_ref()).take(1) {
         say!("\n  {reason}");
     }
-    say!("\n  SRAM without stack, flash without code; `compile` gives the parts.");
+    say!("\n  SRAM without stack, flash without code, though code must fit too; `compile` gives the parts.");
 }
 
 /// Prints what became part of what, a line for each layer that took others in.

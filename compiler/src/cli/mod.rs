@@ -9,6 +9,7 @@ mod demo;
 mod inspect;
 mod output;
 mod quantize;
+mod report;
 mod run;
 mod simulate;
 
@@ -33,6 +34,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Compile an ONNX model into a training program.
     Compile(compile::Args),
+    /// Show what a compiled program needs, and what lies in its memory when.
+    Report(report::Args),
     /// Train a compiled program on the desktop, bit for bit as a device would.
     Simulate(simulate::Args),
     /// Train a compiled program on a board, emulated or real, with samples from this machine.
@@ -71,6 +74,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Inspect(args) => inspect::run(&args, cli.json),
         Command::Compile(args) => compile::run(&args, cli.json),
+        Command::Report(args) => report::run(&args, cli.json),
         Command::Simulate(args) => simulate::run(&args, cli.json),
         Command::Run(args) => run::run(&args, cli.json),
         Command::Demo(args) => demo::run(&args, cli.json),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use offshoot::learn::{Change, Scores, Watch};
+pub use offshoot::report::grouped;
 
 /// Why standard output took no more.
 static LOST: OnceLock<io::Error> = OnceLock::new();
@@ -61,22 +62,17 @@ pub fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.iter().map(ToString::to_string).collect()
 }
 
-/// A number with its thousands set apart.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// Bytes, set apart.
 pub fn bytes(number: u64) -> String {
     format!("{} B", grouped(number))
+}
+
+/// Bytes that there are of a memory; the most that there can be stands for no limit.
+pub fn limit(bound: u64) -> String {
+    match bound {
+        u64::MAX => "no limit".to_string(),
+        bound => bytes(bound),
+    }
 }
 
 /// A share as percent with one digit.

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 
 use crate::adapt::{adapt, layers, HeadStart};
+use crate::fit::{Limits, Sizes};
 use crate::ir::{Fold, Graph, Node, NodeId, TensorId};
 use crate::lower::Banded;
 use crate::pipeline::{compile, compile_inference, CompileError, Compiled};
@@ -70,7 +71,7 @@ pub struct Verdict {
     pub flash: Option<u64>,
     /// Parts of the forward pass that run in bands, so that the arena need not hold them whole.
     pub bands: Vec<Banded>,
-    /// Whether both are within the board's.
+    /// Whether both are within the board's, code included.
     pub fits: bool,
     /// Why it cannot be compiled.
     pub reason: Option<String>,
@@ -95,15 +96,6 @@ pub struct Inspection {
     pub folded: Vec<Fold>,
     /// What fits the board.
     pub verdicts: Vec<Verdict>,
-}
-
-/// Memory that a program may use.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes of SRAM, without the stack.
-    pub sram: u64,
-    /// Bytes of flash.
-    pub flash: u64,
 }
 
 /// Looks at `graph`, which [`crate::import`] gave, and at what can be trained behind a head that
@@ -223,18 +215,13 @@ fn schemes(layers: usize) -> Vec<(String, Scheme)> {
 }
 
 fn verdict(update: String, compiled: Result<Compiled, CompileError>, limits: Limits) -> Verdict {
-    let sizes = compiled.and_then(|c| {
-        let header = &c.placed.header;
-        let sram = [header.arena, header.state, header.scratch].map(u64::from).iter().sum();
-        Ok((sram, c.program.encode()?.len() as u64, c.placed.bands))
-    });
-    match sizes {
-        Ok((sram, flash, bands)) => Verdict {
+    match compiled.and_then(|c| Ok((Sizes::of(&c)?, c.placed.bands))) {
+        Ok((sizes, bands)) => Verdict {
             update,
-            sram: Some(sram),
-            flash: Some(flash),
+            sram: Some(sizes.sram),
+            flash: Some(sizes.flash),
             bands,
-            fits: sram <= limits.sram && flash <= limits.flash,
+            fits: limits.hold(sizes),
             reason: None,
         },
         Err(error) => Verdict {

@@ -152,9 +152,10 @@ impl Operator for PoolInputGrad {
         let [_, _, c] = cx.hwc(dy);
         let x = shape([self.input[0], self.input[1], c]);
         let geometry = rt::Geometry { x, y: shape(cx.hwc(dy)), window: self.window.lower() };
-        // Keeps 15 significant bits of 1 / count.
+        // Keeps 15 significant bits of 1 / count, and fewer of windows over more than 512 pixels: an
+        // error of a window that counts one of them alone must still fit 32 bits.
         let taps = self.window.kernel[0] * self.window.kernel[1];
-        let fraction = 15 + taps.next_power_of_two().ilog2() as i8;
+        let fraction = (15 + taps.next_power_of_two().ilog2() as i8).min(24);
         let (error, epilogue) = (cx.error(dy), cx.epilogue(id));
         let (output, skip, mask) = (epilogue.output, epilogue.skip, epilogue.mask);
         cx.push(id, rt::PoolInputGrad { error, output, skip, mask, geometry, fraction });

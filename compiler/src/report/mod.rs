@@ -1,10 +1,17 @@
-//! What a compiled program needs, as data: `report.json` and what `--json` prints.
+//! What a compiled program needs, as data: `report.json` and what `--json` prints. The arena is also
+//! drawn, as SVG and as text ([`picture`]).
+
+pub mod picture;
+mod tensors;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fit::{Limits, Sizes};
 use crate::ir::Fold;
 use crate::lower::Banded;
 use crate::pipeline::Compiled;
+
+pub use tensors::{Kind, Tensor};
 
 /// Bytes of SRAM by use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +33,8 @@ pub struct Flash {
     pub constants: usize,
     /// Constants and the list of ops; code comes on top, and is known once an image is linked.
     pub total: usize,
+    /// What is allowed for code until then.
+    pub code: u64,
 }
 
 /// The memory plan of the arena.
@@ -55,6 +64,8 @@ pub struct Report {
     pub board: String,
     /// Bytes of SRAM that the program may use: what the board's stack leaves.
     pub budget: u64,
+    /// Bytes of flash that an image may use.
+    pub flash_budget: u64,
     /// Number of classes; 0 of a network that reproduces its input.
     pub classes: u16,
     /// Bytes of SRAM.
@@ -77,6 +88,10 @@ pub struct Report {
     pub trained: Vec<Trained>,
     /// Names of the ops, in order.
     pub ops: Vec<String>,
+    /// How many of them make a prediction; the others are the backward pass.
+    pub forward_ops: u32,
+    /// Tensors of the arena, in the order of their lives.
+    pub tensors: Vec<Tensor>,
     /// Nodes of the model that became part of others.
     pub folded: Vec<Fold>,
 }
@@ -93,16 +108,16 @@ pub struct Trained {
 }
 
 impl Report {
-    /// The report of `compiled`, for a board with `budget` bytes of SRAM.
+    /// The report of `compiled`, for a board that has `limits`.
     ///
     /// # Errors
     /// Where the program does not encode.
     pub fn new(
         compiled: &Compiled,
         board: &str,
-        budget: u64,
+        limits: Limits,
     ) -> Result<Report, crate::pipeline::CompileError> {
-        let placed = &compiled.placed;
+        let (placed, sizes) = (&compiled.placed, Sizes::of(compiled)?);
         let h = &placed.header;
         let macs: Vec<u64> = placed.macs.clone();
         let (forward, backward) = macs.split_at(h.forward as usize);
@@ -110,7 +125,8 @@ impl Report {
         Ok(Report {
             model: compiled.graph.name.clone(),
             board: board.to_string(),
-            budget,
+            budget: limits.sram,
+            flash_budget: limits.flash,
             classes: h.classes,
             sram: Sram {
                 arena: h.arena,
@@ -120,7 +136,8 @@ impl Report {
             },
             flash: Flash {
                 constants: placed.constants.len(),
-                total: compiled.program.encode()?.len(),
+                total: sizes.flash as usize,
+                code: sizes.code,
             },
             plan: Plan { peak: placed.plan.peak, lower_bound: placed.plan.lower_bound },
             bands: placed.bands.clone(),
@@ -136,7 +153,52 @@ impl Report {
                 })
                 .collect(),
             ops: placed.names.clone(),
+            forward_ops: h.forward,
+            tensors: tensors::of(compiled),
             folded: compiled.graph.folded.clone(),
         })
     }
+}
+
+/// A report that no compiler wrote.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReportError {
+    /// A tensor lies outside the arena.
+    #[error("tensor {0:?} lies outside the arena")]
+    Outside(String),
+    /// A tensor lives at ops that there are not.
+    #[error("tensor {0:?} lives at ops that the program does not have")]
+    NoSuchOp(String),
+}
+
+impl Report {
+    /// Whether its tensors are within the arena and the program, as those of [`Report::new`] are.
+    ///
+    /// # Errors
+    /// The first tensor that is not.
+    pub fn check(&self) -> Result<(), ReportError> {
+        for tensor in &self.tensors {
+            let end = u64::from(tensor.offset) + u64::from(tensor.bytes);
+            if end > self.plan.peak.into() {
+                return Err(ReportError::Outside(tensor.name.clone()));
+            }
+            if tensor.first > tensor.last || tensor.last as usize >= self.ops.len() {
+                return Err(ReportError::NoSuchOp(tensor.name.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A number with its thousands set apart.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }

@@ -34,6 +34,17 @@ impl Default for Loss {
     }
 }
 
+impl Loss {
+    /// Its name in a scheme.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Loss::Softmax { .. } => "softmax",
+            Loss::Sigmoid => "sigmoid",
+            Loss::MeanSquare => "mean-square",
+        }
+    }
+}
+
 /// Most that one class may weigh: more would drown the others in any case.
 const MOST_WEIGHT: f32 = 1000.0;
 

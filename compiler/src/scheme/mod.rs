@@ -22,6 +22,7 @@
 
 mod loss;
 mod optimizer;
+mod print;
 
 pub use loss::Loss;
 pub use optimizer::Optimizer;

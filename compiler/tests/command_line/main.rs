@@ -4,12 +4,14 @@
 mod arguments;
 mod contract;
 mod data;
+mod fit;
 mod folders;
 mod inspect;
 mod layers;
 mod models;
 mod programs;
 mod recordings;
+mod report;
 mod schemes;
 mod support;
 mod tables;

@@ -276,7 +276,12 @@ pub fn denoiser(seed: u64) -> Graph {
 
 /// A chain of random ops: another one for every seed.
 pub fn any(seed: u64) -> Graph {
-    let (mut net, x) = Net::new("any", seed, [5, 4, 3]);
+    any_on(seed, [5, 4, 3])
+}
+
+/// As [`any`], on an input of `[height, width, channels]`, each at least 3.
+pub fn any_on(seed: u64, hwc: [usize; 3]) -> Graph {
+    let (mut net, x) = Net::new("any", seed, hwc);
     let mut x = net.conv(x, Conv::same(4, 3));
     for _ in 0..3 + net.random.below(3) {
         x = net.any(x);

@@ -1,0 +1,138 @@
+//! Update schemes as text, in the forms that [`Scheme::from_short`] and [`Scheme::from_toml`] read.
+
+use std::fmt::Write;
+
+use offshoot_runtime::program::op::Precision;
+
+use super::{Biases, Layer, Loss, Optimizer, Scheme};
+
+impl Scheme {
+    /// The short form; none where that cannot say it: biases of a list of layers, names that are not
+    /// read back as such, or class weights.
+    pub fn short(&self) -> Option<String> {
+        let mut parts = Vec::new();
+        if self.precision == Precision::Stochastic {
+            parts.push("stochastic".to_string());
+        }
+        match &self.biases {
+            Biases::Last(0) => {}
+            Biases::Last(count) => parts.push(format!("biases={count}")),
+            Biases::Word(word) => parts.push(format!("biases={word}")),
+            Biases::Layers(_) => return None,
+        }
+        for rule in &self.weights {
+            let layer = match &rule.layer {
+                Layer::Index(index) => index.to_string(),
+                Layer::Name(name) if is_plain(name) => name.clone(),
+                Layer::Name(_) => return None,
+            };
+            parts.push(format!("{layer}:{}", rule.channels));
+        }
+        match &self.loss {
+            Loss::Softmax { weights, .. } if !weights.is_empty() => return None,
+            Loss::Softmax { smoothing, .. } if *smoothing == 0.0 => {}
+            Loss::Softmax { smoothing, .. } => parts.push(format!("smoothing={smoothing}")),
+            other => parts.push(format!("loss={}", other.name())),
+        }
+        let Optimizer { momentum, momentum_bits, batch } = self.optimizer;
+        if momentum > 0.0 {
+            parts.push(format!("momentum={momentum},momentum-bits={momentum_bits}"));
+        }
+        if batch > 1 {
+            parts.push(format!("batch={batch}"));
+        }
+        Some(if parts.is_empty() { "head".to_string() } else { parts.join(",") })
+    }
+
+    /// The file's form, of which every scheme has one.
+    pub fn toml(&self) -> String {
+        let precision = match self.precision {
+            Precision::Residual => "residual",
+            Precision::Stochastic => "stochastic",
+        };
+        let quoted = |text: &str| toml::Value::from(text).to_string();
+        let layer = |layer: &Layer| match layer {
+            Layer::Index(index) => index.to_string(),
+            Layer::Name(name) => quoted(name),
+        };
+        let biases = match &self.biases {
+            Biases::Last(count) => count.to_string(),
+            Biases::Word(word) => quoted(word),
+            Biases::Layers(layers) => {
+                format!("[{}]", layers.iter().map(layer).collect::<Vec<_>>().join(", "))
+            }
+        };
+        let mut text = format!("precision = \"{precision}\"\nbiases = {biases}\n");
+        // Writing to a String cannot fail.
+        for rule in &self.weights {
+            let (layer, share) = (layer(&rule.layer), rule.channels);
+            let _ = write!(text, "\n[[weights]]\nlayer = {layer}\nchannels = {share:?}\n");
+        }
+        let _ = write!(text, "\n[loss]\nkind = \"{}\"\n", self.loss.name());
+        if let Loss::Softmax { smoothing, weights } = &self.loss {
+            let _ = writeln!(text, "smoothing = {smoothing:?}\nweights = {weights:?}");
+        }
+        let Optimizer { momentum, momentum_bits, batch } = self.optimizer;
+        let _ = write!(text, "\n[optimizer]\nmomentum = {momentum:?}\nbatch = {batch}\n");
+        if momentum > 0.0 {
+            let _ = writeln!(text, "momentum-bits = {momentum_bits}");
+        }
+        text
+    }
+}
+
+/// Whether the short form reads `name` as the name of a layer, and as no other's.
+fn is_plain(name: &str) -> bool {
+    name.parse::<usize>().is_err()
+        && !name.is_empty()
+        && name.trim() == name
+        && !name.contains([',', '='])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::WeightRule;
+    use super::*;
+
+    fn schemes() -> Vec<Scheme> {
+        let mut schemes: Vec<Scheme> = [
+            "head",
+            "biases=all",
+            "stochastic,biases=3,0:1,24:1/3,last:0.25",
+            "loss=sigmoid,momentum=0.9,batch=8",
+            "smoothing=0.1,momentum=1/3,momentum-bits=8",
+            "loss=mean-square,a/b:c:1",
+        ]
+        .into_iter()
+        .map(|short| Scheme::from_short(short).unwrap())
+        .collect();
+        let rule = |name: &str| WeightRule { layer: Layer::Name(name.into()), channels: 0.7 };
+        for name in ["a,b", "x=y", "12", " edge", "", "\"quoted\"\n"] {
+            schemes.push(Scheme { weights: vec![rule(name)], ..Scheme::default() });
+        }
+        let list = vec![Layer::Index(4), Layer::Name("stem".into())];
+        schemes.push(Scheme { biases: Biases::Layers(list), ..Scheme::default() });
+        let loss = Loss::Softmax { smoothing: 0.25, weights: vec![1.0, 2.5, 0.0] };
+        schemes.push(Scheme { loss, ..Scheme::default() });
+        schemes
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let mut short_forms = 0;
+        for scheme in schemes() {
+            assert_eq!(
+                Scheme::from_toml(&scheme.toml()).as_ref(),
+                Ok(&scheme),
+                "{}",
+                scheme.toml()
+            );
+            if let Some(short) = scheme.short() {
+                assert_eq!(Scheme::from_short(&short).as_ref(), Ok(&scheme), "{short}");
+                short_forms += 1;
+            }
+        }
+        // All but the list of biases, the class weights, and five names.
+        assert_eq!(short_forms, 7);
+    }
+}

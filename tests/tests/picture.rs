@@ -214,7 +214,7 @@ fn kinds_are_those_of_the_passes() {
             Kind::Mask => assert!(tensor.name.ends_with(".mask"), "{tensor:?}"),
             Kind::Error => {}
         }
-        let known = report.ops.iter().any(|op| *op == tensor.layer);
+        let known = report.ops.contains(&tensor.layer);
         assert!(known || tensor.kind == Kind::Input, "{tensor:?}");
     }
 }

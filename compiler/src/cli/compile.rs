@@ -9,7 +9,7 @@ use offshoot::adapt::HeadStart;
 use offshoot::fit::{self, Limits, Sizes, Unfit};
 use offshoot::ir::{print, Constants};
 use offshoot::pipeline::{self, Compiled, Input, Layout};
-use offshoot::report::Report;
+use offshoot::report::{Report, Sample};
 use offshoot::scheme::{Scheme, SchemeError};
 use offshoot::{emit, import};
 use offshoot_boards::{Board, BoardError};
@@ -231,6 +231,15 @@ pub fn print_report(report: &Report) {
             band.bands, band.rows, band.ops, band.whole_ops
         );
         rows.insert(1 + at, row([title, &band.range(), &how]));
+    }
+    if report.sample.parts > 1 {
+        let Sample { bytes, parts, largest_part } = report.sample;
+        let how = format!(
+            "a sample of {} in {parts} parts of at most {}",
+            wide(bytes),
+            wide(largest_part)
+        );
+        rows.insert(1, row(["      receives", "", &how]));
     }
     rows.extend([
         row(["      scratch", &wide(sram.scratch)]),

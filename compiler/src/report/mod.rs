@@ -4,12 +4,14 @@
 pub mod picture;
 mod tensors;
 
+use offshoot_runtime::program::Op;
 use serde::{Deserialize, Serialize};
 
 use crate::fit::{Limits, Sizes};
 use crate::ir::Fold;
 use crate::lower::Banded;
 use crate::pipeline::Compiled;
+use crate::place::Placed;
 
 pub use tensors::{Kind, Tensor};
 
@@ -46,6 +48,33 @@ pub struct Plan {
     pub lower_bound: u32,
 }
 
+/// How a sample comes to the program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Bytes of a sample.
+    pub bytes: u32,
+    /// Parts that it comes in: 1 where it comes as a whole.
+    pub parts: usize,
+    /// Bytes of the largest part.
+    pub largest_part: u32,
+}
+
+impl Sample {
+    fn of(placed: &Placed) -> Sample {
+        let rows = placed.ops.iter().filter_map(|op| match op {
+            Op::Receive(rows) => Some(rows.output.bytes),
+            _ => None,
+        });
+        let mut parts: Vec<u32> = rows.collect();
+        if parts.is_empty() {
+            parts.push(placed.header.input.bytes);
+        }
+        let (bytes, largest_part) =
+            parts.iter().fold((0, 0), |(sum, most), &b| (sum + b, b.max(most)));
+        Sample { bytes, parts: parts.len(), largest_part }
+    }
+}
+
 /// Multiply-accumulates of one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Macs {
@@ -74,6 +103,8 @@ pub struct Report {
     pub flash: Flash,
     /// Plan of the arena.
     pub plan: Plan,
+    /// How a sample comes.
+    pub sample: Sample,
     /// Parts of the forward pass that run in bands, so that the arena need not hold them whole.
     pub bands: Vec<Banded>,
     /// Multiply-accumulates.
@@ -140,6 +171,7 @@ impl Report {
                 code: sizes.code,
             },
             plan: Plan { peak: placed.plan.peak, lower_bound: placed.plan.lower_bound },
+            sample: Sample::of(placed),
             bands: placed.bands.clone(),
             macs: Macs { forward: forward.iter().sum(), backward: backward.iter().sum() },
             trainable_bytes: placed.trainable,

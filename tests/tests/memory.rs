@@ -3,9 +3,12 @@
 
 use std::path::Path;
 
-use offshoot::fit::Limits;
-use offshoot::pipeline::{Input, Layout};
+use offshoot::adapt::HeadStart;
+use offshoot::fit::{advise, Limits, Sizes};
+use offshoot::import::import;
+use offshoot::pipeline::{compile_in, Input, Layout};
 use offshoot::report::Report;
+use offshoot::scheme::Scheme;
 use offshoot_tests::boards::start;
 use offshoot_tests::cases::{Case, MCUNET};
 
@@ -29,6 +32,25 @@ fn mcunet_49kb_in_rows_fits_80_kb() {
     let scheme = "biases=20,24:1/4,27:1/2,30:1/2,stochastic";
     let case = Case { name: "mcunet-49kb-rows", classes: Some(10), scheme, ..MCUNET };
     fits(&case, Input::Rows, 80_000);
+}
+
+/// Where a sample in rows is all that it takes, that is advised, and true.
+#[test]
+fn rows_are_advised_where_they_are_enough() {
+    let Some(path) = MCUNET.model_path() else { return };
+    let (graph, start) = (import(&path).unwrap(), HeadStart::Zero { classes: 10 });
+    let scheme = Scheme::from_short("biases=20,24:1/4,27:1/2,30:1/2,stochastic").unwrap();
+    let sizes = |input| {
+        let layout = Layout { input, ..Layout::default() };
+        Sizes::of(&compile_in(&graph, start, &scheme, layout).unwrap()).unwrap()
+    };
+    let [whole, rows] = [Input::Whole, Input::Rows].map(sizes);
+    println!("whole {} B, in rows {} B", whole.sram, rows.sram);
+    assert!(rows.sram < whole.sram);
+    let limits = Limits { sram: rows.sram, flash: u64::MAX };
+    let advice = advise(&graph, start, &scheme, Input::Whole, whole, limits, &[]);
+    assert_eq!(advice.rows, Some(rows));
+    assert!(advice.to_string().contains("--input-rows"), "{advice}");
 }
 
 /// Links `case`, trains a few steps on the M4, and holds what it takes against the report and `most`

@@ -28,6 +28,8 @@ pub struct Board {
     pub stack_bytes: u64,
     /// How it is emulated, where it is.
     pub emulator: Option<Emulation>,
+    /// What probe-rs calls the chip, where there is one to be flashed.
+    pub probe_rs: Option<String>,
     /// What carries the link.
     pub uart: Uart,
 }
@@ -184,7 +186,9 @@ mod tests {
                 assert!(board.stack_bytes < sram.bytes && sram.bytes <= sram.physical);
             }
             assert_eq!(board.is_host(), board.sram.is_empty());
-            assert_eq!(board.is_host(), board.emulator.is_none());
+            // Either a program, or an emulator's machine, or a chip.
+            let kinds = [board.is_host(), board.emulator.is_some(), board.probe_rs.is_some()];
+            assert_eq!(kinds.iter().filter(|kind| **kind).count(), 1, "{}", board.name);
         }
         assert_eq!(find("qemu-mps2-an386").unwrap().sram_bytes(), Some(256 * 1024));
         assert_eq!(find("qemu-mps2-an500").unwrap().sram_bytes(), Some(320 * 1024));

@@ -25,8 +25,15 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The board has no emulator.
-    #[error("board {0} has no emulator: flash it, or take a board whose name begins with qemu")]
-    NoEmulator(String),
+    #[error("board {board} is not emulated: flash {} with `probe-rs run --chip {chip}`, or take one that is", .elf.display())]
+    NoEmulator {
+        /// Which.
+        board: String,
+        /// Its image.
+        elf: PathBuf,
+        /// What probe-rs calls its chip.
+        chip: String,
+    },
     /// The program is not there.
     #[error("{program} could not be started: {source}; `cargo xtask setup` installs emulators")]
     Start {
@@ -51,7 +58,13 @@ pub struct Emulator {
 pub fn start(board: &Board, elf: &Path, options: &Options) -> Result<Emulator, StartError> {
     let mut command = match (&board.emulator, board.is_host()) {
         (_, true) => Command::new(elf),
-        (None, false) => return Err(StartError::NoEmulator(board.name.clone())),
+        (None, false) => {
+            return Err(StartError::NoEmulator {
+                board: board.name.clone(),
+                elf: elf.to_path_buf(),
+                chip: board.probe_rs.clone().unwrap_or_default(),
+            })
+        }
         (Some(emulation), false) => {
             let mut command = Command::new(&emulation.program);
             command.args(["-M", &emulation.machine, "-cpu", &emulation.cpu]);

@@ -37,6 +37,16 @@ pub(crate) const IMAGES: &[Source] = &[
         "memory.x", "src/main.rs", "src/uart.rs"),
     source!("qemu-riscv32-virt": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
         "memory.x", "src/main.rs", "src/stack.rs", "src/uart.rs"),
+    source!("nucleo-f411re": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
+        "memory.x", "src/main.rs"),
+    source!("stm32f746g-disco": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
+        "memory.x", "src/main.rs"),
+    source!("raspberry-pi-pico": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
+        "memory.x", "src/main.rs"),
+    source!("raspberry-pi-pico2": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
+        "memory.x", "src/main.rs"),
+    source!("nrf52840-dk": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
+        "memory.x", "src/main.rs"),
 ];
 
 pub(crate) fn source(name: &str) -> Option<&'static Source> {

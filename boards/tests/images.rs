@@ -184,6 +184,40 @@ fn rv32_trains_as_this_process_does() {
     emulated("qemu-riscv32-virt");
 }
 
+/// What flash and SRAM an image has beside its model: not more than this of each, in bytes.
+fn links(name: &str, flash: u64, sram: u64) {
+    let board = find(name).unwrap();
+    let Built { elf, sizes } = built(&board).unwrap();
+    println!("{name}: {sizes:?}, flash {}, sram {}", sizes.flash(), sizes.sram());
+    let model = size_of::<Model>() as u64;
+    assert!(sizes.text > 10_000 && sizes.flash() < flash, "{sizes:?}");
+    assert!((model..model + sram).contains(&sizes.sram()), "{sizes:?}");
+    let error = emulator::start(&board, &elf, &Options::default()).unwrap_err().to_string();
+    assert!(error.contains("probe-rs run --chip"), "{error}");
+}
+
+#[test]
+#[ignore = "needs a cross compiler: cargo xtask test"]
+fn chips_have_images_that_link() {
+    // Their drivers take minutes to build.
+    let slow = |board: &Board| board.name.starts_with("raspberry-pi");
+    let everything = std::env::var_os("OFFSHOOT_ALL_IMAGES").is_some();
+    let chips = offshoot_boards::all().unwrap().into_iter().filter(|b| b.probe_rs.is_some());
+    let (mut built, mut left) = (0, Vec::new());
+    for board in chips {
+        if slow(&board) && !everything {
+            left.push(board.name);
+            continue;
+        }
+        links(&board.name, 40_000, 4_096);
+        built += 1;
+    }
+    assert!(built >= 3, "{built} images of chips");
+    if !left.is_empty() {
+        println!("left out: {}; set OFFSHOOT_ALL_IMAGES to build them", left.join(", "));
+    }
+}
+
 #[test]
 fn host_image_trains_as_this_process_does() {
     let board = find("host").unwrap();

@@ -12,7 +12,9 @@ pub mod app;
 mod board;
 #[cfg(feature = "std")]
 pub mod client;
+mod line;
 pub mod link;
 
 pub use app::{serve, App};
 pub use board::{Board, Counter, Stack};
+pub use line::Line;

@@ -84,7 +84,17 @@ fn on_board(
     data: &dyn Samples,
     steps: usize,
 ) -> Trace {
-    let mut board = offshoot_boards::find(name).unwrap();
+    let board = offshoot_boards::find(name).unwrap();
+    on_this_board(board, network, compiled, data, steps)
+}
+
+fn on_this_board(
+    mut board: offshoot_boards::Board,
+    network: &str,
+    compiled: &Compiled,
+    data: &dyn Samples,
+    steps: usize,
+) -> Trace {
     // Equal bits are tested here, not fit: what a scheme needs is the business of other tests.
     for region in &mut board.sram {
         region.bytes = region.physical;
@@ -96,7 +106,7 @@ fn on_board(
         .map(|(index, rate)| {
             let (sample, label) = data.sample(index);
             let stepped = device.client.train(sample, label, rate);
-            let stepped = stepped.unwrap_or_else(|e| panic!("{name}: {e}"));
+            let stepped = stepped.unwrap_or_else(|e| panic!("{}: {e}", board.name));
             (stepped.loss.to_bits(), stepped.state_hash)
         })
         .collect()
@@ -146,6 +156,24 @@ fn demo_network() {
     let names: Vec<&str> = boards.iter().filter(runs).map(|board| board.name.as_str()).collect();
     assert!(names.len() >= 8, "{names:?}");
     same_steps(DEMO.name, &compiled, &data, STEPS, &names);
+}
+
+/// No emulated board has a Cortex-M0+ and enough memory, but a Cortex-M3 runs its code: whole-number
+/// instructions of the smallest set, and f32 computed by those.
+#[test]
+#[ignore = "needs an emulator: cargo xtask test"]
+fn code_of_a_cortex_m0() {
+    let compiled = DEMO.compile(None);
+    let data = DEMO.samples(&compiled).train;
+    let mut board = offshoot_boards::find("qemu-mps2-an385").unwrap();
+    board.target = "thumbv6m-none-eabi".to_string();
+    let trace = on_this_board(board, "demo-m0", &compiled, &data, STEPS);
+    let expected = simulated(&compiled, &data, STEPS, |_, _| {});
+    assert_eq!(first_difference(&expected, &trace), None);
+    println!(
+        "demo in code of a Cortex-M0+: {STEPS} steps equal, state {:016x}",
+        trace[STEPS - 1].1
+    );
 }
 
 /// What differs in one step of a thousand would still be found.

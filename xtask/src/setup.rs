@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 /// What images are compiled for.
-const TARGETS: [&str; 4] = [
+const TARGETS: [&str; 5] = [
+    "thumbv6m-none-eabi",
     "thumbv7em-none-eabihf",
     "thumbv7m-none-eabi",
     "thumbv8m.main-none-eabihf",

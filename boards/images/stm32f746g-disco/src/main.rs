@@ -1,0 +1,50 @@
+//! The training application on ST's STM32F746G-DISCO.
+#![no_std]
+#![no_main]
+
+use embassy_stm32::rcc::{APBPrescaler, Pll, PllMul, PllPDiv, PllPreDiv, PllSource, Sysclk};
+use embassy_stm32::usart::{self, BufferedInterruptHandler, BufferedUart};
+use embassy_stm32::{bind_interrupts, peripherals, Config};
+use offshoot_model::Model;
+use offshoot_support_probe::{serve, stop};
+use static_cell::ConstStaticCell;
+
+bind_interrupts!(struct Interrupts {
+    USART1 => BufferedInterruptHandler<peripherals::USART1>;
+});
+
+/// All zeros, so that it lies in .bss and costs no flash.
+static MODEL: ConstStaticCell<Model> = ConstStaticCell::new(Model::new());
+static SENT: ConstStaticCell<[u8; 64]> = ConstStaticCell::new([0; 64]);
+static RECEIVED: ConstStaticCell<[u8; 64]> = ConstStaticCell::new([0; 64]);
+
+/// 216 MHz from the internal oscillator of 16 MHz.
+fn clocks() -> Config {
+    let mut config = Config::default();
+    config.rcc.hsi = true;
+    config.rcc.pll_src = PllSource::HSI;
+    config.rcc.pll = Some(Pll {
+        prediv: PllPreDiv::DIV8,
+        mul: PllMul::MUL216,
+        divp: Some(PllPDiv::DIV2),
+        divq: None,
+        divr: None,
+    });
+    config.rcc.sys = Sysclk::PLL1_P;
+    config.rcc.apb1_pre = APBPrescaler::DIV4;
+    config.rcc.apb2_pre = APBPrescaler::DIV2;
+    config
+}
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    let chip = embassy_stm32::init(clocks());
+    let Some(mut core) = cortex_m::Peripherals::take() else { stop("started twice") };
+    core.SCB.enable_icache();
+    let (received, sent) = (RECEIVED.take(), SENT.take());
+    let config = usart::Config::default();
+    let link =
+        BufferedUart::new(chip.USART1, chip.PB7, chip.PA9, sent, received, Interrupts, config);
+    let Ok(link) = link else { stop("the clock does not allow the link's speed") };
+    serve("stm32f746g-disco", MODEL.take(), core.SYST, link)
+}

@@ -1,0 +1,58 @@
+//! What images on Cortex-M chips share: the log, which a debug probe reads from memory (RTT), the
+//! panic handler, and the core's own part of a [`Board`].
+#![no_std]
+
+use cortex_m::peripheral::SYST;
+use defmt_rtt as _;
+use embedded_io::{Read, Write};
+use offshoot_firmware::{Board, Counter, Line, Stack};
+use offshoot_runtime::Trainer;
+use offshoot_support_cortex_m::{stack, Ticks};
+use panic_probe as _;
+
+/// A board that counts cycles by SysTick.
+struct Core {
+    name: &'static str,
+    ticks: Ticks,
+}
+
+impl Board for Core {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn counter(&self) -> Counter {
+        Counter::Cycles
+    }
+
+    fn count(&mut self) -> u64 {
+        self.ticks.now()
+    }
+
+    fn stack(&mut self) -> Option<Stack> {
+        let (used, size) = stack();
+        Some(Stack { used, size })
+    }
+}
+
+/// Logs why and stops the core.
+pub fn stop(why: &str) -> ! {
+    defmt::error!("stopped: {=str}", why);
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
+
+/// Serves `trainer` over `link` as the board called `name`, for ever.
+pub fn serve<T, L>(name: &'static str, trainer: &mut T, syst: SYST, link: L) -> !
+where
+    T: Trainer + ?Sized,
+    L: Read + Write,
+{
+    defmt::info!("up; stack {=u32} bytes", stack().1);
+    let core = Core { name, ticks: Ticks::new(syst) };
+    match offshoot_firmware::serve(trainer, core, Line(link)) {
+        Ok(()) => stop("the link ended"),
+        Err(never) => match never {},
+    }
+}

@@ -1,5 +1,5 @@
-//! The memory picture: every tensor of the arena is drawn once, where the plan has it, and nothing
-//! that is drawn runs into anything else.
+//! The memory picture: every tensor of the arena is drawn once, where the plan has it, no two are drawn
+//! over each other, and labels stay within what they name.
 
 use std::collections::BTreeSet;
 
@@ -95,11 +95,56 @@ fn fault(report: &Report, svg: &str) -> Result<(), String> {
             }
         }
     }
+    for label in of_class(&document, "label") {
+        in_one(label, &extents)?;
+    }
+    for text in document.descendants().filter(|n| n.has_tag_name("text")) {
+        within(text)?;
+    }
     let top = extents.iter().map(|e| e[1]).fold(f64::MAX, f64::min);
     if (top - peak).abs() > 8.0 * per_byte + ROUNDED {
         return Err(format!("the peak is drawn at {peak}, the highest tensor at {top}"));
     }
     Ok(())
+}
+
+/// About the width of a letter of size 1.
+const WIDE: f64 = 0.6;
+
+fn length(text: Node<'_, '_>, size: f64) -> f64 {
+    text.text().unwrap_or_default().chars().count() as f64 * size * WIDE
+}
+
+/// A label lies in the rectangle that its middle is in.
+fn in_one(label: Node<'_, '_>, extents: &[[f64; 4]]) -> Result<(), String> {
+    let style = label.attribute("style").unwrap_or_default();
+    let size = style.trim_start_matches("font-size: ").trim_end_matches("px");
+    let size: f64 = size.parse().map_err(|_| format!("the style {style:?}"))?;
+    let (x, y) = (number(label, "x"), number(label, "y") - size * 0.36);
+    let around = |e: &&[f64; 4]| e[0] < x && x < e[2] && e[1] < y && y < e[3];
+    let rectangle = extents.iter().find(around).ok_or("a label lies in no tensor")?;
+    let sides = [rectangle[2] - rectangle[0], rectangle[3] - rectangle[1]];
+    let upright = label.attribute("transform").is_some();
+    let [along, across] = if upright { [sides[1], sides[0]] } else { sides };
+    if length(label, size) > along || size > across {
+        return Err(format!("the label {:?} is too large", label.text()));
+    }
+    Ok(())
+}
+
+/// A text ends within the picture.
+fn within(text: Node<'_, '_>) -> Result<(), String> {
+    let (x, long) = (number(text, "x"), length(text, 12.0));
+    let (from, to) = match text.attribute("text-anchor") {
+        Some("start") => (x, x + long),
+        Some("end") => (x - long, x),
+        _ => (x - long / 2.0, x + long / 2.0),
+    };
+    let width = number(text.document().root_element(), "width");
+    match from >= 0.0 && to <= width {
+        true => Ok(()),
+        false => Err(format!("the text {:?} ends outside", text.text())),
+    }
 }
 
 /// Most bytes that live at one op, of tensors that each take a multiple of 8.
@@ -145,6 +190,10 @@ fn defects_of_a_picture_are_found() {
     let other = laid_over.tensors.iter().position(|t| t.first == 0 && t.offset != input.offset);
     laid_over.tensors[other.expect("the first op's output")].offset = input.offset;
     found(&laid_over, &picture::svg(&laid_over), "over each other");
+    let label = svg.find("class=\"label\"").expect("a label");
+    let end = label + svg[label..].find("</text>").expect("its end");
+    let long = format!("{}{}{}", &svg[..end], "x".repeat(200), &svg[end..]);
+    found(&report, &long, "is too large");
     let mut renamed = report.clone();
     renamed.tensors.iter_mut().for_each(|t| t.kind = Kind::Band);
     found(&renamed, &svg, "tooltip");

@@ -81,12 +81,12 @@ impl Scheme {
     }
 }
 
-/// Whether the short form reads `name` as the name of a layer, and as no other's.
+/// Whether the short form reads `name` as the name of a layer, also from between a shell's quotes.
 fn is_plain(name: &str) -> bool {
     name.parse::<usize>().is_err()
         && !name.is_empty()
         && name.trim() == name
-        && !name.contains([',', '='])
+        && !name.contains(|c: char| matches!(c, ',' | '=' | '\'') || c.is_control())
 }
 
 #[cfg(test)]
@@ -107,7 +107,7 @@ mod tests {
         .map(|short| Scheme::from_short(short).unwrap())
         .collect();
         let rule = |name: &str| WeightRule { layer: Layer::Name(name.into()), channels: 0.7 };
-        for name in ["a,b", "x=y", "12", " edge", "", "\"quoted\"\n"] {
+        for name in ["a,b", "x=y", "12", " edge", "", "two\nlines", "it's", "\"quoted\""] {
             schemes.push(Scheme { weights: vec![rule(name)], ..Scheme::default() });
         }
         let list = vec![Layer::Index(4), Layer::Name("stem".into())];
@@ -132,7 +132,7 @@ mod tests {
                 short_forms += 1;
             }
         }
-        // All but the list of biases, the class weights, and five names.
+        // All but seven names, the list of biases and the class weights.
         assert_eq!(short_forms, 7);
     }
 }

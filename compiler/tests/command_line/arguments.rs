@@ -70,6 +70,8 @@ fn a_normalisation_that_is_none() {
 fn a_seed_or_a_size_that_is_no_number() {
     refused("seed", &["--seed", "-1"], &["--seed"]);
     fails(USAGE, &["compile", "m.onnx", "-o", "out", "--sram", "lots"], &["--sram", "lots"]);
+    fails(USAGE, &["compile", "m.onnx", "-o", "out", "--flash", "-1"], &["--flash", "-1"]);
+    fails(USAGE, &["report"], &["FOLDER"]);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Writes a program as a `no_std` crate: the op list printed as calls, constants as one static.
 //!
 //! A descriptor's `Debug` form is Rust: each op becomes `Conv { .. }.run(m)?`, with everything
-//! that its kernel needs, or a call of a function that does that for several ops ([`share`]). The linker drops every kernel that is not called. The crate holds no
-//! arithmetic of its own, so that it cannot differ from the simulator.
+//! that its kernel needs, or a call of a function that does that for several ops ([`share`]). The
+//! linker drops every kernel that is not called. The crate holds no arithmetic of its own, so that it
+//! cannot differ from the simulator.
 
 mod share;
 

@@ -14,7 +14,7 @@ use offshoot::scheme::{Scheme, SchemeError};
 use offshoot::{emit, import};
 use offshoot_boards::{Board, BoardError};
 
-use super::output::{bytes, grouped, limit, row, say, table};
+use super::output::{bytes, grouped, limit, reach, row, say, table};
 use super::quantize::{print_quantization, Calibration, Reading};
 use super::Folder;
 
@@ -227,10 +227,14 @@ pub fn print_report(report: &Report) {
     for (at, band) in report.bands.iter().enumerate() {
         let title = if at == 0 { "      in bands" } else { "" };
         let how = format!(
-            "{} bands of {} rows, {} ops for {}",
-            band.bands, band.rows, band.ops, band.whole_ops
+            "{}: {} bands of {} rows, {} ops for {}",
+            reach(band),
+            band.bands,
+            band.rows,
+            band.ops,
+            band.whole_ops
         );
-        rows.insert(1 + at, row([title, &band.range(), &how]));
+        rows.insert(1 + at, row([title, "", &how]));
     }
     if report.sample.parts > 1 {
         let Sample { bytes, parts, largest_part } = report.sample;

@@ -7,11 +7,10 @@ use offshoot::fit::Limits;
 use offshoot::import;
 use offshoot::inspect::{inspect, Inspection, Trainable, Verdict};
 use offshoot::ir::Fold;
-use offshoot::lower::Banded;
 use offshoot_boards::Board;
 
 use super::compile::{board, Head};
-use super::output::{bytes, grouped, limit, row, say, table};
+use super::output::{bytes, grouped, limit, reach, row, say, table};
 use super::quantize::{placeholder, Reading};
 
 /// Arguments of `offshoot inspect`.
@@ -126,7 +125,7 @@ fn verdict(verdict: &Verdict) -> Vec<String> {
         [first, second, .., last] if update.len() > 4 => format!("{first},{second},…,{last}"),
         _ => verdict.update.clone(),
     };
-    let bands: Vec<String> = verdict.bands.iter().map(Banded::range).collect();
+    let bands: Vec<String> = verdict.bands.iter().map(reach).collect();
     row([&short, &size(verdict.sram), &size(verdict.flash), word, &bands.join(", ")])
 }
 

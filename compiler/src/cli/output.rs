@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use offshoot::learn::{Change, Scores, Watch};
+use offshoot::lower::Banded;
 pub use offshoot::report::grouped;
+use offshoot::report::shortened;
 
 /// Why standard output took no more.
 static LOST: OnceLock<io::Error> = OnceLock::new();
@@ -35,6 +37,12 @@ pub fn written() -> anyhow::Result<()> {
         Some(error) => anyhow::bail!("cannot write to standard output: {error}; the rest is done"),
         None => Ok(()),
     }
+}
+
+/// The nodes that a part in bands reaches from and to.
+pub fn reach(band: &Banded) -> String {
+    let [first, last] = [&band.first, &band.last].map(|name| shortened(name, 30));
+    format!("{first} to {last}")
 }
 
 /// Prints rows with their columns aligned: the first left, the others right.

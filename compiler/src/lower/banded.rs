@@ -18,10 +18,3 @@ pub struct Banded {
     /// Rows of the last op's output that a band has; the last one may have fewer.
     pub rows: u32,
 }
-
-impl Banded {
-    /// The nodes that it reaches from and to.
-    pub fn range(&self) -> String {
-        format!("{} to {}", self.first, self.last)
-    }
-}

@@ -69,16 +69,3 @@ fn fullest(report: &Report) -> (usize, u64) {
     let all = (0..report.ops.len()).map(|index| (index, live(index)));
     all.fold((0, 0), |most, this| if this.1 > most.1 { this } else { most })
 }
-
-/// `name` in at most `most` characters: the middle is what is left out.
-fn shortened(name: &str, most: usize) -> String {
-    let count = name.chars().count();
-    if count <= most {
-        return name.to_string();
-    }
-    let kept = most.saturating_sub(1);
-    let (head, tail) = (kept.div_ceil(2), kept / 2);
-    let start: String = name.chars().take(head).collect();
-    let end: String = name.chars().skip(count - tail).collect();
-    format!("{start}…{end}")
-}

@@ -6,8 +6,8 @@
 
 use std::fmt::Write;
 
-use super::super::{grouped, Kind, Report, Tensor};
-use super::{fullest, shortened, Time};
+use super::super::{grouped, shortened, Kind, Report, Tensor};
+use super::{fullest, Time};
 
 /// Size of the picture and of the part of it that is the arena, in pixels.
 const WIDTH: f64 = 1280.0;

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::super::{grouped, Kind, Report, Tensor};
-use super::{fullest, shortened, Time};
+use super::super::{grouped, shortened, Kind, Report, Tensor};
+use super::{fullest, Time};
 
 /// Columns of the axis of bytes, and of the arena.
 const AXIS: usize = 10;

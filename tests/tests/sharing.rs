@@ -5,7 +5,7 @@ use offshoot::adapt::{layers, HeadStart};
 use offshoot::ir::Graph;
 use offshoot::lower::{lower, root, tensor, Lowered};
 use offshoot::ops::Op;
-use offshoot::pipeline::{compile, Compiled};
+use offshoot::pipeline::{compile_in, Compiled, Input, Layout};
 use offshoot::place::{check, Placed};
 use offshoot::scheme::{Biases, Layer, Loss, Optimizer, Scheme, WeightRule};
 use offshoot_runtime::program::op::Precision;
@@ -118,11 +118,11 @@ fn trained(file: &ProgramFile, seed: u64) -> Option<Trace> {
     let mut trace = Trace::new();
     for _ in 0..STEPS {
         let sample: Vec<i8> =
-            (0..header.input.len()).map(|_| random.integer(-128, 127) as i8).collect();
+            (0..header.input_shape.elements()).map(|_| random.integer(-128, 127) as i8).collect();
         let label = random.below(header.classes.max(1).into()) as u16;
-        interpreter.input().copy_from_slice(&sample);
+        interpreter.present(&sample).ok()?;
         let loss = interpreter.train(label, 0.02).ok()?.loss.to_bits();
-        interpreter.input().copy_from_slice(&sample);
+        interpreter.present(&sample).ok()?;
         interpreter.infer().ok()?;
         let output = header.output.start()..header.output.end();
         let inferred = interpreter.machine().arena.bytes()[output].to_vec();
@@ -141,7 +141,10 @@ fn compiled(seed: u64) -> (Compiled, Trace) {
     let random = &mut Random::new(seed);
     let graph = network(seed, random);
     let scheme = scheme(&graph, random);
-    let compiled = compile(&graph, HeadStart::Classifier, &scheme)
+    // Every second one takes its sample in rows.
+    let input = [Input::Whole, Input::Rows][(seed % 2) as usize];
+    let layout = Layout { input, ..Layout::default() };
+    let compiled = compile_in(&graph, HeadStart::Classifier, &scheme, layout)
         .unwrap_or_else(|e| panic!("seed {seed}, {scheme:?}: {e}"));
     let lowered = lower(&compiled.graph).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
     let file = verified(&apart(&lowered)).unwrap_or_else(|| panic!("seed {seed}: unverified"));

@@ -14,6 +14,7 @@ pub mod ir_file;
 pub mod nets;
 pub mod passes;
 pub mod random;
+pub mod trace;
 pub mod vectors;
 
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 //! are equal in the simulator, in the emitted crate on this machine, and in the emitted crate on
 //! an emulated Cortex-M4 and Cortex-M7; for the demo's network on every core that is emulated.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use offshoot::adapt::HeadStart;
 use offshoot::ir::Graph;
@@ -10,106 +10,19 @@ use offshoot::pipeline::{compile, Compiled};
 use offshoot::scheme::{Loss, Scheme};
 use offshoot_runtime::program::Init;
 use offshoot_runtime::Slot;
-use offshoot_simulator::data::Split;
 use offshoot_simulator::{Memories, Round, Simulation};
-use offshoot_tests::boards::start;
 use offshoot_tests::calibrate::calibrated;
 use offshoot_tests::cases::{Case, DEMO, DSCNN, GRU, LSTM, MCUNET, MOBILE, RESNET8, TRANSFORMER};
 use offshoot_tests::check::everything;
 use offshoot_tests::nets;
-use offshoot_tests::random::Random;
+use offshoot_tests::trace::{made_up, on_board, round, simulated, Samples, Trace};
 
 const STEPS: usize = 20;
 const BOARDS: [&str; 3] = ["host", "qemu-mps2-an386", "qemu-mps2-an500"];
 
-/// Bits of the loss, and hash of all trainable state, after each step.
-type Trace = Vec<(u32, u64)>;
-
-/// Labelled samples, of a file or made up.
-trait Samples {
-    fn count(&self) -> usize;
-    fn sample(&self, index: usize) -> (&[i8], u16);
-}
-
-impl Samples for Split {
-    fn count(&self) -> usize {
-        self.len()
-    }
-
-    fn sample(&self, index: usize) -> (&[i8], u16) {
-        (self.input(index), self.label(index))
-    }
-}
-
-impl Samples for Vec<(Vec<i8>, u16)> {
-    fn count(&self) -> usize {
-        self.len()
-    }
-
-    fn sample(&self, index: usize) -> (&[i8], u16) {
-        (&self[index].0, self[index].1)
-    }
-}
-
-fn round(data: &dyn Samples, steps: usize) -> Round {
-    Round { seed: 7, ..Round::new(0.01, data.count(), steps) }
-}
-
-/// Trains in the simulator; `meddle` may change the state before a step.
-fn simulated(
-    compiled: &Compiled,
-    data: &dyn Samples,
-    steps: usize,
-    meddle: impl Fn(usize, &mut [u8]),
-) -> Trace {
-    use offshoot_runtime::Trainer;
-    let program = compiled.program.program();
-    let mut memories = Memories::of(&program);
-    let mut simulation = Simulation::new(program, &mut memories).unwrap();
-    let mut trace = Trace::new();
-    for (step, (index, rate)) in round(data, steps).steps().enumerate() {
-        meddle(step, simulation.interpreter().state_mut());
-        let (sample, label) = data.sample(index);
-        let report = simulation.train(index, sample, label, rate).unwrap();
-        trace.push((report.loss.to_bits(), simulation.state_hash()));
-    }
-    trace
-}
-
-/// Trains on a board.
-fn on_board(
-    name: &str,
-    network: &str,
-    compiled: &Compiled,
-    data: &dyn Samples,
-    steps: usize,
-) -> Trace {
-    let board = offshoot_boards::find(name).unwrap();
-    on_this_board(board, network, compiled, data, steps)
-}
-
-fn on_this_board(
-    mut board: offshoot_boards::Board,
-    network: &str,
-    compiled: &Compiled,
-    data: &dyn Samples,
-    steps: usize,
-) -> Trace {
-    // Equal bits are tested here, not fit: what a scheme needs is the business of other tests.
-    for region in &mut board.sram {
-        region.bytes = region.physical;
-    }
-    let mut device =
-        start(compiled, &board, Path::new(env!("CARGO_TARGET_TMPDIR")), network, false);
-    round(data, steps)
-        .steps()
-        .map(|(index, rate)| {
-            let (sample, label) = data.sample(index);
-            let stepped = device.client.train(sample, label, rate);
-            let stepped = stepped.unwrap_or_else(|e| panic!("{}: {e}", board.name));
-            (stepped.loss.to_bits(), stepped.state_hash)
-        })
-        .collect()
+/// Where images are built.
+fn temporary() -> PathBuf {
+    env!("CARGO_TARGET_TMPDIR").into()
 }
 
 /// First step at which two traces differ.
@@ -136,7 +49,8 @@ fn same_steps(name: &str, compiled: &Compiled, data: &dyn Samples, steps: usize,
     let distinct: std::collections::BTreeSet<u64> = expected.iter().map(|(_, h)| *h).collect();
     assert_eq!(distinct.len(), steps, "every step must change the state");
     for board in boards {
-        let trace = on_board(board, name, compiled, data, steps);
+        let found = offshoot_boards::find(board).unwrap();
+        let trace = on_board(found, &temporary(), name, compiled, data, steps);
         assert_eq!(first_difference(&expected, &trace), None, "{name} on {board}");
         let (loss, hash) = trace[steps - 1];
         println!(
@@ -167,7 +81,7 @@ fn code_of_a_cortex_m0() {
     let data = DEMO.samples(&compiled).train;
     let mut board = offshoot_boards::find("qemu-mps2-an385").unwrap();
     board.target = "thumbv6m-none-eabi".to_string();
-    let trace = on_this_board(board, "demo-m0", &compiled, &data, STEPS);
+    let trace = on_board(board, &temporary(), "demo-m0", &compiled, &data, STEPS);
     let expected = simulated(&compiled, &data, STEPS, |_, _| {});
     assert_eq!(first_difference(&expected, &trace), None);
     println!(
@@ -217,18 +131,7 @@ fn ops_between_activations() {
         let gradient = format!("{op}InputGrad");
         assert!(used(gradient.as_str()), "no {gradient}");
     }
-    same_bits("mixed", &compiled, &made_up(&compiled));
-}
-
-/// Random samples of random classes.
-fn made_up(compiled: &Compiled) -> Vec<(Vec<i8>, u16)> {
-    let mut random = Random::new(3);
-    let header = &compiled.program.header;
-    let mut sample = || {
-        let pixels = (0..header.input.len()).map(|_| random.integer(-128, 127) as i8).collect();
-        (pixels, random.below(header.classes.max(1).into()) as u16)
-    };
-    (0..STEPS).map(|_| sample()).collect()
+    same_bits("mixed", &compiled, &made_up(&compiled, STEPS));
 }
 
 /// `graph` with everything trained by `loss`, in the way that `how` says in short form.
@@ -245,15 +148,15 @@ fn losses_and_optimizers_beside_the_plain_ones() {
     let graph = calibrated(nets::residual(13), 1);
     let weights = vec![0.5, 3.0, 1.0, 20.0];
     let smoothed = trained_by(&graph, Loss::Softmax { smoothing: 0.1, weights }, "batch=4");
-    same_bits("smoothed", &smoothed, &made_up(&smoothed));
+    same_bits("smoothed", &smoothed, &made_up(&smoothed, STEPS));
     let sigmoid = trained_by(&graph, Loss::Sigmoid, "momentum=0.9,batch=3");
-    same_bits("sigmoid", &sigmoid, &made_up(&sigmoid));
+    same_bits("sigmoid", &sigmoid, &made_up(&sigmoid, STEPS));
     let reproducing = trained_by(
         &calibrated(nets::denoiser(14), 1),
         Loss::MeanSquare,
         "stochastic,momentum=0.9,momentum-bits=8,batch=2",
     );
-    same_bits("denoiser", &reproducing, &made_up(&reproducing));
+    same_bits("denoiser", &reproducing, &made_up(&reproducing, STEPS));
 }
 
 #[test]

@@ -8,12 +8,10 @@ use offshoot::adapt::HeadStart;
 use offshoot::pipeline::{compile_in, Compiled, Input, Layout};
 use offshoot::schedule::Order;
 use offshoot::scheme::Scheme;
-use offshoot_simulator::{Memories, Round, Simulation};
-use offshoot_tests::boards::start;
 use offshoot_tests::calibrate::calibrated;
 use offshoot_tests::cases::MCUNET;
 use offshoot_tests::nets;
-use offshoot_tests::random::Random;
+use offshoot_tests::trace::{made_up, on_board, simulated, Samples, Trace};
 
 const STEPS: usize = 20;
 
@@ -32,48 +30,12 @@ const fn layout(bands: bool, order: Order, input: Input) -> Layout {
     Layout { bands, order, input }
 }
 
-/// Bits of the loss, and hash of all trainable state, after each step.
-type Trace = Vec<(u32, u64)>;
-
-type Samples = Vec<(Vec<i8>, u16)>;
-
-fn steps(samples: &Samples) -> impl Iterator<Item = (usize, f32)> {
-    Round { seed: 7, ..Round::new(0.01, samples.len(), STEPS) }.steps()
-}
-
-fn simulated(compiled: &Compiled, samples: &Samples) -> Trace {
-    let program = compiled.program.program();
-    let mut memories = Memories::of(&program);
-    let mut simulation = Simulation::new(program, &mut memories).unwrap();
-    let mut step = |(index, rate)| {
-        let (sample, label): &(Vec<i8>, u16) = &samples[index];
-        let report = simulation.train(index, sample, *label, rate).unwrap();
-        (report.loss.to_bits(), simulation.state_hash())
-    };
-    steps(samples).map(&mut step).collect()
-}
-
-fn emulated(name: &str, compiled: &Compiled, samples: &Samples) -> Trace {
-    let mut board = offshoot_boards::find("qemu-mps2-an386").unwrap();
-    // A whole network need not fit what its bands fit.
-    board.sram[0].bytes = board.sram[0].physical;
-    board.flash =
-        board.flash.map(|flash| offshoot_boards::Region { bytes: flash.physical, ..flash });
-    let mut device = start(compiled, &board, Path::new(env!("CARGO_TARGET_TMPDIR")), name, false);
-    let step = |(index, rate): (usize, f32)| {
-        let (sample, label) = &samples[index];
-        let stepped = device.client.train(sample, *label, rate).unwrap();
-        (stepped.loss.to_bits(), stepped.state_hash)
-    };
-    steps(samples).map(step).collect()
-}
-
-/// Trains in every layout in the simulator, and in those of `on_board` on the board, and compares.
+/// Trains in every layout in the simulator, and in those of `emulated` on the board, and compares.
 fn same_in_every_layout(
     name: &str,
-    samples: &Samples,
+    samples: &dyn Samples,
     compile: impl Fn(Layout) -> Compiled,
-    on_board: &[usize],
+    emulated: &[usize],
 ) {
     let (mut orders, mut first) = (BTreeSet::new(), None);
     for (at, (layout_name, layout)) in LAYOUTS.into_iter().enumerate() {
@@ -83,14 +45,17 @@ fn same_in_every_layout(
         assert_eq!(parts > 1, layout.input == Input::Rows, "{layout_name}: {parts} parts");
         assert_eq!(!placed.bands.is_empty(), layout.bands, "{layout_name}");
         orders.insert(format!("{:?}", placed.names));
-        let trace = simulated(&compiled, samples);
+        let trace = simulated(&compiled, samples, STEPS, |_, _| {});
         let expected: &Trace = first.get_or_insert_with(|| trace.clone());
         let distinct: BTreeSet<u64> = expected.iter().map(|(_, hash)| *hash).collect();
         assert_eq!(distinct.len(), STEPS, "every step must change the state");
         assert_eq!(&trace, expected, "{name} {layout_name} in the simulator");
         let mut places = "simulator";
-        if on_board.contains(&at) {
-            let trace = emulated(&format!("{name}-{at}"), &compiled, samples);
+        if emulated.contains(&at) {
+            let board = offshoot_boards::find("qemu-mps2-an386").unwrap();
+            let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+            let image = format!("{name}-{at}");
+            let trace = on_board(board, folder, &image, &compiled, samples, STEPS);
             assert_eq!(&trace, expected, "{name} {layout_name} on the board");
             places = "simulator and Cortex-M4";
         }
@@ -113,14 +78,7 @@ fn a_network_is_the_same_in_every_layout() {
     let compile = |layout| {
         compile_in(&graph, HeadStart::Classifier, &scheme, layout).unwrap_or_else(|e| panic!("{e}"))
     };
-    let header = compile(Layout::default()).program.header;
-    let mut random = Random::new(3);
-    let mut sample = || {
-        let pixels =
-            (0..header.input_shape.elements()).map(|_| random.integer(-128, 127) as i8).collect();
-        (pixels, random.below(header.classes.into()) as u16)
-    };
-    let samples = (0..STEPS).map(|_| sample()).collect();
+    let samples = made_up(&compile(Layout::default()), STEPS);
     same_in_every_layout("separable", &samples, compile, &[0, 1, 2, 5, 7]);
 }
 
@@ -130,8 +88,7 @@ fn mcunet_is_the_same_in_every_layout() {
     if !MCUNET.is_there() {
         return;
     }
-    let data = MCUNET.samples(&MCUNET.compile(None)).train;
-    let samples = (0..STEPS).map(|at| (data.input(at).to_vec(), data.label(at))).collect();
+    let samples = MCUNET.samples(&MCUNET.compile(None)).train;
     // The board takes its time: what compiles by default is compared there in tests of equal bits.
     same_in_every_layout("mcunet", &samples, |layout| MCUNET.compile_in(None, layout), &[0, 6]);
 }

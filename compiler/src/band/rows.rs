@@ -91,8 +91,9 @@ fn is_trained(op: &Op) -> bool {
 /// Whether an op computes every element or pixel from its own alone.
 fn is_local(op: &Op) -> bool {
     match op {
-        Op::Add(_) | Op::Table(_) | Op::Requantize(_) | Op::SaveChannels(_) => true,
-        Op::Receive(_) => true,
+        Op::Add(_) | Op::Table(_) | Op::Requantize(_) | Op::SaveChannels(_) | Op::Receive(_) => {
+            true
+        }
         Op::Mul(op) => op.a.bytes == op.b.bytes,
         _ => false,
     }

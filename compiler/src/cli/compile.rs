@@ -51,11 +51,10 @@ pub struct Args {
 }
 
 impl Args {
-    /// Memory that the program may use.
-    fn limits(&self) -> Limits {
-        let board = Limits::of(&self.board);
-        let (sram, flash) = (self.sram.unwrap_or(board.sram), self.flash.unwrap_or(board.flash));
-        Limits { sram, flash }
+    /// Memory of `board` that the program may use.
+    fn limits(&self, board: &Board) -> Limits {
+        let Limits { sram, flash } = Limits::of(board);
+        Limits { sram: self.sram.unwrap_or(sram), flash: self.flash.unwrap_or(flash) }
     }
 
     /// The boards that might hold what this one does not, with what would be left of them under the
@@ -63,14 +62,7 @@ impl Args {
     fn other_boards(&self) -> Result<Vec<(String, Limits)>, BoardError> {
         let all = offshoot_boards::all()?.into_iter();
         let others = all.filter(|b| !b.is_host() && b.name != self.board.name);
-        Ok(others
-            .map(|board| {
-                let limits = Limits::of(&board);
-                let (sram, flash) =
-                    (self.sram.unwrap_or(limits.sram), self.flash.unwrap_or(limits.flash));
-                (board.name, Limits { sram, flash })
-            })
-            .collect())
+        Ok(others.map(|board| (board.name.clone(), self.limits(&board))).collect())
     }
 }
 
@@ -148,7 +140,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let layout = Layout { input, ..Layout::default() };
     let compiled = pipeline::compile_in(&graph, args.head.start(), &scheme, layout)
         .with_context(|| args.model.display().to_string())?;
-    let limits = args.limits();
+    let limits = args.limits(&args.board);
     let sizes = Sizes::of(&compiled)?;
     if let Err(unfit) = fit::check(&compiled, sizes, limits) {
         let boards = args.other_boards()?;

@@ -4,7 +4,8 @@
 //! makes int8 of real numbers, [`adapt`] gives the
 //! network a new head and marks what is trained, [`differentiate`] adds the backward pass,
 //! [`prune`] keeps what feeds an update, [`lower`] turns real arithmetic into integer ops,
-//! [`band`] runs some of them a few rows at a time, [`schedule`] orders them, [`place`] gives every tensor its offset, [`emit`] writes the program.
+//! [`band`] runs some of them a few rows at a time, [`trim`] leaves out what need not be kept,
+//! [`schedule`] orders them, [`place`] gives every tensor its offset, [`emit`] writes the program.
 
 pub mod adapt;
 pub mod band;
@@ -26,3 +27,4 @@ pub mod reference;
 pub mod report;
 pub mod schedule;
 pub mod scheme;
+pub mod trim;

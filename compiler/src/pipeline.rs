@@ -10,8 +10,9 @@ use crate::ir::{print, verify, Constants, Graph, VerifyError};
 use crate::lower::{lower, LowerError};
 use crate::place::{self, PlaceError, Placed, PlanError};
 use crate::prune::prune;
-use crate::schedule::{schedule_in, Order};
+use crate::schedule::Order;
 use crate::scheme::Scheme;
+use crate::trim::{schedule_trimmed, Trim};
 
 /// A network cannot be compiled.
 #[derive(Debug, thiserror::Error)]
@@ -75,11 +76,13 @@ pub struct Layout {
     pub order: Order,
     /// How a sample comes.
     pub input: Input,
+    /// What is done for fewer live bytes.
+    pub trim: Trim,
 }
 
 impl Default for Layout {
     fn default() -> Self {
-        Layout { bands: true, order: Order::Least, input: Input::Whole }
+        Layout { bands: true, order: Order::Least, input: Input::Whole, trim: Trim::default() }
     }
 }
 
@@ -133,7 +136,7 @@ fn finish(graph: Graph, layout: Layout) -> Result<Compiled, CompileError> {
     if layout.bands {
         lowered = band(&lowered);
     }
-    let lowered = schedule_in(&lowered, layout.order);
+    let lowered = schedule_trimmed(&lowered, layout.order, layout.trim);
     let plan = place::place(&lowered)?;
     let placed = place::apply(&lowered, &plan);
     place::check(&placed)?;

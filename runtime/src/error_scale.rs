@@ -51,12 +51,14 @@ pub fn power_of_two(k: i32) -> f32 {
 pub struct Quantizer {
     pub(crate) right: i32,
     pub(crate) peak: u32,
+    /// Whether the tensor is only measured: it keeps what it holds.
+    pub(crate) measures: bool,
 }
 
 impl Quantizer {
     /// `right`: how far accumulators are shifted down (negative: up).
     pub fn new(right: i32) -> Self {
-        Quantizer { right, peak: 0 }
+        Quantizer { right, peak: 0, measures: false }
     }
 
     /// One element: rounds, saturates to +-127, and notes its size.
@@ -69,7 +71,7 @@ impl Quantizer {
 
 /// Writes an error tensor under delayed scaling. `unit` is the exponent of the accumulators that
 /// `fill` computes (`g = acc * 2^unit`); `fill` writes the whole tensor through the quantiser it
-/// is given and must not depend on what the tensor held before.
+/// is given. It may read what the tensor held before only if it leaves that when it measures.
 ///
 /// # Errors
 /// Those of `fill`, and a [`Fault`] where the tracker lies outside state memory.
@@ -82,7 +84,7 @@ pub fn write(
     let mut amplitude = f32::from_bits(tracker(state, error)?[0]);
     // Not a number or infinite: state that was restored damaged. It starts anew.
     if !(amplitude > 0.0 && amplitude.is_finite()) {
-        let mut measure = Quantizer::new(0);
+        let mut measure = Quantizer { measures: true, ..Quantizer::new(0) };
         fill(&mut measure, state)?;
         amplitude = measure.peak as f32 * power_of_two(unit);
     }

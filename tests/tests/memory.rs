@@ -48,7 +48,7 @@ fn rows_are_advised_where_they_are_enough() {
     println!("whole {} B, in rows {} B", whole.sram, rows.sram);
     assert!(rows.sram < whole.sram);
     let limits = Limits { sram: rows.sram, flash: u64::MAX };
-    let advice = advise(&graph, start, &scheme, Input::Whole, whole, limits, &[]);
+    let advice = advise(&graph, start, &scheme, Layout::default(), whole, limits, &[]);
     assert_eq!(advice.rows, Some(rows));
     assert!(advice.to_string().contains("--input-rows"), "{advice}");
 }

@@ -27,7 +27,7 @@ const LAYOUTS: [(&str, Layout); 8] = [
 ];
 
 const fn layout(bands: bool, order: Order, input: Input) -> Layout {
-    Layout { bands, order, input }
+    Layout { bands, order, input, trim: Trim::default() }
 }
 
 /// Trains in every layout in the simulator, and in those of `emulated` on the board, and compares.

@@ -24,6 +24,8 @@ use crate::lower::{Banded, Buffer, Lowered};
 use rows::Network;
 use stream::Stream;
 
+pub(crate) use search::{FLASH_FOR_SRAM, OP_FLASH};
+
 /// A run of ops, and how it is banded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Segment {
@@ -41,23 +43,10 @@ struct Segment {
 /// it is where that would not lower the most live bytes of a step.
 pub fn band(lowered: &Lowered) -> Lowered {
     let network = Network::of(lowered);
-    let segments = search::segments(&bare(lowered), &network);
+    let segments = search::segments(&lowered.bare(), &network);
     match apply(lowered, &network, &segments) {
         Some(banded) if !segments.is_empty() => without_unused(banded.lowered),
         _ => lowered.clone(),
-    }
-}
-
-/// `lowered` without what the search need not copy about: constants, first contents, and names.
-fn bare(lowered: &Lowered) -> Lowered {
-    let nameless = |buffer: &Buffer| Buffer { name: String::new(), ..*buffer };
-    Lowered {
-        buffers: lowered.buffers.iter().map(nameless).collect(),
-        ops: lowered.ops.clone(),
-        names: vec![String::new(); lowered.ops.len()],
-        macs: lowered.macs.clone(),
-        header: lowered.header,
-        ..Lowered::default()
     }
 }
 

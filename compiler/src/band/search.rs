@@ -17,13 +17,13 @@ const REACH: usize = 16;
 /// Bands that a segment may have: more would save few rows for many ops.
 const MOST_BANDS: u32 = 64;
 
-/// Bytes of flash that an op of a band takes, roughly: ops of a layer share a function, so that it is
-/// a call and the numbers in which it differs.
-const OP_FLASH: u64 = 40;
+/// Bytes of flash that another op of a layer takes, roughly: they share a function, so that it is a call
+/// and the numbers in which it differs.
+pub(crate) const OP_FLASH: u64 = 40;
 
 /// Bytes of flash that are worth a byte of SRAM. Microcontrollers have more times as much, but ops cost
 /// time too.
-const FLASH_FOR_SRAM: u64 = 2;
+pub(crate) const FLASH_FOR_SRAM: u64 = 2;
 
 /// Segments that lower the most live bytes of `lowered`; none where none do.
 pub(super) fn segments(lowered: &Lowered, network: &Network) -> Vec<Segment> {

@@ -11,6 +11,7 @@ use offshoot::ir::{print, Constants};
 use offshoot::pipeline::{self, Compiled, Input, Layout};
 use offshoot::report::{Report, Sample};
 use offshoot::scheme::{Scheme, SchemeError};
+use offshoot::trim::Trim;
 use offshoot::{emit, import};
 use offshoot_boards::{Board, BoardError};
 
@@ -42,6 +43,11 @@ pub struct Args {
     /// all of it.
     #[arg(long)]
     input_rows: bool,
+    /// Most of the forward pass, in percent of its MACs, that may be computed again in the backward pass
+    /// where that needs less SRAM than keeping it.
+    #[arg(long, value_name = "PERCENT", default_value_t = Trim::default().recompute,
+          value_parser = clap::value_parser!(u8).range(0..=100), allow_negative_numbers = true)]
+    recompute: u8,
     /// Bytes of flash that an image may use, in place of the board's.
     #[arg(long, allow_negative_numbers = true)]
     flash: Option<u64>,
@@ -137,14 +143,16 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let graph = import::import_with(&args.model, args.reading.options())?;
     let (graph, quantization) = args.calibration.integers(graph, &args.model)?;
     let input = if args.input_rows { Input::Rows } else { Input::Whole };
-    let layout = Layout { input, ..Layout::default() };
+    let trim = Trim { recompute: args.recompute, ..Trim::default() };
+    let layout = Layout { input, trim, ..Layout::default() };
     let compiled = pipeline::compile_in(&graph, args.head.start(), &scheme, layout)
         .with_context(|| args.model.display().to_string())?;
     let limits = args.limits(&args.board);
     let sizes = Sizes::of(&compiled)?;
     if let Err(unfit) = fit::check(&compiled, sizes, limits) {
         let boards = args.other_boards()?;
-        let advice = fit::advise(&graph, args.head.start(), &scheme, input, sizes, limits, &boards);
+        let advice =
+            fit::advise(&graph, args.head.start(), &scheme, layout, sizes, limits, &boards);
         let unfit = Unfit { advice: Some(advice), ..*unfit };
         let on = format!("{} on {}", args.model.display(), args.board.name);
         return Err(anyhow::Error::new(unfit).context(on));
@@ -245,6 +253,12 @@ pub fn print_report(report: &Report) {
         row(["MACs  forward", &grouped(report.macs.forward)]),
         row(["      backward", &grouped(report.macs.backward)]),
     ]);
+    for (at, again) in report.again.iter().enumerate() {
+        let title = if at == 0 { "      again" } else { "" };
+        let share = 100.0 * again.macs as f64 / report.macs.forward.max(1) as f64;
+        let how = format!("{}, {share:.1} % of the forward pass", again.layer);
+        rows.push(row([title, &grouped(again.macs), &how]));
+    }
     table(&rows);
     say!("\n  trained:");
     let rows = report.trained.iter().map(|t| {

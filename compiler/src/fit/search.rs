@@ -28,7 +28,7 @@ pub fn advise(
     graph: &Graph,
     start: HeadStart,
     scheme: &Scheme,
-    input: Input,
+    layout: Layout,
     sizes: Sizes,
     limits: Limits,
     boards: &[(String, Limits)],
@@ -40,12 +40,13 @@ pub fn advise(
             sram: limits.sram,
             flash: limits.flash,
         });
-    let rows = match input {
-        Input::Whole => sizes_of(graph, start, scheme, Input::Rows).map(|(sizes, _)| sizes),
+    let in_rows = Layout { input: Input::Rows, ..layout };
+    let rows = match layout.input {
+        Input::Whole => sizes_of(graph, start, scheme, in_rows).map(|(sizes, _)| sizes),
         Input::Rows => None,
     };
     let rows = rows.filter(|sizes| limits.hold(*sizes));
-    let mut search = Search { graph, start, input, limits, best: None, least: None };
+    let mut search = Search { graph, start, layout, limits, best: None, least: None };
     if let Some(asked) = Asked::of(graph, start, scheme) {
         search.run(&asked);
         let of = asked.parameters;
@@ -159,9 +160,8 @@ fn sizes_of(
     graph: &Graph,
     start: HeadStart,
     scheme: &Scheme,
-    input: Input,
+    layout: Layout,
 ) -> Option<(Sizes, usize)> {
-    let layout = Layout { input, ..Layout::default() };
     let compiled = compile_in(graph, start, scheme, layout).ok()?;
     Some((Sizes::of(&compiled).ok()?, trained(&compiled.graph)))
 }
@@ -169,7 +169,7 @@ fn sizes_of(
 struct Search<'a> {
     graph: &'a Graph,
     start: HeadStart,
-    input: Input,
+    layout: Layout,
     limits: Limits,
     /// The scheme that fits and trains most, what it needs, and how many parameters it trains.
     best: Option<(Scheme, Sizes, usize)>,
@@ -218,7 +218,7 @@ impl Search<'_> {
 
     /// Whether `scheme` compiles and fits. The best of those that do is kept; of equals the last.
     fn attempt(&mut self, scheme: &Scheme) -> bool {
-        let sizes = sizes_of(self.graph, self.start, scheme, self.input);
+        let sizes = sizes_of(self.graph, self.start, scheme, self.layout);
         let Some((sizes, trained)) = sizes else { return false };
         if self.least.is_none_or(|least| sizes.sram < least.sram) {
             self.least = Some(sizes);

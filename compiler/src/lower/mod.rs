@@ -13,6 +13,7 @@ mod memory;
 mod optimizer;
 mod print;
 mod receive;
+mod recomputed;
 
 use offshoot_runtime::program::op::{self as rt, Precision, Range, Weights};
 use offshoot_runtime::program::{Header, Init, Output};
@@ -26,6 +27,7 @@ use memory::{ConstantPool, StatePool};
 pub use banded::Banded;
 pub use buffer::{root, tensor, Buffer, Holds, Within};
 pub use print::print;
+pub use recomputed::Recomputed;
 
 /// Channels whose scale is below this hold no information: their weights are never updated.
 /// A weight's update is divided by its scale, so that it would explode there.
@@ -79,6 +81,24 @@ pub struct Lowered {
     pub accumulation: u32,
     /// Which parts of the forward pass run in bands.
     pub bands: Vec<Banded>,
+    /// Ops of the forward pass that run again in the backward pass.
+    pub again: Vec<Recomputed>,
+}
+
+impl Lowered {
+    /// What its live bytes depend on, without what a search need not copy about: constants, first
+    /// contents, and names.
+    pub(crate) fn bare(&self) -> Lowered {
+        let nameless = |buffer: &Buffer| Buffer { name: String::new(), ..*buffer };
+        Lowered {
+            buffers: self.buffers.iter().map(nameless).collect(),
+            ops: self.ops.clone(),
+            names: vec![String::new(); self.ops.len()],
+            macs: self.macs.clone(),
+            header: self.header,
+            ..Lowered::default()
+        }
+    }
 }
 
 /// Lowers a verified graph.
@@ -396,6 +416,7 @@ impl<'g> Lowering<'g> {
             momentum: self.momentum,
             accumulation: self.accumulation,
             bands: Vec::new(),
+            again: Vec::new(),
         }
     }
 }

@@ -4,7 +4,7 @@ use offshoot_runtime::program::{Header, Init, Op};
 use offshoot_runtime::{Memory, Slot};
 
 use super::MemoryPlan;
-use crate::lower::{root, Banded, Buffer, Lowered};
+use crate::lower::{root, Banded, Buffer, Lowered, Recomputed};
 
 /// A program whose every slot is at its place: all that is emitted, simulated or sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,8 @@ pub struct Placed {
     pub accumulation: u32,
     /// Which parts of the forward pass run in bands.
     pub bands: Vec<Banded>,
+    /// Ops of the forward pass that run again in the backward pass.
+    pub again: Vec<Recomputed>,
     /// Tensors of the arena.
     pub buffers: Vec<Buffer>,
     /// Which buffer each arena slot is meant to hold.
@@ -86,6 +88,7 @@ pub fn apply(lowered: &Lowered, plan: &MemoryPlan) -> Placed {
         momentum: lowered.momentum,
         accumulation: lowered.accumulation,
         bands: lowered.bands.clone(),
+        again: lowered.again.clone(),
         buffers: lowered.buffers.clone(),
         tensors,
         plan: plan.clone(),

@@ -6,7 +6,8 @@
 //!
 //! * every slot lies inside the arena, and the tensor that it holds or belongs to starts at a multiple
 //!   of 8;
-//! * what an op writes shares no byte with anything else that it touches;
+//! * what an op writes shares no byte with anything else that it touches, unless it takes the place of an
+//!   input of an op that allows that;
 //! * every byte that an op reads was written, as that very byte of that very tensor, and nothing has
 //!   been written over it since;
 //! * the output is whole after the last forward op, so that inference alone is sound too;
@@ -158,8 +159,17 @@ impl Walk<'_> {
         }
         for (i, (access, slot)) in slots.iter().enumerate() {
             self.stays_inside(&user, slot, buffers[i])?;
-            let shared = (0..slots.len()).find(|&j| j != i && slots[j].1.overlaps(slot));
-            if let (true, Some(other)) = (*access != Access::Read, shared) {
+            let shares = |&j: &usize| j != i && slots[j].1.overlaps(slot);
+            let mut shared = (0..slots.len()).filter(shares);
+            let over = self.placed.ops[index].in_place().filter(|over| over.output == *slot);
+            let (first, more) = (shared.next(), shared.next());
+            // An op that may write over an input may do so over one of them, and over all of it.
+            let replaced = |j: &usize| {
+                let (other, slot) = (slots[*j].1, *slot);
+                over.is_some_and(|over| other == slot && over.inputs.contains(&other))
+            };
+            let wrong = if more.is_some() { more } else { first.filter(|j| !replaced(j)) };
+            if let (true, Some(other)) = (*access != Access::Read, wrong) {
                 let (written, other) = (self.name(buffers[i]), self.name(buffers[other]));
                 return Err(PlanError::Overlap { user, written, other });
             }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fit::{Limits, Sizes};
 use crate::ir::Fold;
-use crate::lower::Banded;
+use crate::lower::{Banded, Recomputed};
 use crate::pipeline::Compiled;
 use crate::place::Placed;
 
@@ -109,6 +109,9 @@ pub struct Report {
     pub bands: Vec<Banded>,
     /// Multiply-accumulates.
     pub macs: Macs,
+    /// Layers of the forward pass that are computed again in the backward pass, part of whose
+    /// multiply-accumulates they are, so that the arena need not keep what they compute.
+    pub again: Vec<Recomputed>,
     /// Bytes of trained weights and biases.
     pub trainable_bytes: u32,
     /// Bytes of velocities; 0 without momentum.
@@ -174,6 +177,7 @@ impl Report {
             sample: Sample::of(placed),
             bands: placed.bands.clone(),
             macs: Macs { forward: forward.iter().sum(), backward: backward.iter().sum() },
+            again: placed.again.clone(),
             trainable_bytes: placed.trainable,
             momentum_bytes: placed.momentum,
             accumulation_bytes: placed.accumulation,

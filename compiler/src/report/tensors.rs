@@ -21,6 +21,8 @@ pub enum Kind {
     Band,
     /// A result of the forward pass that gradients or updates read.
     Saved,
+    /// A result of the forward pass that is computed once more when gradients or updates read it.
+    Again,
     /// What a gradient needs of an op beside its values: which elements were clamped, one bit each,
     /// which of a window was the greatest, or by what a row was divided.
     Mask,
@@ -30,8 +32,15 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order of a step.
-    pub const ALL: [Kind; 6] =
-        [Kind::Input, Kind::Activation, Kind::Band, Kind::Saved, Kind::Mask, Kind::Error];
+    pub const ALL: [Kind; 7] = [
+        Kind::Input,
+        Kind::Activation,
+        Kind::Band,
+        Kind::Saved,
+        Kind::Again,
+        Kind::Mask,
+        Kind::Error,
+    ];
 
     /// Its name for people.
     pub fn name(self) -> &'static str {
@@ -40,6 +49,7 @@ impl Kind {
             Kind::Activation => "activation",
             Kind::Band => "rows of a band",
             Kind::Saved => "saved activation",
+            Kind::Again => "computed again",
             Kind::Mask => "mask",
             Kind::Error => "error",
         }
@@ -98,6 +108,8 @@ pub(super) fn of(compiled: &Compiled) -> Vec<Tensor> {
         let Some(life) = placed.plan.live.get(index).copied().flatten() else { continue };
         let kind = if input == Some(index) {
             Kind::Input
+        } else if life.first >= forward && layers.is_forward(life.first as usize) {
+            Kind::Again
         } else if life.first >= forward {
             Kind::Error
         } else if beside.contains(buffer.name.as_str()) {
@@ -131,6 +143,8 @@ pub(super) fn of(compiled: &Compiled) -> Vec<Tensor> {
 /// Which node of the model each op belongs to.
 struct Layers<'c> {
     names: &'c [String],
+    /// Names of the ops of the forward pass.
+    run: HashSet<&'c str>,
     forward: Vec<&'c str>,
 }
 
@@ -143,7 +157,12 @@ impl<'c> Layers<'c> {
         let nodes = compiled.graph.nodes().map(|(_, n)| n);
         let own = nodes.filter(|n| !matches!(n.op, Op::SaveChannels(_))).map(|n| n.name.as_str());
         let forward = own.filter(|name| run.contains(name)).collect();
-        Layers { names, forward }
+        Layers { names, run, forward }
+    }
+
+    /// Whether op `index` is one of a node of the forward pass.
+    fn is_forward(&self, index: usize) -> bool {
+        self.names.get(index).is_some_and(|name| self.run.contains(name.as_str()))
     }
 
     /// The node of the forward pass whose gradient, mask or copy op `index` computes: the one with

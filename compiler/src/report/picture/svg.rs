@@ -34,7 +34,7 @@ const STYLE: &str = "
   .mark { fill: #222 }
   .tensor { stroke: #fff; stroke-width: 0.6 }
   .input { fill: #f0e442 } .activation { fill: #56b4e9 } .band { fill: #3fb896 }
-  .saved { fill: #e69f00 } .mask { fill: #b9b9b9 } .error { fill: #d996bd }
+  .saved { fill: #e69f00 } .again { fill: #e2673a } .mask { fill: #b9b9b9 } .error { fill: #d996bd }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6e6e6 } .label { fill: #111 } .paper { fill: #16181c } .arena { fill: #23262c }
     .grid { stroke: #3a3f47 } .line { stroke: #e6e6e6 } .mark { fill: #e6e6e6 } .tensor { stroke: #16181c }
@@ -48,6 +48,7 @@ impl Kind {
             Kind::Activation => "activation",
             Kind::Band => "band",
             Kind::Saved => "saved",
+            Kind::Again => "again",
             Kind::Mask => "mask",
             Kind::Error => "error",
         }

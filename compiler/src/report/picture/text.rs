@@ -20,6 +20,7 @@ impl Kind {
             Kind::Activation => 'a',
             Kind::Band => 'b',
             Kind::Saved => 's',
+            Kind::Again => 'r',
             Kind::Mask => 'm',
             Kind::Error => 'e',
         }

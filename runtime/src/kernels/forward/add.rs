@@ -1,7 +1,7 @@
 //! Elementwise sum of two tensors of different scales.
 
 use super::output::Output;
-use crate::kernels::{ensure, x86};
+use crate::kernels::{ensure, mask, x86};
 use crate::machine::{typed, typed_mut};
 use crate::program::op::Add;
 use crate::{Fault, Machine};
@@ -10,15 +10,48 @@ use crate::{Fault, Machine};
 /// in the bits that the sum's own scaling drops.
 const LEFT_SHIFT: u32 = 20;
 
+/// Elements that are read ahead where a sum takes the place of a term: whole bytes of a mask.
+const BLOCK: usize = 64;
+
 impl Add {
     /// Runs the kernel.
     ///
     /// # Errors
     /// A [`Fault`] where a slot fits neither its memory nor the shapes.
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
-        let ([a, b], [y, mask]) = m.arena.split([self.a, self.b], [self.output, self.mask])?;
-        let (a, b): (&[i8], &[i8]) = (typed(a)?, typed(b)?);
-        let y: &mut [i8] = typed_mut(y)?;
+        let writes = [self.output, self.mask];
+        let over = [self.a, self.b].map(|term| term == self.output);
+        if over == [false, false] {
+            let ([a, b], [y, mask]) = m.arena.split([self.a, self.b], writes)?;
+            return self.sum(typed(a)?, typed(b)?, typed_mut(y)?, mask);
+        }
+        let other = if over[0] { self.b } else { self.a };
+        let ([other], [y, mask]) = m.arena.split([other], writes)?;
+        self.sum_over(over[0], typed(other)?, typed_mut(y)?, mask)
+    }
+
+    /// The sum in the place of one of its terms, the first or the second, which is read a block ahead.
+    fn sum_over(
+        &self,
+        first: bool,
+        other: &[i8],
+        y: &mut [i8],
+        mask: &mut [u8],
+    ) -> Result<(), Fault> {
+        ensure(mask.is_empty() || mask.len() == mask::bytes(y.len()))?;
+        ensure(other.len() == y.len())?;
+        let mut masks = mask.chunks_mut(mask::bytes(BLOCK));
+        for (y, other) in y.chunks_mut(BLOCK).zip(other.chunks(BLOCK)) {
+            let mut block = [0; BLOCK];
+            block.iter_mut().zip(&*y).for_each(|(to, &from)| *to = from);
+            let own = block.get(..y.len()).ok_or(Fault::Size)?;
+            let (a, b) = if first { (own, other) } else { (other, own) };
+            self.sum(a, b, y, masks.next().unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    fn sum(&self, a: &[i8], b: &[i8], y: &mut [i8], mask: &mut [u8]) -> Result<(), Fault> {
         ensure(a.len() == b.len() && a.len() == y.len())?;
         let mut y = Output::new(y, mask, self.range)?;
         let term =

@@ -23,20 +23,36 @@ impl Mul {
     /// # Errors
     /// A [`Fault`] where a slot fits neither its memory nor the shapes.
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
-        let channels = self.channels as usize;
+        if self.a == self.output {
+            let ([b], [y]) = m.arena.split([self.b], [self.output])?;
+            return self.product(typed(b)?, typed_mut(y)?, |y, i| y.get(i));
+        }
         let ([a, b], [y]) = m.arena.split([self.a, self.b], [self.output])?;
-        let (a, b): (&[i8], &[i8]) = (typed(a)?, typed(b)?);
-        let y: &mut [i8] = typed_mut(y)?;
-        ensure(channels > 0 && a.len() == y.len() && a.len().is_multiple_of(channels))?;
-        ensure(b.len() == self.steps.elements(a.len() / channels, channels))?;
+        ensure(a.len() == y.len())?;
+        let a: &[i8] = typed(a)?;
+        self.product(typed(b)?, typed_mut(y)?, |_, i| a.get(i).copied().unwrap_or_default())
+    }
+
+    /// The product, the elements of whose first factor `a` gives.
+    fn product(
+        &self,
+        b: &[i8],
+        y: &mut [i8],
+        a: impl Fn(&Output<'_>, usize) -> i8,
+    ) -> Result<(), Fault> {
+        let channels = self.channels as usize;
+        ensure(channels > 0 && y.len().is_multiple_of(channels))?;
+        let pixels = y.len() / channels;
+        ensure(b.len() == self.steps.elements(pixels, channels))?;
         let mut y = Output::new(y, &mut [], self.range)?;
         let [a_zero, b_zero] = self.zeros.map(i32::from);
-        for (pixel, row) in a.chunks_exact(channels).enumerate() {
+        for pixel in 0..pixels {
             let first = pixel * self.steps.pixel as usize;
-            for (c, &a) in row.iter().enumerate() {
+            for c in 0..channels {
+                let at = pixel * channels + c;
                 let b = b.get(first + c * self.steps.channel as usize).ok_or(Fault::Size)?;
-                let product = (i32::from(a) - a_zero) * (i32::from(*b) - b_zero);
-                y.put(pixel * channels + c, self.scale.scale(product));
+                let product = (i32::from(a(&y, at)) - a_zero) * (i32::from(*b) - b_zero);
+                y.put(at, self.scale.scale(product));
             }
         }
         Ok(())
@@ -71,7 +87,6 @@ mod tests {
                 scale,
                 range,
             };
-            bench.run(op);
             let value = |at: usize| {
                 let from = at / channels * pixel as usize + at % channels * channel as usize;
                 let [a, b] = [i32::from(a[at]), i32::from(b[from])];
@@ -79,6 +94,7 @@ mod tests {
                 i64::from(scale.scale(product))
             };
             let values: Vec<i64> = (0..a.len()).map(value).collect();
+            bench.run(op);
             assert_eq!(bench.read::<i8>(op.output), clamped(&values, range).0, "seed {seed}");
         }
     }

@@ -30,6 +30,17 @@ impl<'m> Output<'m> {
         })
     }
 
+    /// Elements of the tensor.
+    pub fn len(&self) -> usize {
+        self.y.len()
+    }
+
+    /// What lies at element `index`; 0 beyond the tensor.
+    #[inline]
+    pub fn get(&self, index: usize) -> i8 {
+        self.y.get(index).copied().unwrap_or_default()
+    }
+
     /// Stores element `index`, which lies `scaled` steps from the zero point.
     #[inline]
     pub fn put(&mut self, index: usize, scaled: i32) {

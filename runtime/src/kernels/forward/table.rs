@@ -19,6 +19,12 @@ impl Table {
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
         let table: &[i8; 256] =
             typed(part(m.constants, self.table)?)?.try_into().map_err(|_| Fault::Size)?;
+        if self.input == self.output {
+            let ([], [y]) = m.arena.split([], [self.output])?;
+            let y: &mut [i8] = typed_mut(y)?;
+            y.iter_mut().for_each(|y| *y = table[entry(*y)]);
+            return Ok(());
+        }
         let ([x], [y]) = m.arena.split([self.input], [self.output])?;
         let (x, y): (&[i8], &mut [i8]) = (typed(x)?, typed_mut(y)?);
         ensure(x.len() == y.len())?;
@@ -44,8 +50,8 @@ mod tests {
             output: bench.room(256),
             table: bench.constant(&table),
         };
-        bench.run(op);
         let expected: Vec<i8> = x.iter().map(|&v| (i32::from(v) * 7 + 3) as i8).collect();
+        bench.run(op);
         assert_eq!(bench.read::<i8>(op.output), expected);
     }
 }

@@ -13,7 +13,10 @@ use crate::{Fault, Slot};
 pub struct Sink<'a> {
     pub(in crate::kernels) out: &'a mut [i8],
     pub(in crate::kernels) mask: &'a [u8],
+    /// Empty where there is none, or where it is what `out` holds before.
     pub(in crate::kernels) skip: &'a [i8],
+    /// Whether `out` holds the skip branch, each element until it is written.
+    pub(in crate::kernels) over: bool,
     /// Binary places between an element of `skip` and the accumulators; positive is down.
     pub(in crate::kernels) skip_down: i32,
 }
@@ -54,12 +57,14 @@ impl<'a> Sink<'a> {
     ) -> Result<Opened<'a>, Fault> {
         let skip_down = unit.saturating_sub(exponent(state, skip)?);
         let [first, second] = others;
+        let over = !skip.data.is_empty() && skip.data == output.data;
+        let skip = if over { Slot::default() } else { skip.data };
         let ([e, skip, mask, first, second], [out]) =
-            arena.split([error.data, skip.data, mask, first, second], [output.data])?;
+            arena.split([error.data, skip, mask, first, second], [output.data])?;
         ensure(skip.is_empty() || skip.len() == out.len())?;
         ensure(mask.is_empty() || mask.len() == mask::bytes(out.len()))?;
         let (out, skip) = (typed_mut(out)?, typed(skip)?);
-        Ok((typed(e)?, [first, second], Sink { out, mask, skip, skip_down }))
+        Ok((typed(e)?, [first, second], Sink { out, mask, skip, over, skip_down }))
     }
 
     /// Elements of the tensor.
@@ -78,15 +83,16 @@ impl<'a> Sink<'a> {
         mut value: impl FnMut(usize) -> i32,
     ) {
         for (i, out) in self.out[at..at + count].iter_mut().enumerate() {
-            *out = if mask::get(self.mask, at + i) {
-                let branch = match self.skip.get(at + i) {
-                    Some(&e) => shift_rounding(e as i32, self.skip_down),
-                    None => 0,
-                };
+            let skip = if self.over { Some(*out) } else { self.skip.get(at + i).copied() };
+            let error = if mask::get(self.mask, at + i) {
+                let branch = skip.map_or(0, |e| shift_rounding(e.into(), self.skip_down));
                 quantizer.quantize(value(i).saturating_add(branch))
             } else {
                 0
             };
+            if !quantizer.measures {
+                *out = error;
+            }
         }
     }
 }

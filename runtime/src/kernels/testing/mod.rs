@@ -10,9 +10,9 @@ pub use expected::{assert_near, clamped, convolution, joined, near, products};
 use crate::arena::Arena;
 use crate::fixed::Multiplier;
 use crate::kernels::x86;
-use crate::program::op::{ChannelScale, Error, Precision, Weights};
+use crate::program::op::{ChannelScale, Error, InPlace, Precision, Weights};
 use crate::program::{verify, Header, Op, Program};
-use crate::{Machine, Memory, Slot, Step};
+use crate::{Access, Machine, Memory, Slot, Step};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The memories of one op.
@@ -148,14 +148,43 @@ impl Bench {
         }
     }
 
-    /// Runs `op`, which the verifier must accept, and on the desktop once more in its portable form.
+    /// Runs `op`, which the verifier must accept; on the desktop once more in its portable form, and once
+    /// more over each input in whose place it may write.
     pub fn run(&mut self, op: impl Into<Op>) {
         let op = op.into();
+        let before = self.clone();
         let mut portable = self.clone();
         x86::portably(|| portable.run_once(op));
         self.run_once(op);
         assert_eq!(self.arena, portable.arena, "{op:?}");
         assert_eq!(self.state, portable.state, "{op:?}");
+        let Some(InPlace { output, inputs }) = op.in_place() else { return };
+        for input in inputs.into_iter().filter(|input| !input.is_empty() && *input != output) {
+            let mut over = op;
+            let place = |slot: Slot| if slot == output { input } else { slot };
+            over.visit(&mut |access, slot| {
+                *slot = if access == Access::Write { place(*slot) } else { *slot }
+            });
+            for portably in [false, true] {
+                let mut bench = before.clone();
+                match portably {
+                    true => x86::portably(|| bench.run_once(over)),
+                    false => bench.run_once(over),
+                }
+                self.visit_written(op, |slot, expected| {
+                    assert_eq!(bench.bytes(place(slot)), expected, "{slot:?} of {over:?}");
+                });
+            }
+        }
+    }
+
+    /// Shows what lies in each slot that `op` writes.
+    fn visit_written(&self, mut op: Op, mut f: impl FnMut(Slot, &[u8])) {
+        op.visit(&mut |access, slot| {
+            if matches!(access, Access::Write | Access::Update) && !slot.is_empty() {
+                f(*slot, self.bytes(*slot));
+            }
+        });
     }
 
     fn run_once(&mut self, op: Op) {
@@ -167,15 +196,19 @@ impl Bench {
         });
     }
 
-    /// What lies in `slot`.
-    pub fn read<T: FromBytes>(&self, slot: Slot) -> Vec<T> {
+    fn bytes(&self, slot: Slot) -> &[u8] {
         let memory = match slot.memory {
             Memory::Arena => &self.arena,
             Memory::State => &self.state,
             Memory::Constant => &self.constants,
             Memory::Scratch => unreachable!("scratch holds nothing"),
         };
-        let elements = memory[slot.start()..slot.end()].chunks_exact(size_of::<T>());
+        &memory[slot.start()..slot.end()]
+    }
+
+    /// What lies in `slot`.
+    pub fn read<T: FromBytes>(&self, slot: Slot) -> Vec<T> {
+        let elements = self.bytes(slot).chunks_exact(size_of::<T>());
         elements.map(|bytes| T::read_from_bytes(bytes).unwrap()).collect()
     }
 }

@@ -227,7 +227,8 @@ fn put_all(sink: &mut Sink<'_>, quantizer: &mut Quantizer, at: usize, sums: &[i3
     for (n, sums) in whole.iter().enumerate() {
         let at = at + 8 * n;
         let mut sums = load32(sums);
-        if let Some(branch) = sink.skip.get(at..).and_then(|skip| skip.first_chunk::<8>()) {
+        let skip = if sink.over { &*sink.out } else { sink.skip };
+        if let Some(branch) = skip.get(at..).and_then(|skip| skip.first_chunk::<8>()) {
             let [a, b, c, d, e, f, g, h] = branch.map(i32::from);
             let branch = _mm256_setr_epi32(a, b, c, d, e, f, g, h);
             sums = saturating_add(sums, shift(branch, sink.skip_down));
@@ -245,6 +246,9 @@ fn put_all(sink: &mut Sink<'_>, quantizer: &mut Quantizer, at: usize, sums: &[i3
             0..32 => bound(shift(sums, right)),
             _ => bound(shift(bound(sums), right.max(-7))),
         };
+        if quantizer.measures {
+            continue;
+        }
         if let Some(to) = sink.out.get_mut(at..).and_then(|out| out.first_chunk_mut::<8>()) {
             *to = narrow(errors);
         }

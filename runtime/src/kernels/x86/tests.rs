@@ -60,14 +60,16 @@ fn errors_are_rounded_and_masked_alike() {
         let skip = r.int8(length);
         let right = r.within(-40, 40);
         let skip_down = r.within(-30, 36);
-        let (masked, skips) = (r.below(2) == 0, r.below(2) == 0);
+        let (masked, skips, over) = (r.below(2) == 0, r.below(3) == 0, r.below(2) == 0);
+        let measures = r.below(5) == 0;
         let [wide, portable] = both(|| {
-            let mut out = std::vec![7i8; length];
-            let mut quantizer = Quantizer::new(right);
+            let mut out = if over { skip.clone() } else { std::vec![7i8; length] };
+            let mut quantizer = Quantizer { measures, ..Quantizer::new(right) };
             let mut sink = Sink {
                 out: &mut out,
                 mask: if masked { &mask } else { &[] },
-                skip: if skips { &skip } else { &[] },
+                skip: if skips && !over { &skip } else { &[] },
+                over,
                 skip_down,
             };
             gradient::put(&mut sink, &mut quantizer, before, &sums);

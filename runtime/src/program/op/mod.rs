@@ -17,6 +17,7 @@
 mod macros;
 mod forward;
 mod gradient;
+mod in_place;
 mod limits;
 mod loss;
 mod optimizer;
@@ -33,6 +34,7 @@ pub use gradient::{
     MaxPoolInputGrad, MulInputGrad, NormalizeInputGrad, PoolInputGrad, SoftmaxInputGrad, SumGrad,
     TableInputGrad,
 };
+pub use in_place::InPlace;
 pub use loss::{MeanSquare, SigmoidCrossEntropy, SoftmaxCrossEntropy};
 pub use optimizer::{BiasOptimize, ConvOptimize, DepthwiseOptimize, HeadOptimize, Optimizer};
 pub use parts::{

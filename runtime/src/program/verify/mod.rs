@@ -5,7 +5,8 @@
 //! * each slot lies in the memory its role asks for, inside it, aligned for its elements (the
 //!   memories being aligned to 8 bytes), and has exactly the size that the op's shapes imply
 //!   (scratch: at least);
-//! * what an op writes shares no byte with anything else it uses;
+//! * what an op writes shares no byte with anything else it uses, but where it may be written over an
+//!   input ([`Op::in_place`]);
 //! * every window sees at least one pixel, strides are positive, shapes are not empty;
 //! * zero points are int8 values, ranges are not empty, multipliers are not negative and their
 //!   shifts lie in [-31, 30];
@@ -90,9 +91,11 @@ fn received(program: &Program<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Refuses an op that writes what it also reads or writes elsewhere.
+/// Refuses an op that writes what it also reads or writes elsewhere, but for an output in the very place
+/// of one input where the op allows that.
 fn disjoint(op: &Op) -> Check {
     let (mut index, mut clash) = (0, false);
+    let in_place = op.in_place();
     let mut writer = *op;
     writer.visit(&mut |access, written| {
         let own = index;
@@ -100,11 +103,17 @@ fn disjoint(op: &Op) -> Check {
         if !matches!(access, Access::Write | Access::Update) {
             return;
         }
-        let (mut index, mut other) = (0, *op);
+        let over = in_place.filter(|over| over.output == *written);
+        let (mut index, mut other, mut replaced) = (0, *op, 0);
         other.visit(&mut |access, slot| {
             let same = index == own || access == Access::Scratch;
-            clash |= !same && slot.memory == written.memory && slot.overlaps(written);
             index += 1;
+            if same || slot.memory != written.memory || !slot.overlaps(written) {
+                return;
+            }
+            let may = over.is_some_and(|over| slot == written && over.inputs.contains(slot));
+            clash |= !may || access != Access::Read || replaced > 0;
+            replaced += 1;
         });
     });
     if clash {

@@ -161,6 +161,17 @@ fn a_sound_program_passes_and_runs() {
 }
 
 #[test]
+fn an_output_may_take_the_place_of_one_input() {
+    let cases: [fn(&mut Sample); 2] = [
+        |s| pick!(s, Mul).output = pick!(s, Mul).a,
+        |s| pick!(s, Table).output = pick!(s, Table).input,
+    ];
+    for spoil in cases {
+        assert_eq!(verdict(sample, spoil), Ok(()));
+    }
+}
+
+#[test]
 fn spoilt_forward_ops_are_refused() {
     use Fault::{Misaligned, Overlap, Size};
     refused(
@@ -206,6 +217,20 @@ fn spoilt_forward_ops_are_refused() {
             (Some(5), Overlap, |s| {
                 let op = pick!(s, MatMul);
                 op.output.offset = op.a.offset;
+            }),
+            // In the place of an input: not shifted, not of the factor that may be broadcast.
+            (Some(2), Overlap, |s| {
+                let op = pick!(s, Mul);
+                op.output.offset = op.a.offset + 8;
+            }),
+            (Some(2), Overlap, |s| {
+                let op = pick!(s, Mul);
+                (op.b, op.steps) = (op.output, Steps { pixel: 8, channel: 1 });
+            }),
+            (Some(2), Overlap, |s| {
+                let op = pick!(s, Mul);
+                op.output = op.a;
+                (op.b, op.steps) = (op.a, Steps { pixel: 8, channel: 1 });
             }),
             (Some(6), Size, |s| pick!(s, Softmax).depth = 4096),
             (Some(6), Size, |s| pick!(s, Softmax).depth = 15),

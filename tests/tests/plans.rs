@@ -8,6 +8,7 @@ use offshoot::adapt::HeadStart;
 use offshoot::pipeline::{compile_in, Compiled, Input, Layout};
 use offshoot::schedule::Order;
 use offshoot::scheme::Scheme;
+use offshoot::trim::Trim;
 use offshoot_tests::calibrate::calibrated;
 use offshoot_tests::cases::MCUNET;
 use offshoot_tests::nets;
@@ -27,7 +28,20 @@ const LAYOUTS: [(&str, Layout); 8] = [
 ];
 
 const fn layout(bands: bool, order: Order, input: Input) -> Layout {
-    Layout { bands, order, input, trim: Trim::default() }
+    Layout { bands, order, input, trim: Trim { in_place: true, recompute: 3 } }
+}
+
+/// With what each does for fewer live bytes left out, or done to the utmost.
+const TRIMMED: [(&str, Layout); 3] = [
+    ("in bands, untrimmed", trimmed(Order::Least, Trim::NONE)),
+    ("in bands, much computed again", trimmed(Order::Least, UTMOST)),
+    ("in bands, drawn, much computed again", trimmed(Order::Drawn(4), UTMOST)),
+];
+
+const UTMOST: Trim = Trim { in_place: true, recompute: 100 };
+
+const fn trimmed(order: Order, trim: Trim) -> Layout {
+    Layout { bands: true, order, input: Input::Whole, trim }
 }
 
 /// Trains in every layout in the simulator, and in those of `emulated` on the board, and compares.
@@ -35,16 +49,17 @@ fn same_in_every_layout(
     name: &str,
     samples: &dyn Samples,
     compile: impl Fn(Layout) -> Compiled,
+    layouts: &[(&str, Layout)],
     emulated: &[usize],
 ) {
-    let (mut orders, mut first) = (BTreeSet::new(), None);
-    for (at, (layout_name, layout)) in LAYOUTS.into_iter().enumerate() {
+    let (mut programs, mut first) = (BTreeSet::new(), None);
+    for (at, &(layout_name, layout)) in layouts.iter().enumerate() {
         let compiled = compile(layout);
         let (program, placed) = (&compiled.program, &compiled.placed);
         let parts = program.ops.iter().filter(|op| op.name() == "Receive").count();
         assert_eq!(parts > 1, layout.input == Input::Rows, "{layout_name}: {parts} parts");
         assert_eq!(!placed.bands.is_empty(), layout.bands, "{layout_name}");
-        orders.insert(format!("{:?}", placed.names));
+        programs.insert(format!("{:?}", placed.ops));
         let trace = simulated(&compiled, samples, STEPS, |_, _| {});
         let expected: &Trace = first.get_or_insert_with(|| trace.clone());
         let distinct: BTreeSet<u64> = expected.iter().map(|(_, hash)| *hash).collect();
@@ -60,13 +75,14 @@ fn same_in_every_layout(
             places = "simulator and Cortex-M4";
         }
         println!(
-            "{name} {layout_name}: {} ops, arena {} B, {places}: state {:016x}",
+            "{name} {layout_name}: {} ops, {} of them again, arena {} B, {places}: state {:016x}",
             program.ops.len(),
+            placed.again.len(),
             program.header.arena,
             trace[STEPS - 1].1
         );
     }
-    assert_eq!(orders.len(), LAYOUTS.len(), "layouts must differ in their ops");
+    assert_eq!(programs.len(), layouts.len(), "layouts must differ");
 }
 
 #[test]
@@ -79,7 +95,8 @@ fn a_network_is_the_same_in_every_layout() {
         compile_in(&graph, HeadStart::Classifier, &scheme, layout).unwrap_or_else(|e| panic!("{e}"))
     };
     let samples = made_up(&compile(Layout::default()), STEPS);
-    same_in_every_layout("separable", &samples, compile, &[0, 1, 2, 5, 7]);
+    let layouts = [&LAYOUTS[..], &TRIMMED].concat();
+    same_in_every_layout("separable", &samples, compile, &layouts, &[0, 1, 2, 5, 7, 9]);
 }
 
 #[test]
@@ -90,5 +107,6 @@ fn mcunet_is_the_same_in_every_layout() {
     }
     let samples = MCUNET.samples(&MCUNET.compile(None)).train;
     // The board takes its time: what compiles by default is compared there in tests of equal bits.
-    same_in_every_layout("mcunet", &samples, |layout| MCUNET.compile_in(None, layout), &[0, 6]);
+    let compile = |layout| MCUNET.compile_in(None, layout);
+    same_in_every_layout("mcunet", &samples, compile, &LAYOUTS, &[0, 6]);
 }

@@ -8,7 +8,8 @@ use offshoot::ops::Op;
 use offshoot::pipeline::{compile_in, Compiled, Input, Layout};
 use offshoot::place::{check, Placed};
 use offshoot::scheme::{Biases, Layer, Loss, Optimizer, Scheme, WeightRule};
-use offshoot_runtime::program::op::Precision;
+use offshoot::trim::Trim;
+use offshoot_runtime::program::op::{self as rt, Precision};
 use offshoot_runtime::{Interpreter, Memory, Slot, Trainer};
 use offshoot_simulator::{AlignedBytes, ProgramFile};
 use offshoot_tests::nets;
@@ -143,7 +144,9 @@ fn compiled(seed: u64) -> (Compiled, Trace) {
     let scheme = scheme(&graph, random);
     // Every second one takes its sample in rows.
     let input = [Input::Whole, Input::Rows][(seed % 2) as usize];
-    let layout = Layout { input, ..Layout::default() };
+    // And one in three may compute all again.
+    let recompute = [Trim::default().recompute, 0, 100][(seed % 3) as usize];
+    let layout = Layout { input, trim: Trim { recompute, ..Trim::default() }, ..Layout::default() };
     let compiled = compile_in(&graph, HeadStart::Classifier, &scheme, layout)
         .unwrap_or_else(|e| panic!("seed {seed}, {scheme:?}: {e}"));
     let lowered = lower(&compiled.graph).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
@@ -152,9 +155,14 @@ fn compiled(seed: u64) -> (Compiled, Trace) {
     (compiled, trace)
 }
 
+/// Whether the op's output takes the place of an input.
+fn writes_over(op: &rt::Op) -> bool {
+    op.in_place().is_some_and(|over| !over.output.is_empty() && over.inputs.contains(&over.output))
+}
+
 #[test]
 fn random_networks_train_as_where_no_byte_is_shared() {
-    let (mut banded, mut learnt, mut shared) = (0, 0, 0u64);
+    let (mut banded, mut learnt, mut shared, mut over, mut again) = (0, 0, 0u64, 0, 0);
     for seed in 0..NETWORKS {
         let (compiled, expected) = compiled(seed);
         let placed = &compiled.placed;
@@ -168,11 +176,14 @@ fn random_networks_train_as_where_no_byte_is_shared() {
         let whole: u64 =
             placed.buffers.iter().filter(|b| b.within.is_none()).map(|b| u64::from(b.bytes)).sum();
         shared += u64::from(whole > 2 * u64::from(placed.header.arena));
+        again += u32::from(!placed.again.is_empty());
+        over += u32::from(placed.ops.iter().any(writes_over));
     }
     println!(
-        "{NETWORKS} networks: {banded} in bands, {shared} in less than half the bytes of their tensors, {learnt} with every step another state"
+        "{NETWORKS} networks: {banded} in bands, {over} with ops in place, {again} with ops run again, {shared} in less than half the bytes of their tensors, {learnt} with every step another state"
     );
     assert!(banded > 100 && shared > 600, "{banded}, {shared}");
+    assert!(over > 100 && again > 100, "{over}, {again}");
     assert!(learnt > 1000, "{learnt}");
 }
 

@@ -347,7 +347,10 @@ pub(crate) fn meaning_of(header: &Header, ops: &[Op]) -> (Vec<u64>, Vec<u64>) {
         if index == header.forward as usize {
             prediction = arena[parts(&header.output)].to_vec();
         }
-        let (mut reads, mut writes, mut bare) = (vec![loss], Vec::new(), *op);
+        let (mut reads, mut writes, mut bare) = (Vec::new(), Vec::<Slot>::new(), *op);
+        if !matches!(op, Op::Add(_) | Op::Requantize(_) | Op::Conv(_)) {
+            reads.push(loss);
+        }
         bare.visit(&mut |access, slot| {
             let memory = match slot.memory {
                 Memory::Arena => &arena,
@@ -362,6 +365,10 @@ pub(crate) fn meaning_of(header: &Header, ops: &[Op]) -> (Vec<u64>, Vec<u64>) {
             }
             if slot.memory == Memory::Arena {
                 slot.offset = 0;
+            }
+            // Whether a mask is kept beside an output changes neither.
+            if access == Access::Write && writes.len() > 1 {
+                *slot = Slot::default();
             }
         });
         let result = hash((format!("{bare:?}"), reads));

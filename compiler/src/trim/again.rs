@@ -98,6 +98,8 @@ struct Candidate {
     ops: Vec<usize>,
     /// The op before which they run.
     before: usize,
+    /// Whether what the last one writes beside its output is forgotten too.
+    beside: bool,
     macs: u64,
 }
 
@@ -120,7 +122,7 @@ impl Candidate {
                 }
                 outputs += 1;
                 // What an op writes beside its output is for gradients, which keep what they have.
-                *slot = match outputs == 1 || Some(index) == target {
+                *slot = match outputs == 1 || (Some(index) == target && self.beside) {
                     true => renewed(&mut out.buffers, *slot, &mut renamed),
                     false => Slot::default(),
                 };
@@ -134,7 +136,7 @@ impl Candidate {
                 }
             });
         }
-        if let Some(op) = target.and_then(|target| out.ops.get_mut(target)) {
+        if let Some(op) = target.filter(|_| self.beside).and_then(|op| out.ops.get_mut(op)) {
             forget_what_is_beside(op);
         }
         let names = self.ops.iter().map(|&op| lowered.names[op].clone());
@@ -208,8 +210,8 @@ impl<'a> Facts<'a> {
     /// All candidates whose outputs are live where more than `goal` bytes are.
     fn candidates(&self, goal: u64) -> Vec<Candidate> {
         let mut all: Vec<Candidate> = Vec::new();
-        for index in 0..self.forward {
-            let Some(before) = self.first_backward_reader(index) else { continue };
+        for (index, beside) in (0..self.forward).flat_map(|op| [(op, false), (op, true)]) {
+            let Some(before) = self.first_backward_reader(index, beside) else { continue };
             let idle = index + 1..before;
             if !self.trial.profile[idle].iter().any(|&live| live > goal) {
                 continue;
@@ -220,7 +222,7 @@ impl<'a> Facts<'a> {
                     ops.sort_unstable();
                     ops.dedup();
                     let macs = ops.iter().map(|&op| self.trial.lowered.macs[op]).sum();
-                    let candidate = Candidate { ops, before, macs };
+                    let candidate = Candidate { ops, before, beside, macs };
                     if !all.contains(&candidate) {
                         all.push(candidate);
                     }
@@ -230,20 +232,21 @@ impl<'a> Facts<'a> {
         all
     }
 
-    /// The first op of the backward pass that reads what op `index` writes; none where it writes
-    /// something that others write or read in part.
-    fn first_backward_reader(&self, index: usize) -> Option<usize> {
-        let mut outputs = self.touched[index].iter().filter(|touch| touch.writes());
-        if !outputs.clone().all(|out| self.producer[out.buffer] == Some(index)) {
+    /// The first op of the backward pass that reads the output of op `index`, or what it writes
+    /// `beside` that; none where others write there or read a part of it.
+    fn first_backward_reader(&self, index: usize, beside: bool) -> Option<usize> {
+        let written = self.touched[index].iter().filter(|touch| touch.writes());
+        let outputs = written.take(if beside { usize::MAX } else { 1 });
+        let alone = outputs.clone().all(|out| self.producer[out.buffer] == Some(index));
+        if !alone || outputs.clone().count() < 1 + usize::from(beside) {
             return None;
         }
         let backward = self.touched.iter().enumerate().skip(self.forward);
         let reads = |touch: &Touch| outputs.clone().any(|out| out.root == touch.root);
         let (before, _) = backward.clone().find(|(_, op)| op.iter().any(reads))?;
         let whole = |touch: &Touch| touch.buffer == touch.root && !touch.writes();
-        let in_backward = backward.flat_map(|(_, op)| op).filter(|touch| reads(touch));
-        let sound = in_backward.into_iter().all(whole) && outputs.next().is_some();
-        sound.then_some(before)
+        let mut in_backward = backward.flat_map(|(_, op)| op).filter(|touch| reads(touch));
+        in_backward.all(whole).then_some(before)
     }
 
     /// Adds op `index` and, down to `depth`, those whose outputs it needs that are gone at op `before`;

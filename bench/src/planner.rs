@@ -8,9 +8,11 @@ use std::time::Instant;
 use anyhow::{ensure, Context, Result};
 use offshoot::adapt::HeadStart;
 use offshoot::import::import;
-use offshoot::pipeline::compile;
+use offshoot::ir::Graph;
+use offshoot::pipeline::{compile_in, Compiled, Input, Layout};
 use offshoot::place::{arrange, Arrangement, Effort, Life, MemoryPlan};
 use offshoot::scheme::Scheme;
+use offshoot::trim::Trim;
 use serde::Deserialize;
 
 use crate::plan::{find, root};
@@ -33,6 +35,12 @@ pub struct Args {
     /// Train this of every network in place of its last two blocks.
     #[arg(long, value_name = "SCHEME")]
     update: Option<String>,
+    /// Samples come a few rows at a time.
+    #[arg(long)]
+    input_rows: bool,
+    /// Most of the forward pass that is computed again, in percent of its multiply-accumulates.
+    #[arg(long, default_value_t = Trim::default().recompute)]
+    recompute: u8,
 }
 
 /// What there is to be arranged.
@@ -116,10 +124,11 @@ fn instances(files: &[String], args: &Args) -> Result<Vec<String>> {
     Ok(too_large)
 }
 
-/// Prints the table of networks; gives their gaps in percent.
+/// Prints the table of networks; gives their gaps in percent. Beside the peak, it has those where every
+/// tensor has a place of its own and is kept as long as it is read, and where ops may write in place.
 fn networks(networks: &[Network], args: &Args) -> Result<Vec<f64>> {
-    println!("\n| network | update | buffers | lower bound | peak | gap, % |");
-    println!("|---|---|---:|---:|---:|---:|");
+    println!("\n| network | update | apart | in place | again, % of MACs | peak | lower bound | gap, % | buffers |");
+    println!("|---|---|---:|---:|---:|---:|---:|---:|---:|");
     let mut gaps = Vec::new();
     for network in networks {
         let path = match find(&network.model) {
@@ -129,13 +138,24 @@ fn networks(networks: &[Network], args: &Args) -> Result<Vec<f64>> {
                 continue;
             }
         };
-        let update = args.update.as_ref().unwrap_or(&network.update);
-        let plan = network.plan(&path, update).with_context(|| network.title.clone())?;
-        let MemoryPlan { peak, lower_bound, .. } = plan;
-        let buffers = plan.live.iter().flatten().count();
-        let gap = gap(peak, lower_bound);
-        let title = &network.title;
-        println!("| {title} | `{update}` | {buffers} | {lower_bound} | {peak} | {gap:.2} |");
+        let (title, update) = (&network.title, args.update.as_ref().unwrap_or(&network.update));
+        let graph = import(&path).with_context(|| title.clone())?;
+        let compiled = |in_place, recompute| {
+            let input = if args.input_rows { Input::Rows } else { Input::Whole };
+            let layout = Layout { input, trim: Trim { in_place, recompute }, ..Layout::default() };
+            network.compiled(&graph, update, layout).with_context(|| title.clone())
+        };
+        let apart = compiled(false, 0)?.placed.plan.peak;
+        let in_place = compiled(true, 0)?.placed.plan.peak;
+        let placed = compiled(true, args.recompute)?.placed;
+        let MemoryPlan { peak, lower_bound, ref live, .. } = placed.plan;
+        let forward: u64 = placed.macs.iter().take(placed.header.forward as usize).sum();
+        let again: u64 = placed.again.iter().map(|again| again.macs).sum();
+        let again = 100.0 * again as f64 / forward.max(1) as f64;
+        let (buffers, gap) = (live.iter().flatten().count(), gap(peak, lower_bound));
+        println!(
+            "| {title} | `{update}` | {apart} | {in_place} | {again:.2} | {peak} | {lower_bound} | {gap:.2} | {buffers} |"
+        );
         gaps.push(gap);
     }
     Ok(gaps)
@@ -189,14 +209,14 @@ impl Instance {
 }
 
 impl Network {
-    /// The plan of the network's program.
-    fn plan(&self, model: &Path, update: &str) -> Result<MemoryPlan> {
+    /// The network's program.
+    fn compiled(&self, graph: &Graph, update: &str, layout: Layout) -> Result<Compiled> {
         let scheme = Scheme::from_short(update)?;
         let start = match self.classes {
             Some(classes) => HeadStart::Zero { classes },
             None => HeadStart::Classifier,
         };
-        Ok(compile(&import(model)?, start, &scheme)?.placed.plan)
+        Ok(compile_in(graph, start, &scheme, layout)?)
     }
 }
 

@@ -68,7 +68,7 @@ impl ConvInputGrad {
                     }
                     for (pixel, sums) in block.zip(sums.chunks_exact(width)) {
                         let at = (pixel * groups + group) * width;
-                        sink.put(quantizer, at, width, |i| sums[i]);
+                        sink.put(quantizer, at, sums);
                     }
                 }
             }

@@ -29,7 +29,7 @@ impl CopyInputGrad {
         let length = sink.len();
         write(&mut m.state, &self.output, unit, |quantizer, _| {
             if elements < length {
-                sink.put(quantizer, 0, length, |_| 0);
+                sink.put_each(quantizer, 0, length, |_| 0);
             }
             moved.runs(|from, to, count| {
                 for n in 0..count as isize {
@@ -45,7 +45,7 @@ impl CopyInputGrad {
                         Ok(())
                     })?;
                     ensure(from < length)?;
-                    sink.put(quantizer, from, 1, |_| sum << FRACTION);
+                    sink.put_each(quantizer, from, 1, |_| sum << FRACTION);
                 }
                 Ok(())
             })

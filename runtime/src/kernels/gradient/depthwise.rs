@@ -53,7 +53,7 @@ impl DepthwiseInputGrad {
                         }
                     }
                 }
-                sink.put(quantizer, pixel * channels, channels, |c| {
+                sink.put_each(quantizer, pixel * channels, channels, |c| {
                     scales.get(c).scale_wide(sums[c], 0)
                 });
             }

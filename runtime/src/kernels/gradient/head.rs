@@ -32,7 +32,7 @@ impl HeadInputGrad {
                         }
                     }
                 }
-                sink.put(quantizer, at, count, |i| sums[i]);
+                sink.put(quantizer, at, &sums[..count]);
             }
             Ok(())
         })

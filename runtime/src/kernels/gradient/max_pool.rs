@@ -43,7 +43,7 @@ impl MaxPoolInputGrad {
                             }
                         }
                     }
-                    sink.put(quantizer, pixel * channels + from, count, |i| sums[i]);
+                    sink.put(quantizer, pixel * channels + from, &sums[..count]);
                 }
             }
             Ok(())

@@ -35,7 +35,7 @@ impl NormalizeInputGrad {
                 let share = reciprocal / f32::from(self.depth);
                 let along = share * (self.y_scale * self.y_scale) * product.unsigned_abs() as f32;
                 let (own, along) = (Multiplier::from_f32(share), Multiplier::from_f32(along));
-                sink.put(quantizer, pixel * depth, depth, |c| {
+                sink.put_each(quantizer, pixel * depth, depth, |c| {
                     let off = (i32::from(self.depth) * i32::from(e[c])).wrapping_sub(sum);
                     let along = along.scale_wide(steps(y[c]) * product.signum(), fraction);
                     own.scale_wide(off, fraction).saturating_sub(along)

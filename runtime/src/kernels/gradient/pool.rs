@@ -35,7 +35,7 @@ impl PoolInputGrad {
                             }
                         }
                     }
-                    sink.put(quantizer, pixel * channels + from, count, |i| sums[i]);
+                    sink.put(quantizer, pixel * channels + from, &sums[..count]);
                 }
             }
             Ok(())

@@ -8,6 +8,9 @@ use crate::machine::{typed, typed_mut};
 use crate::program::op::Error;
 use crate::{Fault, Slot};
 
+/// Accumulators that are computed before they are written.
+const BLOCK: usize = 16;
+
 /// An error tensor under way, with the mask and the skip branch that belong to it.
 #[derive(Debug)]
 pub struct Sink<'a> {
@@ -72,27 +75,49 @@ impl<'a> Sink<'a> {
         self.out.len()
     }
 
-    /// Writes elements `at..at + count` from their accumulators. `value` is not asked for elements
-    /// that the mask stops: they get 0 and do not count in the peak.
+    /// Writes elements from `at` on from their accumulators. Elements that the mask stops get 0 and do
+    /// not count in the peak.
+    #[inline(never)]
+    pub fn put(&mut self, quantizer: &mut Quantizer, at: usize, sums: &[i32]) {
+        let alone = self.skip.is_empty() && !self.over && !quantizer.measures;
+        let Some(out) = self.out.get_mut(at..at + sums.len()) else { return };
+        if alone && self.mask.is_empty() {
+            out.iter_mut().zip(sums).for_each(|(out, &sum)| *out = quantizer.quantize(sum));
+            return;
+        }
+        for (i, (out, &sum)) in out.iter_mut().zip(sums).enumerate() {
+            let error = if !mask::get(self.mask, at + i) {
+                0
+            } else if alone {
+                quantizer.quantize(sum)
+            } else {
+                let skip = if self.over { Some(*out) } else { self.skip.get(at + i).copied() };
+                let branch = skip.map_or(0, |e| shift_rounding(e.into(), self.skip_down));
+                quantizer.quantize(sum.saturating_add(branch))
+            };
+            if alone || !quantizer.measures {
+                *out = error;
+            }
+        }
+    }
+
+    /// As [`Sink::put`] of `count` accumulators, which `value` computes: not those that the mask stops.
     #[inline]
-    pub fn put(
+    pub fn put_each(
         &mut self,
         quantizer: &mut Quantizer,
         at: usize,
         count: usize,
         mut value: impl FnMut(usize) -> i32,
     ) {
-        for (i, out) in self.out[at..at + count].iter_mut().enumerate() {
-            let skip = if self.over { Some(*out) } else { self.skip.get(at + i).copied() };
-            let error = if mask::get(self.mask, at + i) {
-                let branch = skip.map_or(0, |e| shift_rounding(e.into(), self.skip_down));
-                quantizer.quantize(value(i).saturating_add(branch))
-            } else {
-                0
-            };
-            if !quantizer.measures {
-                *out = error;
+        let mut sums = [0; BLOCK];
+        for from in (0..count).step_by(BLOCK) {
+            let block = BLOCK.min(count - from);
+            for (i, sum) in sums.iter_mut().take(block).enumerate() {
+                let passes = mask::get(self.mask, at + from + i);
+                *sum = if passes { value(from + i) } else { 0 };
             }
+            self.put(quantizer, at + from, sums.get(..block).unwrap_or_default());
         }
     }
 }

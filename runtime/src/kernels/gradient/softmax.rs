@@ -32,7 +32,7 @@ impl SoftmaxInputGrad {
             for (pixel, (e, p)) in rows.enumerate() {
                 let products = e.iter().zip(p).map(|(&e, &p)| i32::from(e) * share(p));
                 let mean = products.fold(0, i32::wrapping_add);
-                sink.put(quantizer, pixel * depth, depth, |c| {
+                sink.put_each(quantizer, pixel * depth, depth, |c| {
                     let off = (i32::from(e[c]) << PLACES).saturating_sub(mean);
                     share(p[c]).saturating_mul(off)
                 });

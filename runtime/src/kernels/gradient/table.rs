@@ -23,7 +23,7 @@ impl TableInputGrad {
             Sink::open_with(&mut m.arena, &m.state, unit, errors, self.mask, others)?;
         ensure(x.len() == error.len() && sink.len() == error.len())?;
         write(&mut m.state, &self.output, unit, |quantizer, _| {
-            sink.put(quantizer, 0, error.len(), |i| {
+            sink.put_each(quantizer, 0, error.len(), |i| {
                 i32::from(error[i]) * i32::from(slope[entry(x[i] as i8)])
             });
             Ok(())

@@ -215,7 +215,7 @@ pub fn put(sink: &mut Sink<'_>, quantizer: &mut Quantizer, at: usize, sums: &[i3
         // SAFETY: the processor has AVX2.
         unsafe { put_all(sink, quantizer, at, sums) };
     } else {
-        sink.put(quantizer, at, sums.len(), |i| sums[i]);
+        sink.put(quantizer, at, sums);
     }
 }
 
@@ -256,7 +256,7 @@ fn put_all(sink: &mut Sink<'_>, quantizer: &mut Quantizer, at: usize, sums: &[i3
     let mut lanes = [0; 8];
     store32(peak, &mut lanes);
     lanes.iter().for_each(|&peak| quantizer.peak = quantizer.peak.max(peak as u32));
-    sink.put(quantizer, at + 8 * whole.len(), rest.len(), |i| rest[i]);
+    sink.put(quantizer, at + 8 * whole.len(), rest);
 }
 
 /// `round(x / 2^down)`, half away from zero; to the left where nothing is lost.

@@ -53,9 +53,11 @@ impl DepthwiseInputGrad {
                         }
                     }
                 }
-                sink.put_each(quantizer, pixel * channels, channels, |c| {
-                    scales.get(c).scale_wide(sums[c], 0)
-                });
+                let at = pixel * channels;
+                for (c, sum) in sums.iter_mut().enumerate().filter(|(c, _)| sink.passes(at + c)) {
+                    *sum = scales.get(c).scale_wide(*sum, 0);
+                }
+                sink.put(quantizer, at, sums);
             }
             Ok(())
         })

@@ -2,14 +2,14 @@
 
 use crate::arena::Arena;
 use crate::error_scale::{exponent, Quantizer};
-use crate::fixed::shift_rounding;
+use crate::fixed::{shift_right_rounding, shift_rounding};
 use crate::kernels::{ensure, mask};
 use crate::machine::{typed, typed_mut};
 use crate::program::op::Error;
 use crate::{Fault, Slot};
 
 /// Accumulators that are computed before they are written.
-const BLOCK: usize = 16;
+const BLOCK: usize = 32;
 
 /// An error tensor under way, with the mask and the skip branch that belong to it.
 #[derive(Debug)]
@@ -75,27 +75,37 @@ impl<'a> Sink<'a> {
         self.out.len()
     }
 
+    /// Whether the mask lets element `index` pass.
+    #[inline]
+    pub fn passes(&self, index: usize) -> bool {
+        mask::get(self.mask, index)
+    }
+
     /// Writes elements from `at` on from their accumulators. Elements that the mask stops get 0 and do
     /// not count in the peak.
     #[inline(never)]
     pub fn put(&mut self, quantizer: &mut Quantizer, at: usize, sums: &[i32]) {
-        let alone = self.skip.is_empty() && !self.over && !quantizer.measures;
         let Some(out) = self.out.get_mut(at..at + sums.len()) else { return };
-        if alone && self.mask.is_empty() {
-            out.iter_mut().zip(sums).for_each(|(out, &sum)| *out = quantizer.quantize(sum));
+        let alone = self.skip.is_empty() && !self.over && !quantizer.measures;
+        if let (true, Ok(down @ 0..32)) = (alone, u32::try_from(quantizer.right)) {
+            let mut peak = quantizer.peak;
+            for (i, (out, &sum)) in out.iter_mut().zip(sums).enumerate() {
+                let sum = if mask::get(self.mask, at + i) { sum } else { 0 };
+                peak = peak.max(sum.unsigned_abs());
+                *out = shift_right_rounding(sum, down).clamp(-127, 127) as i8;
+            }
+            quantizer.peak = peak;
             return;
         }
         for (i, (out, &sum)) in out.iter_mut().zip(sums).enumerate() {
-            let error = if !mask::get(self.mask, at + i) {
-                0
-            } else if alone {
-                quantizer.quantize(sum)
-            } else {
-                let skip = if self.over { Some(*out) } else { self.skip.get(at + i).copied() };
+            let skip = if self.over { Some(*out) } else { self.skip.get(at + i).copied() };
+            let error = if mask::get(self.mask, at + i) {
                 let branch = skip.map_or(0, |e| shift_rounding(e.into(), self.skip_down));
                 quantizer.quantize(sum.saturating_add(branch))
+            } else {
+                0
             };
-            if alone || !quantizer.measures {
+            if !quantizer.measures {
                 *out = error;
             }
         }
@@ -114,8 +124,7 @@ impl<'a> Sink<'a> {
         for from in (0..count).step_by(BLOCK) {
             let block = BLOCK.min(count - from);
             for (i, sum) in sums.iter_mut().take(block).enumerate() {
-                let passes = mask::get(self.mask, at + from + i);
-                *sum = if passes { value(from + i) } else { 0 };
+                *sum = if self.passes(at + from + i) { value(from + i) } else { 0 };
             }
             self.put(quantizer, at + from, sums.get(..block).unwrap_or_default());
         }

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 
 use offshoot::fit::Limits;
 use offshoot::pipeline::Compiled;
+use offshoot::pipeline::Layout;
 use offshoot::report::{picture, Kind, Report};
+use offshoot::trim::Trim;
 use offshoot_tests::cases::{Case, DEMO, MCUNET};
 use roxmltree::{Document, Node};
 
@@ -242,7 +244,7 @@ fn the_text_picture_is_80_columns_wide_and_tells_the_peak() {
             text.lines().filter_map(|line| line.split_once('|')).map(|l| l.1).collect();
         // The highest row holds what lies at the peak; each kind that there is has its letter.
         assert!(arena[0].chars().any(|c| c != '.'), "{text}");
-        for (kind, letter) in Kind::ALL.into_iter().zip(['i', 'a', 'b', 's', 'm', 'e']) {
+        for (kind, letter) in Kind::ALL.into_iter().zip(['i', 'a', 'b', 's', 'r', 'm', 'e']) {
             let there = report.tensors.iter().any(|t| t.kind == kind);
             assert_eq!(text.contains(&format!("{letter} {}", kind.name())), there, "{text}");
         }
@@ -251,16 +253,20 @@ fn the_text_picture_is_80_columns_wide_and_tells_the_peak() {
 
 #[test]
 fn kinds_are_those_of_the_passes() {
-    let report = report(&DEMO.compile(None));
+    let trim = Trim { recompute: 100, ..Trim::default() };
+    let report = report(&DEMO.compile_in(None, Layout { trim, ..Layout::default() }));
     let forward = report.forward_ops;
+    let again = report.tensors.iter().filter(|tensor| tensor.kind == Kind::Again);
+    assert!(!report.again.is_empty() && again.count() >= report.again.len());
     for tensor in &report.tensors {
         let is_late = tensor.first >= forward;
-        assert_eq!(is_late, tensor.kind == Kind::Error, "{tensor:?}");
+        assert_eq!(is_late, matches!(tensor.kind, Kind::Error | Kind::Again), "{tensor:?}");
         match tensor.kind {
             Kind::Input => assert_eq!((tensor.first, tensor.layer.as_str()), (0, "")),
             Kind::Saved => assert!(tensor.last > forward, "{tensor:?}"),
             Kind::Activation | Kind::Band => assert!(tensor.last <= forward, "{tensor:?}"),
             Kind::Mask => assert!(tensor.name.ends_with(".mask"), "{tensor:?}"),
+            Kind::Again => assert!(tensor.name.ends_with(" again"), "{tensor:?}"),
             Kind::Error => {}
         }
         let known = report.ops.contains(&tensor.layer);

@@ -100,6 +100,7 @@ fn every_tensor_moved_by_a_little_is_found_where_it_does_harm() {
 
 #[test]
 fn any_two_live_tensors_laid_over_each_other_are_found() {
+    let (mut found, mut harmless) = (0, 0);
     for lowered in programs() {
         let plan = place(&lowered).unwrap();
         let count = plan.offsets.len();
@@ -109,10 +110,23 @@ fn any_two_live_tensors_laid_over_each_other_are_found() {
             if a != b && together {
                 let mut over = plan.clone();
                 over.offsets[a] = plan.offsets[b];
-                assert!(check(&apply(&lowered, &over)).is_err(), "{a} over {b}");
+                let over = apply(&lowered, &over);
+                match check(&over) {
+                    Err(_) => found += 1,
+                    // An output over an input that it may take the place of.
+                    Ok(()) => {
+                        let means = meaning_of(&over.header, &over.ops);
+                        assert_eq!(means, meaning(&lowered), "{a} over {b}");
+                        assert!(over.ops.iter().any(|op| {
+                            op.in_place().is_some_and(|p| p.inputs.contains(&p.output))
+                        }));
+                        harmless += 1;
+                    }
+                }
             }
         }
     }
+    assert!(harmless * 50 < found, "{harmless} did no harm, {found} found");
 }
 
 #[test]

@@ -244,6 +244,10 @@ impl<'a> Facts<'a> {
         let backward = self.touched.iter().enumerate().skip(self.forward);
         let reads = |touch: &Touch| outputs.clone().any(|out| out.root == touch.root);
         let (before, _) = backward.clone().find(|(_, op)| op.iter().any(reads))?;
+        // The loss keeps its place.
+        if before == self.forward {
+            return None;
+        }
         let whole = |touch: &Touch| touch.buffer == touch.root && !touch.writes();
         let mut in_backward = backward.flat_map(|(_, op)| op).filter(|touch| reads(touch));
         in_backward.all(whole).then_some(before)

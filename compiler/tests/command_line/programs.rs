@@ -43,6 +43,29 @@ fn a_folder_that_was_never_compiled() {
     assert!(!nowhere.exists());
 }
 
+/// What is computed again needs less SRAM, and learns the same.
+#[test]
+fn activations_computed_again_are_told_and_change_nothing_else() {
+    let (model, data) = (model(), samples().write("again-data"));
+    let runs = ["0", "100"].map(|percent| {
+        let out = folder(&format!("again-{percent}"));
+        let update = "biases=all,block2_expand:1,block2_project:1,last:1";
+        let args = ["compile", text(model), "--update", update, "--recompute", percent];
+        let printed = succeeds(&[&args[..], &["-o", text(&out), "--json"]].concat());
+        let report: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        let again = report["again"].as_array().unwrap().len();
+        let said = succeeds(&["report", text(&out)]);
+        assert_eq!(said.contains("of the forward pass"), again > 0, "{said}");
+        let args = ["simulate", text(&out), "--data", text(&data), "--steps", "5", "--json"];
+        let learnt: serde_json::Value = serde_json::from_str(&succeeds(&args)).unwrap();
+        (again, report["sram"]["arena"].as_u64().unwrap(), learnt["state_hash"].clone())
+    });
+    let [(none, kept, before), (some, less, after)] = runs;
+    assert!(none == 0 && some > 0 && less < kept, "{some} again: {less} of {kept} B");
+    assert!(!before.is_null());
+    assert_eq!(before, after);
+}
+
 #[test]
 fn a_torn_program() {
     let whole = program();

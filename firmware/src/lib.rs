@@ -12,8 +12,10 @@ pub mod app;
 mod board;
 #[cfg(feature = "std")]
 pub mod client;
+mod crc;
 mod line;
 pub mod link;
+pub mod store;
 
 pub use app::{serve, App};
 pub use board::{Board, Counter, Stack};

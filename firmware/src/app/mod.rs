@@ -1,12 +1,10 @@
 //! The training application: one answer to each request, whatever arrives.
 
 use crate::board::Board;
-use crate::link::{
-    encode, Answer, Command, Decoder, Event, Refusal, Reply, Stats, Stepped, Welcome, CHUNK_BYTES,
-    FRAME_BYTES, PROTOCOL,
-};
+use crate::link::{encode, Answer, Command, Decoder, Event, Refusal, Reply, FRAME_BYTES, PROTOCOL};
+use device::Device;
 use embedded_io::{Read, Write};
-use offshoot_runtime::{hash, Fault, Trainer};
+use offshoot_runtime::Trainer;
 
 #[cfg(feature = "defmt")]
 macro_rules! log { ($level:ident, $($args:tt)*) => { defmt::$level!($($args)*) }; }
@@ -14,6 +12,9 @@ macro_rules! log { ($level:ident, $($args:tt)*) => { defmt::$level!($($args)*) }
 macro_rules! log {
     ($($args:tt)*) => {};
 }
+
+mod device;
+mod keep;
 
 /// Serves requests until the link ends: on a device, for ever.
 ///
@@ -75,24 +76,21 @@ impl<const N: usize> Frame<N> {
 }
 
 impl<'t, T: Trainer + ?Sized, B: Board> App<'t, T, B> {
-    /// An application before its first request. Sets the trainer's state to its first content.
+    /// An application before its first request. The trainer's state is that of the newest checkpoint,
+    /// or its first content where there is none.
     pub fn new(trainer: &'t mut T, board: B) -> Self {
-        let broken = trainer.reset().err();
         App {
             decoder: Decoder::new(),
             answer: Frame::EMPTY,
             aside: Frame::EMPTY,
             last: None,
-            device: Device {
-                trainer,
-                board,
-                broken,
-                filled: 0,
-                part: 0,
-                spent: 0,
-                stats: Stats::default(),
-            },
+            device: Device::new(trainer, board),
         }
+    }
+
+    /// What it trains.
+    pub fn trainer(&self) -> &T {
+        self.device.trainer
     }
 
     /// Takes one byte of the link; gives the frame to be sent, where one is due.
@@ -132,136 +130,5 @@ impl<'t, T: Trainer + ?Sized, B: Board> App<'t, T, B> {
             Answer::Refused(refusal)
         });
         answer.set(sequence, result)
-    }
-}
-
-/// What requests act on.
-#[derive(Debug)]
-struct Device<'t, T: ?Sized, B> {
-    trainer: &'t mut T,
-    board: B,
-    /// Why the program cannot run at all.
-    broken: Option<Fault>,
-    /// Bytes of the next sample that have come, and of the part of it that the program waits for.
-    filled: usize,
-    part: usize,
-    /// What the program has done of the sample took, in the board's counter.
-    spent: u64,
-    stats: Stats,
-}
-
-impl<T: Trainer + ?Sized, B: Board> Device<'_, T, B> {
-    fn welcome(&mut self, protocol: u16) -> Answer<'_> {
-        self.filled = 0;
-        if protocol != PROTOCOL {
-            return Answer::Refused(Refusal::Protocol(PROTOCOL));
-        }
-        if let Some(fault) = self.broken {
-            return Answer::Refused(Refusal::Fault(fault));
-        }
-        log!(info, "session begins; model {=u64:x}", self.trainer.header().model_hash);
-        let header = self.trainer.header();
-        Answer::Welcome(Welcome {
-            protocol: PROTOCOL,
-            model_hash: header.model_hash,
-            board: self.board.name(),
-            counter: self.board.counter(),
-            input_bytes: header.input_shape.elements() as u32,
-            classes: header.classes,
-            state_bytes: self.trainer.state().len() as u32,
-        })
-    }
-
-    fn run(&mut self, command: Command<'_>) -> Result<Answer<'_>, Refusal> {
-        Ok(match command {
-            Command::Hello { .. } => return Err(Refusal::Unknown),
-            Command::Reset => {
-                self.filled = 0;
-                self.trainer.reset().map_err(Refusal::Fault)?;
-                Answer::Done
-            }
-            Command::Sample { offset, bytes } => {
-                self.fill(offset as usize, bytes)?;
-                Answer::Done
-            }
-            Command::Infer => {
-                let spent = self.take_sample()?;
-                let before = self.board.count();
-                let prediction = self.trainer.infer().map_err(Refusal::Fault)?;
-                let count = self.board.count().wrapping_sub(before).wrapping_add(spent);
-                Answer::Predicted { prediction, count }
-            }
-            Command::Train { label, rate } => Answer::Stepped(self.train(label, rate)?),
-            Command::StateHash => Answer::StateHash(self.state_hash()),
-            Command::StateRead { offset, length } => {
-                let (start, length) = (offset as usize, length as usize);
-                let end = start.checked_add(length).ok_or(Refusal::Range)?;
-                let bytes = self.trainer.state().get(start..end).ok_or(Refusal::Range)?;
-                if length > CHUNK_BYTES {
-                    return Err(Refusal::Range);
-                }
-                Answer::StateBytes(bytes)
-            }
-            Command::Stats => Answer::Stats(Stats { stack: self.board.stack(), ..self.stats }),
-        })
-    }
-
-    /// Puts bytes of a sample where the program reads them, which goes on as far as they allow.
-    fn fill(&mut self, offset: usize, mut bytes: &[u8]) -> Result<(), Refusal> {
-        let size = self.trainer.header().input_shape.elements();
-        let end = offset.checked_add(bytes.len()).filter(|&end| end <= size);
-        let end = end.filter(|_| offset == 0 || offset == self.filled).ok_or(Refusal::Offset)?;
-        if offset == 0 {
-            self.trainer.restart();
-            (self.part, self.spent) = (0, 0);
-        }
-        self.filled = offset;
-        while !bytes.is_empty() {
-            let place = self.trainer.input().get_mut(self.part..).unwrap_or_default();
-            let now = place.len().min(bytes.len());
-            place.iter_mut().zip(bytes).for_each(|(to, &from)| *to = from as i8);
-            self.part += now;
-            bytes = bytes.get(now..).unwrap_or_default();
-            if now == place.len() && !self.advance()? && !bytes.is_empty() {
-                return Err(Refusal::Offset);
-            }
-        }
-        self.filled = end;
-        Ok(())
-    }
-
-    /// Goes on with the part of a sample that is complete; whether another is to come.
-    fn advance(&mut self) -> Result<bool, Refusal> {
-        let before = self.board.count();
-        let more = self.trainer.advance().map_err(Refusal::Fault)?;
-        if more {
-            self.part = 0;
-            self.spent = self.board.count().wrapping_sub(before).wrapping_add(self.spent);
-        }
-        Ok(more)
-    }
-
-    /// A step overwrites the sample: it serves once. What was spent on it so far.
-    fn take_sample(&mut self) -> Result<u64, Refusal> {
-        let whole = self.filled == self.trainer.header().input_shape.elements();
-        whole.then(|| self.filled = 0).ok_or(Refusal::NoSample)?;
-        Ok(core::mem::take(&mut self.spent))
-    }
-
-    fn train(&mut self, label: u16, rate: f32) -> Result<Stepped, Refusal> {
-        if !(rate.is_finite() && rate >= 0.0) {
-            return Err(Refusal::Rate);
-        }
-        let spent = self.take_sample()?;
-        let before = self.board.count();
-        let report = self.trainer.train(label, rate).map_err(Refusal::Fault)?;
-        let count = self.board.count().wrapping_sub(before).wrapping_add(spent);
-        self.stats.steps = self.stats.steps.wrapping_add(1);
-        let state_hash = self.state_hash();
-        Ok(Stepped { loss: report.loss, class: report.class, state_hash, count })
-    }
-
-    fn state_hash(&self) -> u64 {
-        hash::fnv1a(hash::EMPTY, self.trainer.state())
     }
 }

@@ -1,14 +1,11 @@
 //! Checkpoints under loss of power: at every operation, in the middle of each, and at random.
 
-#[path = "../common/mod.rs"]
-#[allow(dead_code)]
 mod common;
-mod part;
 
+use common::part::{Part, Tear, LASTING};
 use common::Random;
 use embedded_storage::nor_flash::NorFlash;
 use offshoot_firmware::store::{Checkpoint, Flash, Store, StoreError};
-use part::{Part, Tear, LASTING};
 
 const MODEL: u64 = 0xA11CE;
 

@@ -1,6 +1,6 @@
-//! NOR flash in memory whose power fails in the middle of things.
+//! NOR flash in memory, whose power fails in the middle of things.
 
-use crate::common::Random;
+use super::Random;
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
 };

@@ -39,7 +39,8 @@ struct Outcome {
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let folder = Folder(args.folder.clone());
     let program = program(&folder)?;
-    let mut client = start(&folder, &program, &args.board, None)?.client;
+    let mut device = start(&folder, &program, &args.board, None)?;
+    let client = &mut device.client;
     let kept = client.restore()?;
     let learnt = client.state()?;
     state::write(&args.out, &program.header, kept.steps as usize, &learnt)?;

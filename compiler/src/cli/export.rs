@@ -22,8 +22,8 @@ pub struct Args {
     #[arg(long, default_value = "qemu-mps2-an386", value_parser = board)]
     board: Board,
     /// File for the state; `run` and `simulate` begin with it by `--state`.
-    #[arg(long, short)]
-    out: PathBuf,
+    #[arg(short, long)]
+    output: PathBuf,
 }
 
 /// What `offshoot export` reports.
@@ -43,7 +43,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let client = &mut device.client;
     let kept = client.restore()?;
     let learnt = client.state()?;
-    state::write(&args.out, &program.header, kept.steps as usize, &learnt)?;
+    state::write(&args.output, &program.header, kept.steps as usize, &learnt)?;
     let outcome = Outcome {
         checkpoint: kept.sequence,
         steps: kept.steps,
@@ -54,7 +54,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         say!("{}", serde_json::to_string(&outcome)?);
         return Ok(());
     }
-    say!("checkpoint {} of {} in {}", outcome.checkpoint, args.board.name, args.out.display());
+    say!("checkpoint {} of {} in {}", outcome.checkpoint, args.board.name, args.output.display());
     table(&[
         row(["steps", &grouped(outcome.steps.into())]),
         row(["state", &bytes(outcome.bytes as u64)]),

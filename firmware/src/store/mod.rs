@@ -194,7 +194,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Foreign`], before anything is changed; [`StoreError::Flash`] or
     /// [`StoreError::Damaged`] where the part fails: the newest checkpoint is still there, and the next
-    /// call takes another slot.
+    /// call takes another slot. [`StoreError::Unsuited`] for state of another length.
     pub fn save(
         &mut self,
         flash: &mut dyn Flash,
@@ -260,7 +260,8 @@ impl Store {
     }
 
     /// The slot whose turn it is: it shares no page with the newest checkpoint, nor, where there is
-    /// room, with the one that is sure to be found.
+    /// room, with the one that is sure to be found. Where the newest is another model's and leaves room
+    /// for none, it is overwritten, as was asked for: the first slot.
     fn free(&self) -> Span {
         let bytes = self.parts.bytes;
         let count = self.layout.slots(bytes).max(1);

@@ -1,5 +1,6 @@
 //! What the application asks of a board, beside bytes.
 
+use crate::store::Storage;
 use serde::{Deserialize, Serialize};
 
 /// What a board's counter counts.
@@ -35,4 +36,9 @@ pub trait Board {
 
     /// How deep the stack has been; `None` where that is not measured.
     fn stack(&mut self) -> Option<Stack>;
+
+    /// Flash for checkpoints, the same each time; `None` where it has none.
+    fn flash(&mut self) -> Option<Storage<'_>> {
+        None
+    }
 }

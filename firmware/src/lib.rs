@@ -2,7 +2,8 @@
 //! and infers on the device, and tells what that cost.
 //!
 //! [`app::App`] is the device's half and needs a [`offshoot_runtime::Trainer`] and a [`Board`];
-//! `client::Client` (feature `std`) is the host's half. Both speak [`link`].
+//! `client::Client` (feature `std`) is the host's half. Both speak [`link`]. What was learnt is kept in
+//! flash by [`store`], where the board has some.
 //!
 //! Invariants: nothing allocates on the device; no bytes on the link make it panic, and none that
 //! are damaged, repeated or out of order make it train; no chip register is touched here.
@@ -12,8 +13,10 @@ pub mod app;
 mod board;
 #[cfg(feature = "std")]
 pub mod client;
+mod crc;
 mod line;
 pub mod link;
+pub mod store;
 
 pub use app::{serve, App};
 pub use board::{Board, Counter, Stack};

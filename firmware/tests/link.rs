@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Desk, Noisy, Random, Toy};
+use common::{expected, sample, Desk, Noisy, Random, Toy, INPUT};
 use offshoot_firmware::client::{Client, InProcess, LinkError, Patience, Piped};
 use offshoot_firmware::link::{
     encode, Answer, Command, Decoder, Event, Refusal, Reply, Request, FRAME_BYTES, PROTOCOL,
@@ -10,24 +10,6 @@ use offshoot_firmware::link::{
 use offshoot_firmware::{App, Counter, Stack};
 use offshoot_runtime::{hash, Fault, Trainer};
 use std::time::Duration;
-
-const INPUT: usize = 1200;
-
-fn sample(i: u32) -> Vec<i8> {
-    let mut random = Random(0x9E37_79B9 + i as u64);
-    (0..INPUT).map(|_| random.byte() as i8).collect()
-}
-
-/// The state after `steps` steps without any link.
-fn expected(steps: u32) -> Toy {
-    let mut toy = Toy::new(INPUT);
-    toy.reset().unwrap();
-    for i in 0..steps {
-        toy.present(&sample(i)).unwrap();
-        toy.train(i as u16 % 2, 0.5).unwrap();
-    }
-    toy
-}
 
 #[test]
 fn a_good_line_does_what_a_call_does() {

@@ -10,8 +10,10 @@ mod memory;
 mod program_file;
 mod round;
 mod simulation;
+mod state_file;
 
 pub use memory::AlignedBytes;
 pub use program_file::{ProgramError, ProgramFile};
 pub use round::{Decay, Round};
 pub use simulation::{Memories, Simulation};
+pub use state_file::{StateError, StateFile};

@@ -43,6 +43,8 @@ pub struct Round {
     pub samples: usize,
     /// Steps in all.
     pub steps: usize,
+    /// Steps of those that were taken before: the round goes on behind them.
+    pub taken: usize,
     /// Learning rate at the start.
     pub rate: f32,
     /// How it falls.
@@ -57,10 +59,10 @@ impl Round {
     /// A round with the first seed, along a half cosine from `rate`.
     pub fn new(rate: f32, samples: usize, steps: usize) -> Round {
         let decay = Decay::default();
-        Round { samples, steps, rate, decay, warm_up: 0, seed: 1 }
+        Round { samples, steps, taken: 0, rate, decay, warm_up: 0, seed: 1 }
     }
 
-    /// The steps: index of the sample, and rate. Every epoch visits every sample once, in an
+    /// The steps that are left: index of the sample, and rate. Every epoch visits every sample once, in an
     /// order of its own; the last may be cut short.
     pub fn steps(self) -> impl Iterator<Item = (usize, f32)> {
         let mut random = self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -72,7 +74,7 @@ impl Round {
             }
             order[at]
         });
-        indices.zip(self.rates())
+        indices.zip(self.rates()).skip(self.taken)
     }
 
     fn rates(self) -> impl Iterator<Item = f32> {
@@ -116,6 +118,8 @@ mod tests {
             assert_eq!(sorted, (0..10).collect::<Vec<_>>());
         }
         assert_ne!(order[..10], order[10..20]);
+        let left: Vec<usize> = Round { taken: 12, ..round }.steps().map(|(i, _)| i).collect();
+        assert_eq!(left, order[12..]);
         let other: Vec<usize> = Round { seed: 4, ..round }.steps().map(|(i, _)| i).collect();
         assert_ne!(order, other);
     }

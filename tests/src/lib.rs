@@ -8,6 +8,7 @@ pub mod calibrate;
 pub mod cases;
 pub mod check;
 pub mod clips;
+pub mod frames;
 pub mod gradients;
 pub mod importance;
 pub mod ir_file;

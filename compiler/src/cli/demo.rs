@@ -76,8 +76,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         say!("{samples} labelled samples, {EPOCHS} times, and trains itself in int8.\n");
         print_report(&report);
     }
-    let outcome =
-        learn::simulate(&compiled.program, &rotated, round, true, &mut Progress::default())?;
+    let (program, keep) = (&compiled.program, learn::Keep::default());
+    let outcome = learn::simulate(program, &rotated, round, true, keep, &mut Progress::default())?;
     if json {
         let sram = report.sram;
         say!("{}", serde_json::to_string(&DemoOutcome { outcome, sram })?);

@@ -6,12 +6,14 @@
 
 mod compile;
 mod demo;
+mod export;
 mod inspect;
 mod output;
 mod quantize;
 mod report;
 mod run;
 mod simulate;
+mod state;
 
 use std::path::PathBuf;
 
@@ -40,6 +42,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Train a compiled program on a board, emulated or real, with samples from this machine.
     Run(run::Args),
+    /// Read what a board has learnt from its newest checkpoint into a file.
+    Export(export::Args),
     /// Show it all on data in this repository: a rotated sensor, and a network that relearns.
     Demo(demo::Args),
 }
@@ -64,6 +68,10 @@ impl Folder {
     fn model(&self) -> PathBuf {
         self.0.join("model")
     }
+
+    fn checkpoint(&self) -> PathBuf {
+        self.0.join("checkpoint.state")
+    }
 }
 
 /// Runs the command.
@@ -77,6 +85,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Report(args) => report::run(&args, cli.json),
         Command::Simulate(args) => simulate::run(&args, cli.json),
         Command::Run(args) => run::run(&args, cli.json),
+        Command::Export(args) => export::run(&args, cli.json),
         Command::Demo(args) => demo::run(&args, cli.json),
     }?;
     output::written()

@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use offshoot::device::{build_image, Device};
+use offshoot::device::{build_image, Device, DeviceClient};
 use offshoot_boards::Board;
+use offshoot_firmware::store::Wear;
+use offshoot_runtime::program::Header;
+use offshoot_simulator::{ProgramFile, Round};
 use serde::Serialize;
 
 use super::compile::{board, root};
 use super::output::{bytes, grouped, progress, row, say, score_rows, table};
 use super::simulate::{positive, program, RoundArgs};
+use super::state::{self, StateArgs};
 use super::Folder;
 use offshoot::learn::{Score, Scores};
 
@@ -23,6 +27,11 @@ pub struct Args {
     board: Board,
     #[command(flatten)]
     round: RoundArgs,
+    #[command(flatten)]
+    state: StateArgs,
+    /// Overwrite the checkpoint of another model or update scheme.
+    #[arg(long, requires = "checkpoint_every")]
+    overwrite_checkpoint: bool,
     /// Training steps.
     #[arg(long, default_value_t = 20, value_parser = positive, allow_negative_numbers = true)]
     steps: usize,
@@ -50,6 +59,22 @@ struct Flash {
     total: u64,
 }
 
+/// How the board's flash for checkpoints fares.
+#[derive(Debug, Serialize)]
+struct Checkpoints {
+    newest: Option<u64>,
+    slots: u32,
+    erases: u32,
+    endurance: Option<u32>,
+}
+
+impl From<Wear> for Checkpoints {
+    fn from(wear: Wear) -> Checkpoints {
+        let Wear { newest, slots, erases, endurance, .. } = wear;
+        Checkpoints { newest, slots, erases, endurance: (endurance > 0).then_some(endurance) }
+    }
+}
+
 /// What `offshoot run` reports.
 #[derive(Debug, Serialize)]
 struct Outcome {
@@ -58,11 +83,59 @@ struct Outcome {
     evaluated: usize,
     loss: f64,
     steps: usize,
+    first_step: usize,
     state_hash: String,
     sram: Sram,
     flash: Flash,
+    checkpoints: Option<Checkpoints>,
     instructions_per_step: Option<u64>,
     losses: Vec<f32>,
+}
+
+/// Builds the image of the program in `folder` and starts it.
+pub fn start(
+    folder: &Folder,
+    program: &ProgramFile,
+    board: &Board,
+    log: Option<PathBuf>,
+) -> Result<Device> {
+    let bar = progress(1, "build");
+    let built = build_image(board, &folder.model(), root(), &folder.0, None)?;
+    bar.finish_and_clear();
+    let device = Device::start(board, &built, log, true)?;
+    anyhow::ensure!(
+        device.client.device().model_hash == program.header.model_hash,
+        "the board runs another model than {}; compile and run again",
+        folder.program().display()
+    );
+    Ok(device)
+}
+
+/// Puts the state in place that the arguments ask for. Whether the board can keep checkpoints is found
+/// out before anything is trained.
+fn begin(args: &Args, client: &mut DeviceClient, header: &Header, round: &mut Round) -> Result<()> {
+    let wear = client.stats()?.wear;
+    if args.state.checkpoint_every.is_some() || args.state.resume {
+        let Some(wear) = wear else {
+            // It says why.
+            client.checkpoint(false)?;
+            anyhow::bail!("the board cannot keep checkpoints");
+        };
+        if let Some(model) = wear.foreign.filter(|_| !args.overwrite_checkpoint) {
+            anyhow::bail!(
+                "the board's checkpoint is of another model or update scheme ({model:016x}); \
+                 compile that one to use it, or --overwrite-checkpoint"
+            );
+        }
+    }
+    if args.state.resume {
+        round.taken = state::taken(client.device().steps, round.steps)?;
+    } else if let Some(file) = args.state.given(header)? {
+        client.import(file.model_hash, &file.state, 0)?;
+    } else {
+        client.reset()?;
+    }
+    Ok(())
 }
 
 /// Runs the command.
@@ -70,22 +143,17 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let folder = Folder(args.folder.clone());
     let board = &args.board;
     let program = program(&folder)?;
+    let header = &program.header;
+    // What is wrong with it is said before anything is built.
+    args.state.given(header)?;
     let data = args.round.samples(&program)?;
-    let round = args.round.round(&program, data.train.len(), args.steps);
-    let bar = progress(1, "build");
-    let built = build_image(board, &folder.model(), root(), &args.folder, None)?;
-    bar.finish_and_clear();
-    let mut device = Device::start(board, &built, args.log.clone(), true)?;
+    let mut round = args.round.round(&program, data.train.len(), args.steps);
+    let mut device = start(&folder, &program, board, args.log.clone())?;
     let client = &mut device.client;
-    anyhow::ensure!(
-        client.device().model_hash == program.header.model_hash,
-        "the board runs another model than {}; compile and run again",
-        folder.program().display()
-    );
-    client.reset()?;
+    begin(args, client, header, &mut round)?;
 
     let chosen = data.test.spread(args.evaluate);
-    let evaluate = |client: &mut offshoot_firmware::client::Client<_>, what: &str| {
+    let evaluate = |client: &mut DeviceClient, what: &str| {
         let bar = progress(chosen.len(), what);
         let mut predictions = Vec::with_capacity(chosen.len());
         for &index in &chosen {
@@ -97,29 +165,35 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         anyhow::Ok((!predictions.is_empty()).then(|| Score::of(&predictions)))
     };
     let before = evaluate(client, "evaluate")?;
-    let bar = progress(round.steps, "train");
-    let (mut losses, mut count) = (Vec::with_capacity(round.steps), 0);
-    let mut hash = 0;
-    for (index, rate) in round.steps() {
+    let bar = progress(round.steps - round.taken, "train");
+    let (mut losses, mut count) = (Vec::with_capacity(round.steps - round.taken), 0);
+    for (step, (index, rate)) in (round.taken + 1..).zip(round.steps()) {
         let stepped = client
             .train(data.train.input(index), data.train.label(index), rate)
             .with_context(|| format!("training sample {index}"))?;
         losses.push(stepped.loss);
         count += stepped.count;
-        hash = stepped.state_hash;
+        if args.state.checkpoint_every.is_some_and(|every| step.is_multiple_of(every.get())) {
+            let kept = client.checkpoint(args.overwrite_checkpoint);
+            kept.with_context(|| format!("checkpoint after step {step}"))?;
+        }
         bar.inc(1);
     }
     bar.finish_and_clear();
     let after = evaluate(client, "evaluate")?;
-    let stats = client.stats()?;
+    let (stats, hash) = (client.stats()?, client.state_hash()?);
+    if args.state.saves() {
+        args.state.save(header, round.steps, &client.state()?)?;
+    }
     let counted = client.device().counter == offshoot_firmware::Counter::Instructions;
     let sizes = device.sizes;
     let stack = stats.stack.map_or(0, |s| u64::from(s.used));
     let outcome = Outcome {
         scores: before.zip(after).map_or(Scores::default(), |(b, a)| Scores::new(b, a)),
         evaluated: chosen.len(),
-        loss: losses.iter().map(|&l| f64::from(l)).sum::<f64>() / losses.len() as f64,
+        loss: losses.iter().map(|&l| f64::from(l)).sum::<f64>() / losses.len().max(1) as f64,
         steps: round.steps,
+        first_step: round.taken,
         state_hash: format!("{hash:016x}"),
         sram: Sram {
             data: sizes.data,
@@ -128,7 +202,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
             total: sizes.data + sizes.bss + stack,
         },
         flash: Flash { text: sizes.text, rodata: sizes.rodata, total: sizes.flash() },
-        instructions_per_step: counted.then_some(count / round.steps as u64),
+        checkpoints: stats.wear.map(Checkpoints::from),
+        instructions_per_step: count.checked_div(losses.len() as u64).filter(|_| counted),
         losses,
     };
     if json {
@@ -142,6 +217,9 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
 fn print(outcome: &Outcome, board: &Board) {
     say!("{} steps on {} ({})\n", outcome.steps, board.name, board.description);
     let of = |limit: Option<u64>| limit.map_or(String::new(), |l| format!("of {}", bytes(l)));
+    if outcome.first_step > 0 {
+        say!("  goes on after step {}", outcome.first_step);
+    }
     let mut rows = vec![
         row(["mean loss", &format!("{:.4}", outcome.loss)]),
         row(["SRAM  data + bss", &bytes(outcome.sram.data + outcome.sram.bss)]),
@@ -153,6 +231,11 @@ fn print(outcome: &Outcome, board: &Board) {
     ];
     if let Some(count) = outcome.instructions_per_step {
         rows.push(row(["instructions a step", &grouped(count)]));
+    }
+    if let Some(kept) = outcome.checkpoints.as_ref().filter(|kept| kept.newest.is_some()) {
+        let of =
+            kept.endurance.map_or(String::new(), |most| format!("of {}", grouped(most.into())));
+        rows.push(row(["flash erasures of a page", &grouped(kept.erases.into()), &of]));
     }
     table(&rows);
     if outcome.evaluated > 0 {

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use offshoot::ir::{self, Graph};
-use offshoot::learn::{self, Scores};
+use offshoot::learn::{self, Keep, Scores};
 use offshoot::pipeline;
 use offshoot_runtime::schedule::default_rate;
 use offshoot_simulator::{data, Decay, ProgramFile, Round};
 
 use super::output::{percent, row, say, score_rows, table, Progress};
+use super::state::{self, StateArgs};
 use super::Folder;
 
 /// Arguments of `offshoot simulate`.
@@ -20,6 +21,8 @@ pub struct Args {
     folder: PathBuf,
     #[command(flatten)]
     pub round: RoundArgs,
+    #[command(flatten)]
+    state: StateArgs,
     /// Times that every training sample is seen.
     #[arg(long, default_value_t = 5, value_parser = positive, allow_negative_numbers = true)]
     epochs: usize,
@@ -27,7 +30,7 @@ pub struct Args {
     #[arg(long, value_parser = positive, allow_negative_numbers = true)]
     steps: Option<usize>,
     /// Also train the same graph in float, and compare.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["state", "resume"])]
     float: bool,
     /// Evaluate after every epoch.
     #[arg(long)]
@@ -109,7 +112,7 @@ impl RoundArgs {
     pub fn round(&self, program: &ProgramFile, samples: usize, steps: usize) -> Round {
         let rate = self.rate.unwrap_or_else(|| default_rate(&program.program()));
         let (decay, warm_up) = (self.schedule, self.warm_up as usize);
-        Round { samples, steps, rate, decay, warm_up, seed: self.seed }
+        Round { samples, steps, taken: 0, rate, decay, warm_up, seed: self.seed }
     }
 }
 
@@ -156,11 +159,24 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         "{} epochs of {samples} samples are more than {MOST_STEPS} steps; give a smaller --epochs",
         args.epochs
     );
-    let round = args.round.round(&program, samples, steps);
+    let mut round = args.round.round(&program, samples, steps);
     // Read before anything is trained: what is wrong with it is said at once.
     let graph = args.float.then(|| graph(&folder, &program)).transpose()?;
+    let (header, checkpoint) = (&program.header, folder.checkpoint());
+    let mut begun = args.state.given(header)?;
+    if args.state.resume && checkpoint.exists() {
+        let kept = state::read(&checkpoint, header)?;
+        round.taken = state::taken(kept.steps, steps)?;
+        begun = Some(kept);
+    }
+    let mut write = |kept: &[u8], steps| state::write(&checkpoint, header, steps, kept);
+    let keep = Keep {
+        state: begun.as_ref().map(|file| file.state.as_slice()),
+        every: args.state.checkpoint_every.map(|every| (every, &mut write as _)),
+    };
     let mut outcome =
-        learn::simulate(&program, &data, round, args.curve, &mut Progress::default())?;
+        learn::simulate(&program, &data, round, args.curve, keep, &mut Progress::default())?;
+    args.state.save(header, outcome.steps, &outcome.state)?;
     if let Some(graph) = graph {
         outcome.float = Some(learn::float(&graph, &data, round, &mut Progress::default())?);
     }
@@ -169,13 +185,17 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         return Ok(());
     }
     say!("{} steps on {} samples, rate {}", round.steps, samples, round.rate);
+    if outcome.first_step > 0 {
+        say!("  goes on after step {}", outcome.first_step);
+    }
     for (epoch, loss) in outcome.losses.iter().enumerate() {
         let point =
             outcome.curve.get(epoch).map_or(String::new(), |p| match outcome.scores.error {
                 None => percent(*p),
                 Some(_) => format!("{p:.4}"),
             });
-        say!("  epoch {:>3}  loss {loss:.4}  {point}", epoch + 1);
+        let epoch = round.taken / samples + epoch + 1;
+        say!("  epoch {epoch:>3}  loss {loss:.4}  {point}");
     }
     let mut rows = vec![row(["test samples", "before", "after"])];
     rows.extend(score_rows(&outcome.scores, "int8 "));

@@ -54,15 +54,17 @@ pub fn learn(
     let before = score(learner, &data.test, held_out, watch)?;
     let (mut sum, mut losses, mut points) = (0.0, Vec::new(), Vec::new());
     let begin = |watch: &mut dyn Watch, done: usize| watch.begin(what, round.steps - done);
-    begin(watch, 0);
-    for (step, (index, rate)) in round.steps().enumerate() {
+    let mut summed = 0u32;
+    begin(watch, round.taken);
+    for (step, (index, rate)) in (round.taken..).zip(round.steps()) {
         let split = &data.train;
         sum += f64::from(learner.train(index, split.input(index), split.label(index), rate)?);
+        summed += 1;
         watch.step();
         let in_epoch = step % round.samples + 1;
         if in_epoch == round.samples || step + 1 == round.steps {
-            losses.push(sum / in_epoch as f64);
-            sum = 0.0;
+            losses.push(sum / f64::from(summed));
+            (sum, summed) = (0.0, 0);
             if curve {
                 watch.end();
                 points.push(score(learner, &data.test, held_out, watch)?);

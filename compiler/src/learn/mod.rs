@@ -4,16 +4,19 @@
 //! trains and for the benchmark: what they report can be compared.
 
 mod course;
+mod kept;
 mod score;
 
-use offshoot_runtime::{Fault, Prediction};
+use offshoot_runtime::{hash, Fault, Prediction};
 use offshoot_simulator::data::{Dataset, Split};
 use offshoot_simulator::{Memories, ProgramFile, Round, Simulation};
 
+use crate::emit::EmitError;
 use crate::ir::Graph;
 use crate::reference::FloatTraining;
 
 pub use course::{learn, score, Course};
+pub use kept::{Keep, Write};
 pub use score::{Change, Score, Scores};
 
 /// What a round of the integer program reports.
@@ -24,10 +27,15 @@ pub struct Outcome {
     pub scores: Scores,
     /// Mean loss of the last epoch's samples, each before its update.
     pub loss: f64,
-    /// Steps taken.
+    /// Steps taken, those before it went on included.
     pub steps: usize,
+    /// Step of the round that was the first to be taken.
+    pub first_step: usize,
     /// FNV-1a hash of all trainable state, in hexadecimal.
     pub state_hash: String,
+    /// That state.
+    #[serde(skip)]
+    pub state: Vec<u8>,
     /// The same round in float: accuracy or mean error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub float: Option<Change>,
@@ -47,6 +55,9 @@ pub enum LearnError {
     /// The graph computes no loss.
     #[error("the training graph has no loss; compile the model again, with a head")]
     NoLoss,
+    /// A checkpoint cannot be written.
+    #[error(transparent)]
+    Keep(#[from] EmitError),
 }
 
 /// What learns: the integer program, or its float reference.
@@ -135,27 +146,32 @@ impl Learner for FloatTraining<'_> {
     }
 }
 
-/// Trains `program` for a round, with a score after every epoch if `curve`.
+/// Trains `program` for a round, with a score after every epoch if `curve`, as `keep` says where state
+/// comes from and goes to.
 ///
 /// # Errors
-/// Where samples do not fit the program.
+/// Where samples or state do not fit the program, or a checkpoint cannot be written.
 pub fn simulate(
     program: &ProgramFile,
     data: &Dataset,
     round: Round,
     curve: bool,
+    keep: Keep<'_>,
     watch: &mut dyn Watch,
 ) -> Result<Outcome, LearnError> {
     let program = program.program();
     let mut memories = Memories::of(&program);
-    let mut simulation = Simulation::new(program, &mut memories)?;
-    let Course { scores, losses, curve } =
-        learn(&mut simulation, data, round, curve, "train", watch)?;
+    let simulation = Simulation::new(program, &mut memories)?;
+    let mut learner = kept::Kept::new(simulation, round.taken, keep)?;
+    let Course { scores, losses, curve } = learn(&mut learner, data, round, curve, "train", watch)?;
+    let state = learner.state().to_vec();
     Ok(Outcome {
         scores,
         loss: losses.last().copied().unwrap_or(0.0),
         steps: round.steps,
-        state_hash: format!("{:016x}", simulation.state_hash()),
+        first_step: round.taken,
+        state_hash: format!("{:016x}", hash::fnv1a(hash::EMPTY, &state)),
+        state,
         float: None,
         losses,
         curve,

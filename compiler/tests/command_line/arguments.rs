@@ -4,7 +4,7 @@ use super::support::{fails, good, model, samples, simulate_fails, succeeds, text
 
 #[test]
 fn help_is_given() {
-    let commands = [&[][..], &["compile"], &["simulate"], &["run"], &["demo"]];
+    let commands = [&[][..], &["compile"], &["simulate"], &["run"], &["export"], &["demo"]];
     for command in commands {
         let help = succeeds(&[command, &["--help"]].concat());
         assert!(help.contains("Usage: offshoot"), "{help}");
@@ -27,6 +27,7 @@ fn what_is_missing_is_named() {
     fails(USAGE, &["compile", "-o", "out"], &["MODEL"]);
     fails(USAGE, &["simulate", text(good())], &["--data"]);
     fails(USAGE, &["simulate", "--data", "x.npz"], &["FOLDER"]);
+    fails(USAGE, &["export", text(good())], &["--output"]);
 }
 
 fn refused(test: &str, arguments: &[&str], says: &[&str]) {

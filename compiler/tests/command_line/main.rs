@@ -7,6 +7,7 @@ mod data;
 mod fit;
 mod folders;
 mod inspect;
+mod keeping;
 mod layers;
 mod models;
 mod programs;

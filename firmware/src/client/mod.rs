@@ -11,6 +11,8 @@ use crate::link::{
     encode, Answer, Command, Decoder, Event, Reply, Request, Stats, Stepped, CHUNK_BYTES,
     FRAME_BYTES, PROTOCOL,
 };
+use crate::store::Checkpoint;
+use offshoot_runtime::hash;
 use std::time::{Duration, Instant};
 
 /// How long to wait for an answer.
@@ -52,6 +54,8 @@ impl<T: Transport> Client<T> {
             input_bytes: 0,
             classes: 0,
             state_bytes: 0,
+            steps: 0,
+            restored: None,
         };
         let decoder = Decoder::new();
         // Begin where an earlier session on the same line is unlikely to have been.
@@ -66,6 +70,8 @@ impl<T: Transport> Client<T> {
                     input_bytes: w.input_bytes as usize,
                     classes: w.classes,
                     state_bytes: w.state_bytes as usize,
+                    steps: w.steps,
+                    restored: w.restored,
                 }),
                 _ => None,
             })?;
@@ -147,6 +153,43 @@ impl<T: Transport> Client<T> {
             state.extend(part);
         }
         Ok(state)
+    }
+
+    /// Puts `state` in place of the device's: that of the model with the hash `model_hash`, after
+    /// `steps` training steps.
+    ///
+    /// # Errors
+    /// A [`LinkError`]: [`crate::link::Refusal::OtherModel`] before anything is changed.
+    pub fn import(&mut self, model_hash: u64, state: &[u8], steps: u32) -> Result<(), LinkError> {
+        let (given, wanted) = (state.len(), self.device.state_bytes);
+        if given != wanted {
+            return Err(LinkError::StateSize { given, wanted });
+        }
+        let state_hash = hash::fnv1a(hash::EMPTY, state);
+        self.ask(Command::StateBegin { model_hash, state_hash, steps }, &mut done)?;
+        for (i, bytes) in state.chunks(CHUNK_BYTES).enumerate() {
+            let offset = (i * CHUNK_BYTES) as u32;
+            self.ask(Command::StateWrite { offset, bytes }, &mut done)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps trainable state in the device's flash; `overwrite` allows that a checkpoint of another
+    /// model is lost.
+    ///
+    /// # Errors
+    /// A [`LinkError`]; after [`LinkError::Silent`] or [`LinkError::Closed`] it is unknown whether the
+    /// checkpoint was written.
+    pub fn checkpoint(&mut self, overwrite: bool) -> Result<Checkpoint, LinkError> {
+        self.ask(Command::Checkpoint { overwrite }, &mut checkpoint)
+    }
+
+    /// Puts trainable state back to the newest checkpoint.
+    ///
+    /// # Errors
+    /// A [`LinkError`].
+    pub fn restore(&mut self) -> Result<Checkpoint, LinkError> {
+        self.ask(Command::Restore, &mut checkpoint)
     }
 
     /// How the device fares.
@@ -242,6 +285,13 @@ enum Heard<R> {
     Nothing,
     Damage,
     Answer(Result<R, LinkError>),
+}
+
+fn checkpoint(answer: Answer<'_>) -> Option<Checkpoint> {
+    match answer {
+        Answer::Checkpoint { sequence, steps } => Some(Checkpoint { sequence, steps }),
+        _ => None,
+    }
 }
 
 fn done(answer: Answer<'_>) -> Option<()> {

@@ -28,6 +28,14 @@ pub enum LinkError {
         /// Bytes that a sample has.
         wanted: usize,
     },
+    /// The state has another size than the device's.
+    #[error("the state has {given} bytes; that on the device has {wanted}")]
+    StateSize {
+        /// Bytes that were given.
+        given: usize,
+        /// Bytes of the device's.
+        wanted: usize,
+    },
     /// A sound answer, but to another question.
     #[error("the device answers something else than it was asked: rebuild its image")]
     Unexpected,
@@ -60,6 +68,10 @@ pub struct DeviceInfo {
     pub classes: u16,
     /// Bytes of trainable state.
     pub state_bytes: usize,
+    /// Training steps behind it when the session began.
+    pub steps: u32,
+    /// Number of the checkpoint that it came from then, if it did.
+    pub restored: Option<u64>,
 }
 
 /// What an inference gave.

@@ -1,7 +1,7 @@
 //! Frames: a message, its CRC-32, COBS between zero bytes.
 
-use super::crc::{crc32, Crc};
 use super::message::CHUNK_BYTES;
+use crate::crc::{crc32, Crc};
 use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 

@@ -1,11 +1,12 @@
 //! Requests and answers.
 
 use crate::board::{Counter, Stack};
+use crate::store::{StoreError, Wear};
 use offshoot_runtime::{Fault, Prediction, StepReport};
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol; host and device must agree on it.
-pub const PROTOCOL: u16 = 3;
+pub const PROTOCOL: u16 = 4;
 
 /// Most bytes of a sample or of state in one message.
 pub const CHUNK_BYTES: usize = 512;
@@ -57,6 +58,30 @@ pub enum Command<'a> {
     },
     /// Asks how the device fares.
     Stats,
+    /// Begins to put other state in place, all of it. Until its last part has come the device does
+    /// nothing else with its state.
+    StateBegin {
+        /// Hash of the model and update scheme that it belongs to.
+        model_hash: u64,
+        /// FNV-1a hash of it.
+        state_hash: u64,
+        /// Training steps behind it.
+        steps: u32,
+    },
+    /// Part of that state, in order from offset 0.
+    StateWrite {
+        /// Where the part begins.
+        offset: u32,
+        /// Bytes of state.
+        bytes: &'a [u8],
+    },
+    /// Keeps trainable state in flash, as a checkpoint.
+    Checkpoint {
+        /// Also where the newest checkpoint belongs to another model.
+        overwrite: bool,
+    },
+    /// Puts trainable state back to the newest checkpoint.
+    Restore,
 }
 
 /// Device to host.
@@ -95,6 +120,13 @@ pub enum Answer<'a> {
     Refused(Refusal),
     /// A frame came in damaged: send the last request again.
     Damaged,
+    /// To [`Command::Checkpoint`] and [`Command::Restore`].
+    Checkpoint {
+        /// Its number.
+        sequence: u64,
+        /// Training steps behind it.
+        steps: u32,
+    },
 }
 
 /// Who the device is.
@@ -114,6 +146,11 @@ pub struct Welcome<'a> {
     pub classes: u16,
     /// Bytes of trainable state.
     pub state_bytes: u32,
+    /// Training steps behind it.
+    pub steps: u32,
+    /// Number of the checkpoint that it came from, at the start or since; none of one that was reset
+    /// or sent.
+    pub restored: Option<u64>,
 }
 
 /// What one step did.
@@ -141,12 +178,14 @@ impl Stepped {
 pub struct Stats {
     /// How deep the stack has been, where that is measured.
     pub stack: Option<Stack>,
-    /// Steps trained since the start.
+    /// Training steps behind the state: since it was reset, those before a checkpoint included.
     pub steps: u32,
     /// Frames that came in damaged.
     pub damaged: u32,
     /// Requests that came in again and were answered again.
     pub repeated: u32,
+    /// How the flash for checkpoints fares, where there is some and it holds two.
+    pub wear: Option<Wear>,
 }
 
 /// Why a device did nothing.
@@ -170,6 +209,16 @@ pub enum Refusal {
     Range,
     /// The program could not run.
     Fault(Fault),
+    /// The board has no flash for checkpoints.
+    NoFlash,
+    /// The checkpoint was neither written nor read.
+    Store(StoreError),
+    /// The state belongs to another model or update scheme than the device's, which has this hash.
+    OtherModel(u64),
+    /// Parts of the state are still to come.
+    Incomplete,
+    /// The state that came is not the one that was announced.
+    State,
 }
 
 impl core::fmt::Display for Refusal {
@@ -179,6 +228,13 @@ impl core::fmt::Display for Refusal {
                 return write!(f, "it speaks protocol {version}: rebuild its image");
             }
             Refusal::Fault(fault) => return fault.fmt(f),
+            Refusal::Store(error) => return error.fmt(f),
+            Refusal::OtherModel(hash) => {
+                return write!(
+                    f,
+                    "the state belongs to another model or update scheme than its own ({hash:016x})"
+                );
+            }
             Refusal::NoSession => "it has started anew: connect again",
             Refusal::OutOfOrder => "another host may be talking to it: connect again",
             Refusal::Unknown => "it does not know the request: rebuild its image",
@@ -186,6 +242,11 @@ impl core::fmt::Display for Refusal {
             Refusal::NoSample => "the sample is incomplete: send it before each step",
             Refusal::Rate => "the learning rate must be finite and not negative",
             Refusal::Range => "that part of the state does not exist",
+            Refusal::NoFlash => "it has no flash for checkpoints: read its state, and keep that",
+            Refusal::Incomplete => {
+                "its state was sent in part: send all of it, restore a checkpoint, or reset it"
+            }
+            Refusal::State => "the state came damaged: it goes on from its newest checkpoint",
         })
     }
 }

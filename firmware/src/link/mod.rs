@@ -7,11 +7,10 @@
 //! sees the last number again repeats its answer and does nothing else; any other number it
 //! refuses. So a request is carried out once, whatever the line does to it.
 
-mod crc;
 mod frame;
 mod message;
 
-pub use crc::crc32;
+pub use crate::crc::crc32;
 pub use frame::{encode, Decoder, Event, Full, FRAME_BYTES, PAYLOAD_BYTES};
 pub use message::{
     Answer, Command, Refusal, Reply, Request, Stats, Stepped, Welcome, CHUNK_BYTES, PROTOCOL,

@@ -1,6 +1,12 @@
-//! A trainer small enough to check by eye, a board that counts, and a line that spoils things.
+//! A trainer small enough to check by eye, boards that count, with flash and without, and a line that
+//! spoils things.
+// Each file of tests uses a part of it.
+#![allow(dead_code)]
+
+pub mod part;
 
 use offshoot_firmware::client::Transport;
+use offshoot_firmware::store::{Flash, Storage};
 use offshoot_firmware::{Board, Counter, Stack};
 use offshoot_runtime::program::op::Shape;
 use offshoot_runtime::program::Header;
@@ -24,8 +30,12 @@ const PART: usize = 700;
 
 impl Toy {
     pub fn new(input: usize) -> Toy {
+        Toy::of_model(input, 0xA11CE)
+    }
+
+    pub fn of_model(input: usize, model_hash: u64) -> Toy {
         let input_shape = Shape { h: 1, w: 1, c: input as u16 };
-        let header = Header { model_hash: 0xA11CE, classes: 2, input_shape, ..Header::default() };
+        let header = Header { model_hash, classes: 2, input_shape, ..Header::default() };
         Toy { header, input: vec![0; input], state: vec![0; 1100], steps: 0, at: 0 }
     }
 
@@ -86,6 +96,26 @@ impl Trainer for Toy {
     }
 }
 
+/// Bytes of a sample.
+pub const INPUT: usize = 1200;
+
+/// Sample number `i`.
+pub fn sample(i: u32) -> Vec<i8> {
+    let mut random = Random(0x9E37_79B9 + i as u64);
+    (0..INPUT).map(|_| random.byte() as i8).collect()
+}
+
+/// The state after `steps` steps without any link.
+pub fn expected(steps: u32) -> Toy {
+    let mut toy = Toy::new(INPUT);
+    toy.reset().unwrap();
+    for i in 0..steps {
+        toy.present(&sample(i)).unwrap();
+        toy.train(i as u16 % 2, 0.5).unwrap();
+    }
+    toy
+}
+
 /// Counts how often it was asked.
 pub struct Desk(pub u64);
 
@@ -105,6 +135,31 @@ impl Board for Desk {
 
     fn stack(&mut self) -> Option<Stack> {
         Some(Stack { used: 10, size: 100 })
+    }
+}
+
+/// A desk with flash.
+pub struct Shelf<'f>(pub &'f mut dyn Flash);
+
+impl Board for Shelf<'_> {
+    fn name(&self) -> &str {
+        "shelf"
+    }
+
+    fn counter(&self) -> Counter {
+        Counter::Nanoseconds
+    }
+
+    fn count(&mut self) -> u64 {
+        0
+    }
+
+    fn stack(&mut self) -> Option<Stack> {
+        None
+    }
+
+    fn flash(&mut self) -> Option<Storage<'_>> {
+        Some(Storage { flash: &mut *self.0, endurance: 10_000 })
     }
 }
 

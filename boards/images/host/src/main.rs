@@ -1,7 +1,9 @@
 //! The training application as a desktop program, over standard input and output.
 
+use offshoot_firmware::store::Storage;
 use offshoot_firmware::{serve, Board, Counter, Stack};
 use offshoot_model::Model;
+use offshoot_support_host::FlashFile;
 use static_cell::ConstStaticCell;
 use std::io::{self, Read as _, Write as _};
 use std::time::Instant;
@@ -10,6 +12,7 @@ static MODEL: ConstStaticCell<Model> = ConstStaticCell::new(Model::new());
 
 struct Host {
     start: Instant,
+    flash: Option<FlashFile>,
 }
 
 impl Board for Host {
@@ -27,6 +30,10 @@ impl Board for Host {
 
     fn stack(&mut self) -> Option<Stack> {
         None
+    }
+
+    fn flash(&mut self) -> Option<Storage<'_>> {
+        Some(Storage { flash: self.flash.as_mut()?, endurance: 0 })
     }
 }
 
@@ -53,5 +60,8 @@ impl embedded_io::Write for Stdio {
 }
 
 fn main() -> io::Result<()> {
-    serve(MODEL.take(), Host { start: Instant::now() }, Stdio)
+    // Beside the program, as a board's is on the board.
+    let flash = std::env::current_exe().ok().map(|program| program.with_extension("flash"));
+    let board = Host { start: Instant::now(), flash: flash.map(FlashFile::new) };
+    serve(MODEL.take(), board, Stdio)
 }

@@ -32,6 +32,10 @@ impl Crc {
         self.0 = nibble(nibble(self.0 ^ byte as u32));
     }
 
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&b| self.push(b));
+    }
+
     pub(crate) fn value(self) -> u32 {
         !self.0
     }
@@ -40,7 +44,7 @@ impl Crc {
 /// CRC-32 of `bytes`.
 pub fn crc32(bytes: &[u8]) -> u32 {
     let mut crc = Crc::new();
-    bytes.iter().for_each(|&b| crc.push(b));
+    crc.extend(bytes);
     crc.value()
 }
 

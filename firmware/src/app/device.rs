@@ -1,0 +1,171 @@
+//! What each request does.
+
+use super::keep::Kept;
+use crate::board::Board;
+use crate::link::{Answer, Command, Refusal, Stats, Stepped, Welcome, CHUNK_BYTES, PROTOCOL};
+use offshoot_runtime::{hash, Fault, Trainer};
+
+/// What requests act on.
+#[derive(Debug)]
+pub(super) struct Device<'t, T: ?Sized, B> {
+    pub(super) trainer: &'t mut T,
+    pub(super) board: B,
+    /// Why the program cannot run at all.
+    broken: Option<Fault>,
+    pub(super) kept: Kept,
+    /// Bytes of the next sample that have come, and of the part of it that the program waits for.
+    pub(super) filled: usize,
+    part: usize,
+    /// What the program has done of the sample took, in the board's counter.
+    spent: u64,
+    pub(super) stats: Stats,
+}
+
+impl<'t, T: Trainer + ?Sized, B: Board> Device<'t, T, B> {
+    pub(super) fn new(trainer: &'t mut T, board: B) -> Self {
+        let broken = trainer.reset().err();
+        let mut device = Device {
+            trainer,
+            board,
+            broken,
+            kept: Kept::default(),
+            filled: 0,
+            part: 0,
+            spent: 0,
+            stats: Stats::default(),
+        };
+        if broken.is_none() {
+            device.start();
+        }
+        device
+    }
+
+    pub(super) fn welcome(&mut self, protocol: u16) -> Answer<'_> {
+        self.filled = 0;
+        if protocol != PROTOCOL {
+            return Answer::Refused(Refusal::Protocol(PROTOCOL));
+        }
+        if let Some(fault) = self.broken {
+            return Answer::Refused(Refusal::Fault(fault));
+        }
+        log!(info, "session begins; model {=u64:x}", self.trainer.header().model_hash);
+        let header = self.trainer.header();
+        Answer::Welcome(Welcome {
+            protocol: PROTOCOL,
+            model_hash: header.model_hash,
+            board: self.board.name(),
+            counter: self.board.counter(),
+            input_bytes: header.input_shape.elements() as u32,
+            classes: header.classes,
+            state_bytes: self.trainer.state().len() as u32,
+            steps: self.stats.steps,
+            restored: self.kept.restored,
+        })
+    }
+
+    pub(super) fn run(&mut self, command: Command<'_>) -> Result<Answer<'_>, Refusal> {
+        Ok(match command {
+            Command::Hello { .. } => return Err(Refusal::Unknown),
+            Command::Reset => {
+                self.reset()?;
+                Answer::Done
+            }
+            Command::StateBegin { model_hash, state_hash, steps } => {
+                self.begin_import(model_hash, state_hash, steps)?;
+                Answer::Done
+            }
+            Command::StateWrite { offset, bytes } => {
+                self.import(offset, bytes)?;
+                Answer::Done
+            }
+            Command::Restore => self.restore()?,
+            Command::Stats => {
+                let (stack, wear) = (self.board.stack(), self.wear());
+                Answer::Stats(Stats { stack, wear, ..self.stats })
+            }
+            _ if self.kept.import.is_some() => return Err(Refusal::Incomplete),
+            Command::Checkpoint { overwrite } => self.checkpoint(overwrite)?,
+            Command::Sample { offset, bytes } => {
+                self.fill(offset as usize, bytes)?;
+                Answer::Done
+            }
+            Command::Infer => {
+                let spent = self.take_sample()?;
+                let before = self.board.count();
+                let prediction = self.trainer.infer().map_err(Refusal::Fault)?;
+                let count = self.board.count().wrapping_sub(before).wrapping_add(spent);
+                Answer::Predicted { prediction, count }
+            }
+            Command::Train { label, rate } => Answer::Stepped(self.train(label, rate)?),
+            Command::StateHash => Answer::StateHash(self.state_hash()),
+            Command::StateRead { offset, length } => {
+                let (start, length) = (offset as usize, length as usize);
+                let end = start.checked_add(length).ok_or(Refusal::Range)?;
+                let bytes = self.trainer.state().get(start..end).ok_or(Refusal::Range)?;
+                if length > CHUNK_BYTES {
+                    return Err(Refusal::Range);
+                }
+                Answer::StateBytes(bytes)
+            }
+        })
+    }
+
+    /// Puts bytes of a sample where the program reads them, which goes on as far as they allow.
+    fn fill(&mut self, offset: usize, mut bytes: &[u8]) -> Result<(), Refusal> {
+        let size = self.trainer.header().input_shape.elements();
+        let end = offset.checked_add(bytes.len()).filter(|&end| end <= size);
+        let end = end.filter(|_| offset == 0 || offset == self.filled).ok_or(Refusal::Offset)?;
+        if offset == 0 {
+            self.trainer.restart();
+            (self.part, self.spent) = (0, 0);
+        }
+        self.filled = offset;
+        while !bytes.is_empty() {
+            let place = self.trainer.input().get_mut(self.part..).unwrap_or_default();
+            let now = place.len().min(bytes.len());
+            place.iter_mut().zip(bytes).for_each(|(to, &from)| *to = from as i8);
+            self.part += now;
+            bytes = bytes.get(now..).unwrap_or_default();
+            if now == place.len() && !self.advance()? && !bytes.is_empty() {
+                return Err(Refusal::Offset);
+            }
+        }
+        self.filled = end;
+        Ok(())
+    }
+
+    /// Goes on with the part of a sample that is complete; whether another is to come.
+    fn advance(&mut self) -> Result<bool, Refusal> {
+        let before = self.board.count();
+        let more = self.trainer.advance().map_err(Refusal::Fault)?;
+        if more {
+            self.part = 0;
+            self.spent = self.board.count().wrapping_sub(before).wrapping_add(self.spent);
+        }
+        Ok(more)
+    }
+
+    /// A step overwrites the sample: it serves once. What was spent on it so far.
+    fn take_sample(&mut self) -> Result<u64, Refusal> {
+        let whole = self.filled == self.trainer.header().input_shape.elements();
+        whole.then(|| self.filled = 0).ok_or(Refusal::NoSample)?;
+        Ok(core::mem::take(&mut self.spent))
+    }
+
+    fn train(&mut self, label: u16, rate: f32) -> Result<Stepped, Refusal> {
+        if !(rate.is_finite() && rate >= 0.0) {
+            return Err(Refusal::Rate);
+        }
+        let spent = self.take_sample()?;
+        let before = self.board.count();
+        let report = self.trainer.train(label, rate).map_err(Refusal::Fault)?;
+        let count = self.board.count().wrapping_sub(before).wrapping_add(spent);
+        self.stats.steps = self.stats.steps.saturating_add(1);
+        let state_hash = self.state_hash();
+        Ok(Stepped { loss: report.loss, class: report.class, state_hash, count })
+    }
+
+    pub(super) fn state_hash(&self) -> u64 {
+        hash::fnv1a(hash::EMPTY, self.trainer.state())
+    }
+}

@@ -29,6 +29,9 @@ pub enum FlashError {
         #[source]
         source: object::Error,
     },
+    /// The image ends before its contents do.
+    #[error("the image is cut short: build it again")]
+    CutShort,
     /// The image holds nothing.
     #[error("the image holds nothing to write: build it again")]
     Nothing,

@@ -68,8 +68,7 @@ impl Plan {
             return Err(FlashError::NoChip { board: board.name.clone() });
         };
         let sizes = elf::sizes_of(image).map_err(|source| FlashError::NoImage { source })?;
-        let segments = segments(&file, image)
-            .map_err(|source| FlashError::NoImage { source })?
+        let segments = segments(&file, image)?
             .into_iter()
             .map(|segment| placed(segment, chip, flash.origin..flash.origin + flash.bytes))
             .collect::<Result<Vec<_>, _>>()?;
@@ -106,11 +105,12 @@ impl Plan {
 fn segments(
     file: &ElfFile<FileHeader32<Endianness>>,
     image: &[u8],
-) -> Result<Vec<Segment>, object::Error> {
+) -> Result<Vec<Segment>, FlashError> {
     let endian = file.endian();
+    let headers = file.elf_header().program_headers(endian, image);
     let mut segments = Vec::new();
-    for header in file.elf_header().program_headers(endian, image)? {
-        let data = header.data(endian, image).unwrap_or_default();
+    for header in headers.map_err(|source| FlashError::NoImage { source })? {
+        let data = header.data(endian, image).map_err(|()| FlashError::CutShort)?;
         let (offset, length) = header.file_range(endian);
         let here = |(start, size): (u64, u64)| {
             size > 0 && offset <= start && start + size <= offset + length

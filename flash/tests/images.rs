@@ -106,6 +106,10 @@ fn an_image_is_held_against_the_boards_limits() {
     let plan = Plan::new(&image, &board, &chip).unwrap();
     assert!(plan.log.is_some_and(|log| (0x2000_0000..0x2002_0000).contains(&log)), "{plan}");
 
+    for length in (0..image.len()).step_by(image.len() / 50) {
+        assert!(Plan::new(&image[..length], &board, &chip).is_err(), "{length} bytes of it");
+    }
+
     let mut tight = board.clone();
     tight.flash.as_mut().unwrap().bytes = plan.flash.bytes - 1;
     let error = Plan::new(&image, &tight, &chip).unwrap_err();

@@ -6,6 +6,7 @@
 
 mod compile;
 mod demo;
+mod external;
 mod inspect;
 mod output;
 mod quantize;
@@ -40,6 +41,12 @@ enum Command {
     Simulate(simulate::Args),
     /// Train a compiled program on a board, emulated or real, with samples from this machine.
     Run(run::Args),
+    /// Program a real board through a debug probe, start it, and show its log.
+    #[command(disable_help_flag = true)]
+    Flash(external::Args),
+    /// Show the log of a real board that runs.
+    #[command(disable_help_flag = true)]
+    Monitor(external::Args),
     /// Show it all on data in this repository: a rotated sensor, and a network that relearns.
     Demo(demo::Args),
 }
@@ -77,6 +84,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Report(args) => report::run(&args, cli.json),
         Command::Simulate(args) => simulate::run(&args, cli.json),
         Command::Run(args) => run::run(&args, cli.json),
+        Command::Flash(args) => external::run("flash", &args, cli.json),
+        Command::Monitor(args) => external::run("monitor", &args, cli.json),
         Command::Demo(args) => demo::run(&args, cli.json),
     }?;
     output::written()

@@ -30,6 +30,10 @@ pub struct Board {
     pub emulator: Option<Emulation>,
     /// What probe-rs calls the chip, where there is one to be flashed.
     pub probe_rs: Option<String>,
+    /// What tells that chip from others.
+    pub identity: Option<Register>,
+    /// What says that the chip may be read, where that is a register's to say.
+    pub protection: Option<Register>,
     /// What carries the link.
     pub uart: Uart,
 }
@@ -44,6 +48,18 @@ pub struct Region {
     pub bytes: u64,
     /// Bytes that there are.
     pub physical: u64,
+}
+
+/// A register of a chip, and what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Register {
+    /// Its address.
+    pub address: u64,
+    /// The bits that count.
+    pub mask: u32,
+    /// What those are.
+    pub value: u32,
 }
 
 /// A data memory.
@@ -189,6 +205,10 @@ mod tests {
             // Either a program, or an emulator's machine, or a chip.
             let kinds = [board.is_host(), board.emulator.is_some(), board.probe_rs.is_some()];
             assert_eq!(kinds.iter().filter(|kind| **kind).count(), 1, "{}", board.name);
+            assert_eq!(board.identity.is_some(), board.probe_rs.is_some(), "{}", board.name);
+            for Register { mask, value, .. } in board.identity.iter().chain(&board.protection) {
+                assert_eq!(mask & value, *value, "{}", board.name);
+            }
         }
         assert_eq!(find("qemu-mps2-an386").unwrap().sram_bytes(), Some(256 * 1024));
         assert_eq!(find("qemu-mps2-an500").unwrap().sram_bytes(), Some(320 * 1024));

@@ -45,10 +45,17 @@ pub enum ElfError {
 /// # Errors
 /// Where it cannot be read or is no ELF file.
 pub fn sizes(path: &Path) -> Result<Sizes, ElfError> {
-    let bytes = std::fs::read(path)?;
-    Ok(match object::FileKind::parse(bytes.as_slice())? {
-        object::FileKind::Elf64 => sum(&ElfFile64::<object::Endianness>::parse(&*bytes)?),
-        _ => sum(&ElfFile32::<object::Endianness>::parse(&*bytes)?),
+    Ok(sizes_of(&std::fs::read(path)?)?)
+}
+
+/// Measures a program, the bytes of an ELF file.
+///
+/// # Errors
+/// Where they are none.
+pub fn sizes_of(program: &[u8]) -> Result<Sizes, object::Error> {
+    Ok(match object::FileKind::parse(program)? {
+        object::FileKind::Elf64 => sum(&ElfFile64::<object::Endianness>::parse(program)?),
+        _ => sum(&ElfFile32::<object::Endianness>::parse(program)?),
     })
 }
 

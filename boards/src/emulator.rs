@@ -25,14 +25,13 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The board has no emulator.
-    #[error("board {board} is not emulated: flash {} with `probe-rs run --chip {chip}`, or take one that is", .elf.display())]
+    #[error(
+        "board {board} is not emulated: `offshoot flash --board {board}` programs a real one, or \
+         take one that is emulated"
+    )]
     NoEmulator {
         /// Which.
         board: String,
-        /// Its image.
-        elf: PathBuf,
-        /// What probe-rs calls its chip.
-        chip: String,
     },
     /// The program is not there.
     #[error("{program} could not be started: {source}; `cargo xtask setup` installs emulators")]
@@ -58,13 +57,7 @@ pub struct Emulator {
 pub fn start(board: &Board, elf: &Path, options: &Options) -> Result<Emulator, StartError> {
     let mut command = match (&board.emulator, board.is_host()) {
         (_, true) => Command::new(elf),
-        (None, false) => {
-            return Err(StartError::NoEmulator {
-                board: board.name.clone(),
-                elf: elf.to_path_buf(),
-                chip: board.probe_rs.clone().unwrap_or_default(),
-            })
-        }
+        (None, false) => return Err(StartError::NoEmulator { board: board.name.clone() }),
         (Some(emulation), false) => {
             let mut command = Command::new(&emulation.program);
             command.args(["-M", &emulation.machine, "-cpu", &emulation.cpu]);

@@ -103,12 +103,25 @@ impl Route {
         }
         command
     }
+
+    /// What its compiler calls itself, such as `rustc 1.95.0 (59807616e 2026-04-14)`.
+    pub fn compiler(&self) -> Option<String> {
+        let rustc = match self {
+            Route::Host | Route::Installed => Path::new("rustc"),
+            Route::System { rustc, .. } => rustc,
+        };
+        ask(rustc, "--version")
+    }
 }
 
 fn sysroot(rustc: &Path) -> Option<PathBuf> {
-    let output = Command::new(rustc).args(["--print", "sysroot"]).output().ok()?;
+    ask(rustc, "--print=sysroot").map(PathBuf::from)
+}
+
+fn ask(rustc: &Path, what: &str) -> Option<String> {
+    let output = Command::new(rustc).arg(what).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| PathBuf::from(text.trim()))
+    output.status.success().then(|| text.trim().to_string())
 }
 
 fn linker(sysroots: [Option<PathBuf>; 2]) -> Option<PathBuf> {

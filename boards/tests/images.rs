@@ -1,8 +1,11 @@
 //! Every image around a hand-made model: built, run, and equal to a call in this process.
 
+#[path = "model/folder.rs"]
+mod folder;
 #[path = "model/model.rs"]
 mod model;
 
+use folder::{folder, root};
 use model::{Model, INPUT};
 use offshoot_boards::build::{BuildError, Built};
 use offshoot_boards::emulator::{self, Options};
@@ -11,34 +14,9 @@ use offshoot_firmware::client::{Client, InProcess, LinkError, Patience, Piped, T
 use offshoot_firmware::link::Stepped;
 use offshoot_firmware::{App, Counter, Stack};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::Path;
 
 const STEPS: u16 = 30;
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-/// A folder with the model as a crate in it, shared so that `core` is built once.
-fn folder() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
-        let model = out.join("model");
-        let manifest = format!(
-            "[package]\nname = \"offshoot-model\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n\
-             [dependencies]\noffshoot-runtime = {{ path = {:?} }}\n\n[workspace]\n",
-            root().join("runtime"),
-        );
-        fs::create_dir_all(model.join("src")).unwrap();
-        fs::write(model.join("Cargo.toml"), manifest).unwrap();
-        let lib = "#![no_std]\nmod model;\npub use model::Model;\n";
-        fs::write(model.join("src/lib.rs"), lib).unwrap();
-        fs::write(model.join("src/model.rs"), include_str!("model/model.rs")).unwrap();
-        out
-    })
-}
 
 fn built(board: &Board) -> Result<Built, BuildError> {
     let out = folder();
@@ -182,40 +160,6 @@ fn stm32f405_trains_as_this_process_does() {
 #[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
 fn rv32_trains_as_this_process_does() {
     emulated("qemu-riscv32-virt");
-}
-
-/// What flash and SRAM an image has beside its model: not more than this of each, in bytes.
-fn links(name: &str, flash: u64, sram: u64) {
-    let board = find(name).unwrap();
-    let Built { elf, sizes } = built(&board).unwrap();
-    println!("{name}: {sizes:?}, flash {}, sram {}", sizes.flash(), sizes.sram());
-    let model = size_of::<Model>() as u64;
-    assert!(sizes.text > 10_000 && sizes.flash() < flash, "{sizes:?}");
-    assert!((model..model + sram).contains(&sizes.sram()), "{sizes:?}");
-    let error = emulator::start(&board, &elf, &Options::default()).unwrap_err().to_string();
-    assert!(error.contains("probe-rs run --chip"), "{error}");
-}
-
-#[test]
-#[ignore = "needs a cross compiler: cargo xtask test"]
-fn chips_have_images_that_link() {
-    // Their drivers take minutes to build.
-    let slow = |board: &Board| board.name.starts_with("raspberry-pi");
-    let everything = std::env::var_os("OFFSHOOT_ALL_IMAGES").is_some();
-    let chips = offshoot_boards::all().unwrap().into_iter().filter(|b| b.probe_rs.is_some());
-    let (mut built, mut left) = (0, Vec::new());
-    for board in chips {
-        if slow(&board) && !everything {
-            left.push(board.name);
-            continue;
-        }
-        links(&board.name, 40_000, 4_096);
-        built += 1;
-    }
-    assert!(built >= 3, "{built} images of chips");
-    if !left.is_empty() {
-        println!("left out: {}; set OFFSHOOT_ALL_IMAGES to build them", left.join(", "));
-    }
 }
 
 #[test]

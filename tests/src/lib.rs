@@ -15,6 +15,7 @@ pub mod ir_file;
 pub mod nets;
 pub mod passes;
 pub mod random;
+pub mod sizes;
 pub mod trace;
 pub mod vectors;
 

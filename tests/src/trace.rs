@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use offshoot::pipeline::Compiled;
+use offshoot_boards::elf::Sizes;
 use offshoot_boards::{Board, Region};
 use offshoot_runtime::Trainer;
 use offshoot_simulator::data::Split;
@@ -83,25 +84,51 @@ pub fn simulated(
     trace
 }
 
-/// Trains on a board, its image, called `network`, being built in `folder`. It has all the memory of
-/// its machine: equal bits are what is asked for, not fit.
+/// Trains on a board as [`run_on_board`] does.
 ///
 /// # Panics
 /// Where the image does not start or a step fails.
 pub fn on_board(
-    mut board: Board,
+    board: Board,
     folder: &Path,
     network: &str,
     compiled: &Compiled,
     data: &dyn Samples,
     steps: usize,
 ) -> Trace {
+    run_on_board(board, folder, network, compiled, data, steps).trace
+}
+
+/// What training on a board gave.
+#[derive(Debug)]
+pub struct Run {
+    /// Its steps.
+    pub trace: Trace,
+    /// What the image takes.
+    pub sizes: Sizes,
+    /// How deep its stack was, where the board can tell.
+    pub stack: Option<u64>,
+}
+
+/// Trains on a board, its image, called `network`, being built in `folder`. It has all the memory of
+/// its machine: equal bits are what is asked for, not fit.
+///
+/// # Panics
+/// Where the image does not start or a step fails.
+pub fn run_on_board(
+    mut board: Board,
+    folder: &Path,
+    network: &str,
+    compiled: &Compiled,
+    data: &dyn Samples,
+    steps: usize,
+) -> Run {
     for region in &mut board.sram {
         region.bytes = region.physical;
     }
     board.flash = board.flash.map(|flash| Region { bytes: flash.physical, ..flash });
     let mut device = start(compiled, &board, folder, network, false);
-    round(data, steps)
+    let trace = round(data, steps)
         .steps()
         .map(|(index, rate)| {
             let (sample, label) = data.sample(index);
@@ -109,5 +136,8 @@ pub fn on_board(
             let stepped = stepped.unwrap_or_else(|e| panic!("{}: {e}", board.name));
             (stepped.loss.to_bits(), stepped.state_hash)
         })
-        .collect()
+        .collect();
+    let stats = device.client.stats().unwrap_or_else(|e| panic!("{}: {e}", board.name));
+    let stack = stats.stack.map(|stack| u64::from(stack.used));
+    Run { trace, sizes: device.sizes, stack }
 }

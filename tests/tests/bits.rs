@@ -1,6 +1,7 @@
 //! One program, the same bits everywhere: after every training step, loss and all trainable state
 //! are equal in the simulator, in the emitted crate on this machine, and in the emitted crate on
-//! an emulated Cortex-M4 and Cortex-M7; for the demo's network on every core that is emulated.
+//! an emulated Cortex-M4 and Cortex-M7; for the demo's network on every core that is emulated. What
+//! images around that take is held against `tests/expected`; `OFFSHOOT_BLESS=1` rewrites it.
 
 use std::path::PathBuf;
 
@@ -8,14 +9,19 @@ use offshoot::adapt::HeadStart;
 use offshoot::ir::Graph;
 use offshoot::pipeline::{compile, Compiled};
 use offshoot::scheme::{Loss, Scheme};
+use offshoot_boards::emulator::{self, Options};
+use offshoot_boards::Board;
 use offshoot_runtime::program::Init;
 use offshoot_runtime::Slot;
 use offshoot_simulator::{Memories, Round, Simulation};
+use offshoot_tests::boards;
 use offshoot_tests::calibrate::calibrated;
 use offshoot_tests::cases::{Case, DEMO, DSCNN, GRU, LSTM, MCUNET, MOBILE, RESNET8, TRANSFORMER};
 use offshoot_tests::check::everything;
-use offshoot_tests::nets;
-use offshoot_tests::trace::{made_up, on_board, round, simulated, Samples, Trace};
+use offshoot_tests::trace::{
+    made_up, on_board, round, run_on_board, simulated, Run, Samples, Trace,
+};
+use offshoot_tests::{nets, sizes};
 
 const STEPS: usize = 20;
 const BOARDS: [&str; 3] = ["host", "qemu-mps2-an386", "qemu-mps2-an500"];
@@ -44,20 +50,28 @@ fn same_bits(name: &str, compiled: &Compiled, data: &dyn Samples) {
     same_steps(name, compiled, data, STEPS, &BOARDS);
 }
 
-fn same_steps(name: &str, compiled: &Compiled, data: &dyn Samples, steps: usize, boards: &[&str]) {
+fn same_steps(
+    name: &str,
+    compiled: &Compiled,
+    data: &dyn Samples,
+    steps: usize,
+    boards: &[&str],
+) -> Vec<(Board, Run)> {
     let expected = simulated(compiled, data, steps, |_, _| {});
     let distinct: std::collections::BTreeSet<u64> = expected.iter().map(|(_, h)| *h).collect();
     assert_eq!(distinct.len(), steps, "every step must change the state");
-    for board in boards {
-        let found = offshoot_boards::find(board).unwrap();
-        let trace = on_board(found, &temporary(), name, compiled, data, steps);
-        assert_eq!(first_difference(&expected, &trace), None, "{name} on {board}");
-        let (loss, hash) = trace[steps - 1];
+    let train = |name_of: &&str| {
+        let board = offshoot_boards::find(name_of).unwrap();
+        let run = run_on_board(board.clone(), &temporary(), name, compiled, data, steps);
+        assert_eq!(first_difference(&expected, &run.trace), None, "{name} on {name_of}");
+        let (loss, hash) = run.trace[steps - 1];
         println!(
-            "{name} on {board}: {steps} steps equal, last loss {}, state {hash:016x}",
+            "{name} on {name_of}: {steps} steps equal, last loss {}, state {hash:016x}",
             f32::from_bits(loss)
         );
-    }
+        (board, run)
+    };
+    boards.iter().map(train).collect()
 }
 
 #[test]
@@ -65,11 +79,32 @@ fn same_steps(name: &str, compiled: &Compiled, data: &dyn Samples, steps: usize,
 fn demo_network() {
     let compiled = DEMO.compile(None);
     let data = DEMO.samples(&compiled).train;
-    let boards = offshoot_boards::all().unwrap();
-    let runs = |board: &&offshoot_boards::Board| board.is_host() || board.emulator.is_some();
-    let names: Vec<&str> = boards.iter().filter(runs).map(|board| board.name.as_str()).collect();
+    let all = offshoot_boards::all().unwrap();
+    let runs = |board: &&Board| board.is_host() || board.emulator.is_some();
+    let names: Vec<&str> = all.iter().filter(runs).map(|board| board.name.as_str()).collect();
     assert!(names.len() >= 8, "{names:?}");
-    same_steps(DEMO.name, &compiled, &data, STEPS, &names);
+    let runs = same_steps(DEMO.name, &compiled, &data, STEPS, &names);
+    let emulated = runs.iter().filter(|(board, _)| !board.is_host());
+    sizes::hold(emulated.map(|(board, run)| (board, run.sizes, run.stack)));
+}
+
+/// Chips that are not emulated: their images are built, within the chip's limits, and measured.
+#[test]
+#[ignore = "needs a cross compiler: cargo xtask test"]
+fn demo_network_links_for_chips() {
+    let chips: Vec<Board> =
+        offshoot_boards::all().unwrap().into_iter().filter(|b| b.probe_rs.is_some()).collect();
+    assert!(chips.len() >= 5, "{} chips", chips.len());
+    let compiled = DEMO.compile(None);
+    let built: Vec<_> = chips
+        .iter()
+        .map(|board| boards::build(&compiled, board, &temporary(), DEMO.name).unwrap())
+        .collect();
+    for (board, built) in chips.iter().zip(&built) {
+        let error = emulator::start(board, &built.elf, &Options::default()).unwrap_err();
+        assert!(error.to_string().contains("offshoot flash"), "{error}");
+    }
+    sizes::hold(chips.iter().zip(&built).map(|(board, built)| (board, built.sizes, None)));
 }
 
 /// No emulated board has a Cortex-M0+ and enough memory, but a Cortex-M3 runs its code: whole-number

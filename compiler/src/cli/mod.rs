@@ -7,6 +7,7 @@
 mod compile;
 mod demo;
 mod export;
+mod external;
 mod inspect;
 mod output;
 mod quantize;
@@ -44,6 +45,12 @@ enum Command {
     Run(run::Args),
     /// Read what a board has learnt from its newest checkpoint into a file.
     Export(export::Args),
+    /// Program a real board through a debug probe, start it, and show its log.
+    #[command(disable_help_flag = true)]
+    Flash(external::Args),
+    /// Show the log of a real board that runs.
+    #[command(disable_help_flag = true)]
+    Monitor(external::Args),
     /// Show it all on data in this repository: a rotated sensor, and a network that relearns.
     Demo(demo::Args),
 }
@@ -86,6 +93,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Simulate(args) => simulate::run(&args, cli.json),
         Command::Run(args) => run::run(&args, cli.json),
         Command::Export(args) => export::run(&args, cli.json),
+        Command::Flash(args) => external::run("flash", &args, cli.json),
+        Command::Monitor(args) => external::run("monitor", &args, cli.json),
         Command::Demo(args) => demo::run(&args, cli.json),
     }?;
     output::written()

@@ -4,6 +4,7 @@
 mod arguments;
 mod contract;
 mod data;
+mod external;
 mod fit;
 mod folders;
 mod inspect;

@@ -1,0 +1,112 @@
+//! A chip's memories, as probe-rs knows them.
+
+use std::ops::Range;
+
+use probe_rs::config::{MemoryRegion, Registry, Target};
+
+use crate::FlashError;
+
+/// A chip that probe-rs can program.
+#[derive(Clone, Debug)]
+pub struct Chip {
+    /// Its name.
+    pub name: String,
+    /// Memories that keep their contents, by address.
+    pub flash: Vec<Range<u64>>,
+    /// Memories that do not, by address.
+    pub ram: Vec<Range<u64>>,
+    pub(crate) target: Target,
+}
+
+impl Chip {
+    /// The chip that probe-rs calls `name`.
+    ///
+    /// # Errors
+    /// [`FlashError::UnknownChip`], with names that come near.
+    pub fn find(name: &str) -> Result<Chip, FlashError> {
+        let registry = Registry::from_builtin_families();
+        let target = registry
+            .get_target_by_name(name)
+            .ok()
+            // It takes prefixes too, and with them another chip than was meant.
+            .filter(|target| target.name.eq_ignore_ascii_case(name));
+        match target {
+            Some(target) => Ok(Chip::of(target)),
+            None => {
+                Err(FlashError::UnknownChip { name: name.to_string(), near: near(&registry, name) })
+            }
+        }
+    }
+
+    fn of(target: Target) -> Chip {
+        let regions = |pick: fn(&MemoryRegion) -> Option<Range<u64>>| {
+            joined(target.memory_map.iter().filter_map(pick).collect())
+        };
+        let flash = regions(|region| match region {
+            MemoryRegion::Nvm(nvm) => Some(nvm.range.clone()),
+            _ => None,
+        });
+        let ram = regions(|region| match region {
+            MemoryRegion::Ram(ram) => Some(ram.range.clone()),
+            _ => None,
+        });
+        Chip { name: target.name.clone(), flash, ram, target }
+    }
+}
+
+/// Ranges in order, those that touch made one.
+fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.sort_by_key(|range| range.start);
+    let mut all: Vec<Range<u64>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match all.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => all.push(range),
+        }
+    }
+    all
+}
+
+/// The first of `ranges` that all of `inner` lies in.
+pub(crate) fn within<'a>(ranges: &'a [Range<u64>], inner: &Range<u64>) -> Option<&'a Range<u64>> {
+    ranges.iter().find(|range| range.start <= inner.start && inner.end <= range.end)
+}
+
+/// Names that share the longest beginning with `name`, at most eight.
+fn near(registry: &Registry, name: &str) -> Vec<String> {
+    let shared = |other: &str| {
+        let pairs = name.chars().zip(other.chars());
+        pairs.take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count()
+    };
+    let chips = registry.families().iter().flat_map(|family| &family.variants);
+    let mut names: Vec<String> = chips.flat_map(|chip| chip.package_variants().cloned()).collect();
+    names.sort_by_key(|other| (std::cmp::Reverse(shared(other)), other.clone()));
+    let longest = names.first().map_or(0, |first| shared(first));
+    // A letter or two in common is chance.
+    names.retain(|other| longest > 2 && shared(other) == longest);
+    names.truncate(8);
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_that_touch_are_one() {
+        let chip = Chip::find("STM32F746NGHx").unwrap();
+        assert!(within(&chip.ram, &(0x2000_0000..0x2005_0000)).is_some(), "{:x?}", chip.ram);
+        assert!(within(&chip.ram, &(0x2000_0000..0x2005_0001)).is_none());
+        assert!(within(&chip.flash, &(0x0800_0000..0x0810_0000)).is_some());
+    }
+
+    #[test]
+    fn an_unknown_chip_names_what_comes_near() {
+        let error = Chip::find("nRF52841_xxAA").unwrap_err().to_string();
+        assert!(error.contains("nRF52841_xxAA") && error.contains("nRF52840_xxAA"), "{error}");
+        let error = Chip::find("Z80").unwrap_err().to_string();
+        assert!(error.contains("Z80") && !error.contains("near"), "{error}");
+        // Another chip's name in full is no beginning of one's own.
+        assert!(Chip::find("STM32F4").is_err());
+    }
+}

@@ -94,6 +94,18 @@ pub struct Emulation {
     pub log: LogChannel,
     /// Instructions that one tick of the image's counter stands for: the grain of its counts.
     pub instructions_per_tick: u32,
+    /// Memory that outlives the machine, where the image has flash.
+    pub flash: Option<KeptMemory>,
+}
+
+/// A memory of an emulated machine that is kept in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptMemory {
+    /// What the emulator calls it.
+    pub id: String,
+    /// Bytes that it has, all of which the file takes.
+    pub bytes: u64,
 }
 
 /// How an emulated image's log leaves.

@@ -50,7 +50,8 @@ pub struct Emulator {
     child: Child,
 }
 
-/// Starts the program `elf` that was built for `board`.
+/// Starts the program `elf` that was built for `board`. What an emulated board keeps in flash outlives it,
+/// in the file beside `elf` that ends in `.flash`. The image of `host` does so itself.
 ///
 /// # Errors
 /// A [`StartError`], whose text says what to do.
@@ -62,15 +63,20 @@ pub fn start(board: &Board, elf: &Path, options: &Options) -> Result<Emulator, S
             let mut command = Command::new(&emulation.program);
             command.args(["-M", &emulation.machine, "-cpu", &emulation.cpu]);
             command.args(&emulation.arguments);
+            if let Some(memory) = &emulation.flash {
+                let (id, bytes) = (&memory.id, memory.bytes);
+                let file = option_path(&elf.with_extension("flash"));
+                command.arg("-object").arg(format!(
+                    "memory-backend-file,id={id},size={bytes},share=on,mem-path={file}"
+                ));
+                command.arg("-machine").arg(format!("memory-backend={id}"));
+            }
             command.args(["-display", "none", "-monitor", "none"]);
             if options.count_instructions {
                 command.args(["-icount", "shift=0"]);
             }
             let log = match &options.log {
-                // A comma would end the path.
-                Some(path) => {
-                    format!("file,id=log,path={}", path.display().to_string().replace(',', ",,"))
-                }
+                Some(path) => format!("file,id=log,path={}", option_path(path)),
                 None => "null,id=log".to_string(),
             };
             command.args(["-chardev", &log]);
@@ -94,6 +100,11 @@ pub fn start(board: &Board, elf: &Path, options: &Options) -> Result<Emulator, S
     let program = command.get_program().to_string_lossy().into_owned();
     let child = command.spawn().map_err(|source| StartError::Start { program, source })?;
     Ok(Emulator { child })
+}
+
+/// A path as part of an emulator's option, which a comma would end.
+fn option_path(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
 }
 
 impl Emulator {

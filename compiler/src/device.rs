@@ -69,9 +69,8 @@ pub struct Device {
 }
 
 impl Device {
-    /// Starts `built` and says hello. The board's log goes to `log`. What it keeps in flash outlives it,
-    /// where it has flash for that, in the file beside its image that ends in `.flash`: it goes on from
-    /// the checkpoint that an earlier run left there.
+    /// Starts `built` and says hello. The board's log goes to `log`. A board with flash goes on from the
+    /// checkpoint that an earlier run left there.
     ///
     /// # Errors
     /// Why it does not start or answer.
@@ -82,7 +81,6 @@ impl Device {
         count_instructions: bool,
     ) -> Result<Device, DeviceError> {
         let options = Options { log, count_instructions };
-        let board = &with_flash(board, &built.elf);
         let mut emulator = emulator::start(board, &built.elf, &options)?;
         let (output, input): (ChildStdout, ChildStdin) =
             emulator.link().ok_or(DeviceError::NoPipes)?;
@@ -99,18 +97,4 @@ impl Device {
     pub fn apart(self) -> (DeviceClient, Emulator) {
         (self.client, self.emulator)
     }
-}
-
-/// `board`, told to keep what its image uses as flash beside `elf`. The image of `host` does so itself.
-fn with_flash(board: &Board, elf: &Path) -> Board {
-    let mut board = board.clone();
-    if let Some(emulation) = board.emulator.as_mut().filter(|e| e.machine == "mps2-an386") {
-        // A comma would end the path.
-        let path = elf.with_extension("flash").display().to_string().replace(',', ",,");
-        // The machine's spare memory: all of it, though the image uses less.
-        let memory = format!("memory-backend-file,id=mps.ram,size=16M,share=on,mem-path={path}");
-        let machine = "memory-backend=mps.ram".to_string();
-        emulation.arguments.extend(["-object".into(), memory, "-machine".into(), machine]);
-    }
-    board
 }

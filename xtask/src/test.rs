@@ -27,6 +27,8 @@ pub fn all() -> Result<()> {
             "--workspace",
             "--all-targets",
             "--all-features",
+            // What build scripts and macros need is built once, for the tests too.
+            "--release",
             "--",
             "-D",
             "warnings",

@@ -22,7 +22,13 @@ use crate::lower::{Buffer, Lowered, Recomputed};
 const DEPTH: usize = 3;
 
 /// Goals that are tried, as sixteenths of the peak.
-const GOALS: Range<u64> = 8..16;
+const GOALS: [u64; 8] = [8, 9, 10, 11, 12, 13, 14, 15];
+
+/// Outputs that are looked at for each step towards a goal: the largest.
+const TARGETS: usize = 32;
+
+/// Ops of tried programs, at the most: a program of many ops gets fewer tries.
+const EFFORT: usize = 400_000;
 
 /// `lowered` with activations computed again, for at most `macs` multiply-accumulates, where that lowers
 /// the most live bytes.
@@ -32,9 +38,10 @@ pub(super) fn again(lowered: &Lowered, macs: u64) -> Lowered {
     }
     let start = Trial::of(lowered.bare());
     let mut best = (start.cost(), Vec::new());
+    let tries = EFFORT / start.lowered.ops.len() / GOALS.len();
     for sixteenths in GOALS {
         let goal = start.peak() * sixteenths / 16;
-        let (trial, taken) = reach(&start, goal, macs);
+        let (trial, taken) = reach(&start, goal, macs, tries);
         if trial.cost() < best.0 {
             best = (trial.cost(), taken);
         }
@@ -71,13 +78,19 @@ impl Trial {
 }
 
 /// Takes candidates until no more than `goal` bytes are live, or none is left; at most so many
-/// multiply-accumulates.
-fn reach(start: &Trial, goal: u64, mut macs: u64) -> (Trial, Vec<Candidate>) {
+/// multiply-accumulates, by so many tries.
+fn reach(start: &Trial, goal: u64, mut macs: u64, mut tries: usize) -> (Trial, Vec<Candidate>) {
     let (mut trial, mut taken) = (start.clone(), Vec::new());
     loop {
         let excess = trial.excess(goal);
-        let candidates = Facts::of(&trial).candidates(goal);
-        let affordable = candidates.into_iter().filter(|candidate| candidate.macs <= macs);
+        if excess == 0 || tries == 0 {
+            return (trial, taken);
+        }
+        let mut candidates = Facts::of(&trial).candidates(goal);
+        candidates.retain(|candidate| candidate.macs <= macs);
+        candidates.truncate(tries);
+        tries -= candidates.len();
+        let affordable = candidates.into_iter();
         let tried = affordable.map(|c| (Trial::of(c.applied(&trial.lowered)), c));
         let gain = |tried: &Trial| excess.saturating_sub(tried.excess(goal));
         let best = tried.filter(|(tried, _)| gain(tried) > 0).max_by(|(a, x), (b, y)| {
@@ -183,6 +196,8 @@ struct Facts<'a> {
     last: Vec<usize>,
     /// Op that writes each buffer as a whole; none where several write there.
     producer: Vec<Option<usize>>,
+    /// First op of the backward pass that touches each place, and whether all that do read the whole.
+    backward: Vec<Option<(usize, bool)>>,
 }
 
 impl<'a> Facts<'a> {
@@ -190,10 +205,16 @@ impl<'a> Facts<'a> {
         let Lowered { ops, buffers, header, .. } = &trial.lowered;
         let touched: Vec<Vec<Touch>> = ops.iter().map(|op| touches(op, buffers)).collect();
         let mut writers = vec![Vec::new(); buffers.len()];
-        let mut last = vec![0; buffers.len()];
+        let (mut last, mut backward) = (vec![0; buffers.len()], vec![None; buffers.len()]);
+        let forward = header.forward as usize;
         for (index, touches) in touched.iter().enumerate() {
             for touch in touches {
                 last[touch.root] = index;
+                if index >= forward {
+                    let whole = touch.buffer == touch.root && !touch.writes();
+                    let (first, all) = backward[touch.root].unwrap_or((index, true));
+                    backward[touch.root] = Some((first, all && whole));
+                }
                 if touch.writes() {
                     writers[touch.root].push((index, touch.buffer));
                 }
@@ -204,18 +225,26 @@ impl<'a> Facts<'a> {
             _ => None,
         });
         let producer = producer.collect();
-        Facts { trial, forward: header.forward as usize, touched, last, producer }
+        Facts { trial, forward, touched, last, producer, backward }
     }
 
     /// All candidates whose outputs are live where more than `goal` bytes are.
     fn candidates(&self, goal: u64) -> Vec<Candidate> {
+        let full = |idle: Range<usize>| self.trial.profile[idle].iter().any(|&live| live > goal);
+        let reader = |index: usize, beside: bool| {
+            let before = self.first_backward_reader(index, beside)?;
+            full(index + 1..before).then_some((index, beside, before))
+        };
+        let ops = (0..self.forward).flat_map(|op| [(op, false), (op, true)]);
+        let mut targets: Vec<_> = ops.filter_map(|(op, beside)| reader(op, beside)).collect();
+        let bytes = |op: usize, beside: bool| -> u32 {
+            let buffers = &self.trial.lowered.buffers;
+            self.outputs(op, beside).map(|out| buffers[out.buffer].bytes).sum()
+        };
+        targets.sort_by_key(|&(op, beside, _)| std::cmp::Reverse(bytes(op, beside)));
+        targets.truncate(TARGETS);
         let mut all: Vec<Candidate> = Vec::new();
-        for (index, beside) in (0..self.forward).flat_map(|op| [(op, false), (op, true)]) {
-            let Some(before) = self.first_backward_reader(index, beside) else { continue };
-            let idle = index + 1..before;
-            if !self.trial.profile[idle].iter().any(|&live| live > goal) {
-                continue;
-            }
+        for (index, beside, before) in targets {
             for depth in 0..=DEPTH {
                 let mut ops = Vec::new();
                 if self.collect(index, before, depth, &mut ops) {
@@ -232,25 +261,24 @@ impl<'a> Facts<'a> {
         all
     }
 
+    /// The output of op `index`, and what it writes `beside` that.
+    fn outputs(&self, index: usize, beside: bool) -> impl Iterator<Item = &Touch> + Clone {
+        let written = self.touched[index].iter().filter(|touch| touch.writes());
+        written.take(if beside { usize::MAX } else { 1 })
+    }
+
     /// The first op of the backward pass that reads the output of op `index`, or what it writes
     /// `beside` that; none where others write there or read a part of it.
     fn first_backward_reader(&self, index: usize, beside: bool) -> Option<usize> {
-        let written = self.touched[index].iter().filter(|touch| touch.writes());
-        let outputs = written.take(if beside { usize::MAX } else { 1 });
+        let outputs = self.outputs(index, beside);
         let alone = outputs.clone().all(|out| self.producer[out.buffer] == Some(index));
         if !alone || outputs.clone().count() < 1 + usize::from(beside) {
             return None;
         }
-        let backward = self.touched.iter().enumerate().skip(self.forward);
-        let reads = |touch: &Touch| outputs.clone().any(|out| out.root == touch.root);
-        let (before, _) = backward.clone().find(|(_, op)| op.iter().any(reads))?;
+        let readers = outputs.filter_map(|out| self.backward[out.root]);
+        let (before, whole) = readers.reduce(|a, b| (a.0.min(b.0), a.1 && b.1))?;
         // The loss keeps its place.
-        if before == self.forward {
-            return None;
-        }
-        let whole = |touch: &Touch| touch.buffer == touch.root && !touch.writes();
-        let mut in_backward = backward.flat_map(|(_, op)| op).filter(|touch| reads(touch));
-        in_backward.all(whole).then_some(before)
+        (whole && before > self.forward).then_some(before)
     }
 
     /// Adds op `index` and, down to `depth`, those whose outputs it needs that are gone at op `before`;

@@ -3,6 +3,9 @@
 use super::{is_buffer, peak, touches, Touch};
 use crate::lower::{root, Holds, Lowered, Within};
 
+/// Parts that ties are divided into to find those that matter.
+const PARTS: usize = 64;
+
 /// An output that takes the place of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tie {
@@ -12,17 +15,21 @@ struct Tie {
 
 /// `lowered` with those outputs in the place of an input that lower the most live bytes so.
 pub(super) fn in_place(lowered: &Lowered) -> Lowered {
-    let mut ties = ties(lowered);
-    let least = peak(&tied(lowered, &ties));
-    if least == peak(lowered) {
+    let (mut ties, bare) = (ties(lowered), lowered.bare());
+    let least = peak(&tied(&bare, &ties));
+    if least == peak(&bare) {
         return lowered.clone();
     }
-    // Reading ahead of what is written takes time: the others stay apart.
-    for tie in ties.clone() {
-        let others: Vec<Tie> = ties.iter().copied().filter(|other| *other != tie).collect();
-        if peak(&tied(lowered, &others)) == least {
-            ties = others;
+    // Reading ahead of what is written takes time: those that do not matter stay apart.
+    let mut part = ties.len().div_ceil(PARTS);
+    while part > 0 {
+        for tried in ties.clone().chunks(part) {
+            let others: Vec<Tie> = ties.iter().copied().filter(|t| !tried.contains(t)).collect();
+            if peak(&tied(&bare, &others)) == least {
+                ties = others;
+            }
         }
+        part = if part > 1 && ties.len() <= PARTS { 1 } else { 0 };
     }
     tied(lowered, &ties)
 }

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use offshoot::learn::Watch;
 
-use crate::record::Record;
+use crate::record::{Outcome, Record};
 
 /// The whole bench.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Worker {
 
     /// A run is finished.
     pub fn finished(&mut self, record: &Record) {
-        let Record { identity: id, before, after, seconds, .. } = record;
+        let (id, Outcome { before, after, seconds, .. }) = (&record.identity, &record.outcome);
         let line = format!(
             "{}/{}/{}/{} rate {} {} seed {}: {:.1} % -> {:.1} % in {seconds:.0} s",
             id.network,

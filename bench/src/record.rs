@@ -54,11 +54,38 @@ fn is_cosine(decay: &Decay) -> bool {
 }
 
 /// A finished run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Record {
     /// What was run.
     #[serde(flatten)]
     pub identity: Identity,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+impl std::ops::Deref for Record {
+    type Target = Outcome;
+
+    fn deref(&self) -> &Outcome {
+        &self.outcome
+    }
+}
+
+impl Record {
+    /// Reads a line of the file.
+    ///
+    /// Twice: serde's `flatten` cannot read numbers where some crate of the build asks `serde_json` to
+    /// keep all their digits.
+    fn parse(line: &[u8]) -> serde_json::Result<Record> {
+        let (identity, outcome) = (serde_json::from_slice(line)?, serde_json::from_slice(line)?);
+        Ok(Record { identity, outcome })
+    }
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
     /// Share of test samples that were right before training; of a network that reproduces its
     /// input, area under the curve of its error.
     pub before: f64,
@@ -108,7 +135,7 @@ impl Log {
         let mut records = Vec::new();
         for (index, line) in bytes[..whole].split(|&b| b == b'\n').enumerate() {
             if !line.is_empty() {
-                let record = serde_json::from_slice(line).with_context(|| {
+                let record = Record::parse(line).with_context(|| {
                     let line = index + 1;
                     format!("line {line} of {} is no result; remove it, or the file", name())
                 })?;
@@ -178,7 +205,8 @@ pub mod tests {
         };
         let sram = (method != Method::Float).then_some(1000);
         let (error, recall) = (None, None);
-        Record { identity, before: 0.2, after, error, recall, loss: 0.5, sram, seconds: 1.0 }
+        let outcome = Outcome { before: 0.2, after, error, recall, loss: 0.5, sram, seconds: 1.0 };
+        Record { identity, outcome }
     }
 
     fn path(name: &str) -> std::path::PathBuf {
@@ -220,7 +248,8 @@ pub mod tests {
         log.append(run).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), line.repeat(2));
         let error = Some(Change { before: 2.0, after: 1.0 });
-        let run = Record { error, recall: Some(0.5), ..record("a/b/c/residual", 1, 0.7) };
+        let mut run = record("a/b/c/residual", 1, 0.7);
+        run.outcome = Outcome { error, recall: Some(0.5), ..run.outcome };
         log.append(run.clone()).unwrap();
         drop(log);
         assert_eq!(Log::open(&path).unwrap().records()[2], run);

@@ -17,7 +17,7 @@ use offshoot_simulator::{Decay, Memories, ProgramFile, Round, Simulation};
 use crate::ground::{compiled, trained_layers, Ground};
 use crate::plan::{Cell, Method, Tier};
 use crate::progress::{Progress, Worker};
-use crate::record::{Identity, Log, Record};
+use crate::record::{Identity, Log, Outcome, Record};
 use crate::study::{nearest, rounded, truncating, unscaled, Study};
 
 /// A cell at a rate: a run for each seed.
@@ -148,8 +148,7 @@ impl<'p> Bench<'p> {
                 let measure = course.scores.auc.or(course.scores.accuracy);
                 let measure = measure.context("the test samples are all of one kind")?;
                 let new_class = cell.data.deployed.as_ref().and_then(|d| d.new_class);
-                let record = Record {
-                    identity: identity.clone(),
+                let outcome = Outcome {
                     before: measure.before,
                     after: measure.after,
                     error: course.scores.error,
@@ -158,6 +157,7 @@ impl<'p> Bench<'p> {
                     sram,
                     seconds,
                 };
+                let record = Record { identity: identity.clone(), outcome };
                 worker.finished(&record);
                 lock(&self.log).append(record)?;
             }

@@ -96,7 +96,7 @@ fn number(uart: &mut mps2::Uart) -> Result<u32, End> {
 }
 
 fn serve(mut memory: Memory, parts: mps2::Parts) -> Result<Infallible, End> {
-    let mps2::Parts { mut uart, mut ticks } = parts;
+    let mps2::Parts { mut uart, mut ticks, .. } = parts;
     let mut request = [0; 128];
     loop {
         let mut command = [0];

@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::rows::Network;
 use super::{apply, Applied, Segment};
 use crate::lower::Lowered;
-use crate::schedule::live::{as_given, Life, Uses};
+use crate::schedule::live::{as_given, profile, Life, Uses};
 
 /// Ops that a segment may have on either side of the fullest op.
 const REACH: usize = 16;
@@ -51,9 +51,7 @@ struct Search<'a> {
 impl Search<'_> {
     fn rate(&self, segments: Vec<Segment>) -> Option<Rated> {
         let applied = apply(self.lowered, self.network, &segments)?;
-        let mut profile = Vec::new();
-        let order = as_given(applied.lowered.ops.len());
-        Uses::of(&applied.lowered).cost(&order, &mut profile);
+        let profile = profile(&applied.lowered);
         Some(Rated { segments, applied, profile })
     }
 

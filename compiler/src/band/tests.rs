@@ -10,7 +10,7 @@ use super::rows::Network;
 use super::{apply, band, search, without_unused, Segment};
 use crate::lower::{Buffer, Holds, Lowered};
 use crate::place;
-use crate::schedule::live::{as_given, Uses};
+use crate::schedule::live::peak;
 use crate::schedule::random::Random;
 use crate::schedule::schedule;
 
@@ -232,10 +232,6 @@ fn output(lowered: &Lowered) -> Vec<u8> {
     interpreter.present(&sample).expect("a sample");
     interpreter.infer().expect("a run");
     interpreter.machine().arena.bytes()[header.output.start()..header.output.end()].to_vec()
-}
-
-fn peak(lowered: &Lowered) -> u64 {
-    Uses::of(lowered).cost(&as_given(lowered.ops.len()), &mut Vec::new()).0
 }
 
 #[test]

@@ -128,6 +128,18 @@ impl Uses {
     }
 }
 
+/// Live bytes at each op of `lowered` in its order.
+pub(crate) fn profile(lowered: &Lowered) -> Vec<u64> {
+    let mut profile = Vec::new();
+    Uses::of(lowered).cost(&as_given(lowered.ops.len()), &mut profile);
+    profile
+}
+
+/// Most live bytes of `lowered` in its order.
+pub(crate) fn peak(lowered: &Lowered) -> u64 {
+    Uses::of(lowered).cost(&as_given(lowered.ops.len()), &mut Vec::new()).0
+}
+
 /// The order in which ops are given.
 pub(crate) fn as_given(ops: usize) -> Vec<u32> {
     (0..ops as u32).collect()

@@ -75,12 +75,9 @@ fn permuted(lowered: &Lowered, order: &[u32]) -> Lowered {
 
 #[cfg(test)]
 mod tests {
+    use super::live::peak;
     use super::testing::{in_parts, in_place, meaning, network, random_program, Builder};
     use super::*;
-
-    fn peak(lowered: &Lowered) -> u64 {
-        Uses::of(lowered).cost(&as_given(lowered.ops.len()), &mut Vec::new()).0
-    }
 
     /// `lowered` in parts, some of which take the place of others.
     fn in_pieces(lowered: &Lowered, random: &mut Random) -> Lowered {

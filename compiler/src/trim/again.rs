@@ -14,9 +14,10 @@ use std::ops::Range;
 use offshoot_runtime::program::Op;
 use offshoot_runtime::{Access, Memory, Slot};
 
-use super::{is_buffer, profile, touches, Touch};
+use super::{is_buffer, touches, Touch};
 use crate::band::{FLASH_FOR_SRAM, OP_FLASH};
 use crate::lower::{Buffer, Lowered, Recomputed};
+use crate::schedule::live::profile;
 
 /// Ops before the one whose output is needed that may be computed again with it.
 const DEPTH: usize = 3;

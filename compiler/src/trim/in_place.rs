@@ -1,7 +1,8 @@
 //! Ops that write over what they read.
 
-use super::{is_buffer, peak, touches, Touch};
+use super::{is_buffer, touches, Touch};
 use crate::lower::{root, Holds, Lowered, Within};
+use crate::schedule::live::peak;
 
 /// Parts that ties are divided into to find those that matter.
 const PARTS: usize = 64;

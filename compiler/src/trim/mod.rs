@@ -14,7 +14,7 @@ use offshoot_runtime::program::Op;
 use offshoot_runtime::{Access, Memory, Slot};
 
 use crate::lower::{root, Buffer, Lowered};
-use crate::schedule::live::{as_given, Uses};
+use crate::schedule::live::peak;
 use crate::schedule::{schedule_in, Order};
 
 /// What may be done for fewer live bytes.
@@ -43,10 +43,16 @@ pub fn schedule_trimmed(lowered: &Lowered, order: Order, trim: Trim) -> Lowered 
     let forward: u64 = lowered.macs.iter().take(lowered.header.forward as usize).sum();
     let most = forward.saturating_mul(trim.recompute.into()) / 100;
     let (mut least, mut best) = (peak(&start), None);
+    let over = |lowered: &Lowered| match trim.in_place {
+        true => in_place::in_place(lowered),
+        false => lowered.clone(),
+    };
+    let given = over(&start);
     // Another order may need less of it: the least that does as well is enough.
     let mut tried: Vec<Lowered> = vec![start.clone()];
     for macs in [0, most / 32, most / 8, most / 2, most] {
-        let trimmed = in_order(&start, trim.in_place, macs);
+        // What is forgotten early may be written over.
+        let trimmed = over(&again::again(&given, macs));
         if tried.contains(&trimmed) {
             continue;
         }
@@ -57,28 +63,6 @@ pub fn schedule_trimmed(lowered: &Lowered, order: Order, trim: Trim) -> Lowered 
         }
     }
     best.unwrap_or(start)
-}
-
-/// `lowered` in its order, trimmed, with at most so many multiply-accumulates more.
-fn in_order(lowered: &Lowered, in_place: bool, macs: u64) -> Lowered {
-    let over = |lowered: &Lowered| match in_place {
-        true => in_place::in_place(lowered),
-        false => lowered.clone(),
-    };
-    // What is forgotten early may be written over.
-    over(&again::again(&over(lowered), macs))
-}
-
-/// Live bytes at each op of `lowered` in its order.
-fn profile(lowered: &Lowered) -> Vec<u64> {
-    let mut profile = Vec::new();
-    Uses::of(lowered).cost(&as_given(lowered.ops.len()), &mut profile);
-    profile
-}
-
-/// Most live bytes of `lowered` in its order.
-fn peak(lowered: &Lowered) -> u64 {
-    profile(lowered).into_iter().max().unwrap_or(0)
 }
 
 /// A buffer that an op touches.

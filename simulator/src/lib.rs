@@ -9,6 +9,7 @@ pub mod data;
 mod memory;
 mod program_file;
 mod round;
+mod sealed;
 mod simulation;
 mod state_file;
 

@@ -1,16 +1,18 @@
 //! `program.bin`: a program as a file, checked before anything of it runs.
 //!
-//! Layout: 8 bytes magic, u32 version, u32 CRC-32 of what follows, u32 length of the description,
-//! the description (postcard: header, init, ops), the constants. Little-endian.
+//! Layout: magic, version and checksum (`sealed`), u32 length of the description, the description
+//! (postcard: header, init, ops), the constants. Little-endian.
 
 use offshoot_runtime::program::{verify, Header, Init, Op, Program, Refusal};
 use serde::{Deserialize, Serialize};
 
+use crate::sealed::{self, word, Broken};
 use crate::AlignedBytes;
 
 const MAGIC: &[u8; 8] = b"OFFSHOOT";
 const VERSION: u32 = 2;
-const PREFIX: usize = 20;
+/// Bytes of the length.
+const LENGTH: usize = 4;
 
 /// A program that owns its parts.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,11 +79,7 @@ impl ProgramFile {
         let mut body = (description.len() as u32).to_le_bytes().to_vec();
         body.extend_from_slice(&description);
         body.extend_from_slice(self.constants.as_ref());
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
-        bytes.extend_from_slice(&body);
-        Ok(bytes)
+        Ok(sealed::seal(MAGIC, VERSION, &body))
     }
 
     /// The program that `bytes` hold, verified.
@@ -89,25 +87,19 @@ impl ProgramFile {
     /// # Errors
     /// What is wrong with them.
     pub fn decode(bytes: &[u8]) -> Result<ProgramFile, ProgramError> {
-        let word = |at: usize| {
-            let bytes: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
-            Some(u32::from_le_bytes(bytes))
-        };
-        if bytes.len() < PREFIX || !bytes.starts_with(MAGIC) {
+        if bytes.len() < sealed::PREFIX + LENGTH {
             return Err(ProgramError::Magic);
         }
-        let (version, crc) = (word(8).unwrap_or(0), word(12).unwrap_or(0));
-        if version != VERSION {
-            return Err(ProgramError::Version { found: version });
-        }
-        if crc32fast::hash(&bytes[16..]) != crc {
-            return Err(ProgramError::Checksum);
-        }
-        let end = PREFIX + word(16).unwrap_or(0) as usize;
-        let description = bytes.get(PREFIX..end).ok_or(ProgramError::Checksum)?;
+        let body = sealed::open(bytes, MAGIC, VERSION).map_err(|broken| match broken {
+            Broken::Magic => ProgramError::Magic,
+            Broken::Version(found) => ProgramError::Version { found },
+            Broken::Checksum => ProgramError::Checksum,
+        })?;
+        let end = LENGTH + word(body, 0).unwrap_or(0) as usize;
+        let description = body.get(LENGTH..end).ok_or(ProgramError::Checksum)?;
         let Description { header, init, ops } =
             postcard::from_bytes(description).map_err(ProgramError::Description)?;
-        let constants = AlignedBytes::copy_of(&bytes[end..]);
+        let constants = AlignedBytes::copy_of(&body[end..]);
         let file = ProgramFile { header, init, ops, constants };
         verify(&file.program()).map_err(ProgramError::Refused)?;
         Ok(file)

@@ -1,15 +1,16 @@
 //! What was learnt as a file: trainable state, bound to the program that it belongs to.
 //!
-//! Layout: 8 bytes magic, u32 version, u32 CRC-32 of what follows, u64 hash of model and update scheme,
-//! u32 training steps, the state. Little-endian.
+//! Layout: magic, version and checksum (`sealed`), u64 hash of model and update scheme, u32 training
+//! steps, the state. Little-endian.
 
 use offshoot_runtime::program::Header;
 
+use crate::sealed::{self, word, Broken};
+
 const MAGIC: &[u8; 8] = b"OFFSTATE";
 const VERSION: u32 = 1;
-/// Bytes before the checksum's content, and before the state.
-const CHECKED: usize = 16;
-const PREFIX: usize = CHECKED + 12;
+/// Bytes of the hash and the steps.
+const ORIGIN: usize = 12;
 
 /// Trainable state, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,11 +67,7 @@ impl StateFile {
         let mut body = self.model_hash.to_le_bytes().to_vec();
         body.extend_from_slice(&self.steps.to_le_bytes());
         body.extend_from_slice(&self.state);
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
-        bytes.extend_from_slice(&body);
-        bytes
+        sealed::seal(MAGIC, VERSION, &body)
     }
 
     /// The state that `bytes` hold, which must be that of a program with this header.
@@ -78,32 +75,22 @@ impl StateFile {
     /// # Errors
     /// What is wrong with them.
     pub fn decode(bytes: &[u8], header: &Header) -> Result<StateFile, StateError> {
-        let word = |at: usize| {
-            let bytes = bytes.get(at..)?.first_chunk::<4>()?;
-            Some(u32::from_le_bytes(*bytes))
-        };
-        if !bytes.starts_with(MAGIC) {
-            return Err(StateError::Magic);
-        }
-        let (version, crc) = (word(8).unwrap_or(0), word(12).unwrap_or(0));
-        if version != VERSION {
-            return Err(StateError::Version { found: version });
-        }
-        let body = bytes.get(CHECKED..).unwrap_or_default();
-        if bytes.len() < PREFIX || crc32fast::hash(body) != crc {
-            return Err(StateError::Checksum);
-        }
-        let (low, high) = (word(16).unwrap_or(0), word(20).unwrap_or(0));
+        let body = sealed::open(bytes, MAGIC, VERSION).map_err(|broken| match broken {
+            Broken::Magic => StateError::Magic,
+            Broken::Version(found) => StateError::Version { found },
+            Broken::Checksum => StateError::Checksum,
+        })?;
+        let state = body.get(ORIGIN..).ok_or(StateError::Checksum)?.to_vec();
+        let (low, high) = (word(body, 0).unwrap_or(0), word(body, 4).unwrap_or(0));
         let (found, wanted) = (u64::from(high) << 32 | u64::from(low), header.model_hash);
         if found != wanted {
             return Err(StateError::Model { found, wanted });
         }
-        let state = bytes.get(PREFIX..).unwrap_or_default().to_vec();
         let (found, wanted) = (state.len(), header.state as usize);
         if found != wanted {
             return Err(StateError::Size { found, wanted });
         }
-        let steps = word(24).unwrap_or(0);
+        let steps = word(body, 8).unwrap_or(0);
         Ok(StateFile { model_hash: header.model_hash, steps, state })
     }
 }

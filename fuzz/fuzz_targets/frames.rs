@@ -7,74 +7,17 @@
 
 #![no_main]
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 
-use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use offshoot::pipeline::Compiled;
 use offshoot_firmware::link::{Command, Request, PROTOCOL};
-use offshoot_firmware::store::Storage;
-use offshoot_firmware::{App, Board, Counter, Stack};
+use offshoot_firmware::App;
 use offshoot_runtime::Interpreter;
 use offshoot_simulator::AlignedBytes;
 use offshoot_tests::cases::DEMO;
+use offshoot_tests::chip::Chip;
 use offshoot_tests::frames::framed;
-
-/// A board of memory.
-struct Memory(Vec<u8>);
-
-impl ErrorType for Memory {
-    type Error = NorFlashErrorKind;
-}
-
-impl ReadNorFlash for Memory {
-    const READ_SIZE: usize = 1;
-
-    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
-        bytes.copy_from_slice(&self.0[offset as usize..][..bytes.len()]);
-        Ok(())
-    }
-
-    fn capacity(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl NorFlash for Memory {
-    const WRITE_SIZE: usize = 4;
-    const ERASE_SIZE: usize = 4096;
-
-    fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
-        self.0[from as usize..to as usize].fill(0xFF);
-        Ok(())
-    }
-
-    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
-        self.0[offset as usize..].iter_mut().zip(bytes).for_each(|(to, from)| *to &= from);
-        Ok(())
-    }
-}
-
-impl Board for Memory {
-    fn name(&self) -> &str {
-        "memory"
-    }
-
-    fn counter(&self) -> Counter {
-        Counter::Cycles
-    }
-
-    fn count(&mut self) -> u64 {
-        0
-    }
-
-    fn stack(&mut self) -> Option<Stack> {
-        None
-    }
-
-    fn flash(&mut self) -> Option<Storage<'_>> {
-        Some(Storage { flash: self, endurance: 0 })
-    }
-}
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     static PROGRAM: OnceLock<Compiled> = OnceLock::new();
@@ -84,7 +27,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let [mut arena, mut state, mut scratch] = [h.arena, h.state, h.scratch].map(memory);
     let mut trainer =
         Interpreter::new(program, arena.as_mut(), state.as_mut(), scratch.as_mut()).unwrap();
-    let mut app = App::new(&mut trainer, Memory(vec![0; 64 << 10]));
+    let changes = Cell::new(0);
+    let mut app = App::new(&mut trainer, Chip::new(&changes));
     let hello = Request { sequence: 0, command: Command::Hello { protocol: PROTOCOL } };
     let mut messages = vec![postcard::to_stdvec(&hello).unwrap()];
     // Two bytes of length, then a command, again and again.

@@ -7,6 +7,7 @@ pub mod boards;
 pub mod calibrate;
 pub mod cases;
 pub mod check;
+pub mod chip;
 pub mod clips;
 pub mod frames;
 pub mod gradients;
@@ -26,6 +27,11 @@ pub fn data_dir() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     let folder = std::env::var_os("OFFSHOOT_DATA").map_or(beside, PathBuf::from);
     folder.is_dir().then_some(folder)
+}
+
+/// Whether files that say what is expected are to be rewritten: `OFFSHOOT_BLESS` is 1.
+pub fn blesses() -> bool {
+    std::env::var_os("OFFSHOOT_BLESS").is_some_and(|v| v == "1")
 }
 
 /// Leaves a test that cannot run here, and says why.

@@ -7,6 +7,8 @@ use offshoot_boards::elf::Sizes;
 use offshoot_boards::toolchain::route;
 use offshoot_boards::Board;
 
+use crate::blesses;
+
 /// The folder of what images may take.
 pub fn expected() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("expected")
@@ -23,8 +25,7 @@ fn measured(board: &Board, sizes: Sizes, stack: Option<u64>) -> Baseline {
 /// # Errors
 /// Where it takes more.
 pub fn check(board: &Board, sizes: Sizes, stack: Option<u64>) -> Result<Verdict, BaselineError> {
-    let bless = std::env::var_os("OFFSHOOT_BLESS").is_some_and(|v| v == "1");
-    measured(board, sizes, stack).check(&expected(), &board.name, bless)
+    measured(board, sizes, stack).check(&expected(), &board.name, blesses())
 }
 
 /// A row of figures, in bytes: what the image takes, and of how much. The stack is what is left for

@@ -5,16 +5,16 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use offshoot::device::Device;
+use offshoot::pipeline::Compiled;
 use offshoot_firmware::client::{Client, InProcess, Patience, Transport};
 use offshoot_firmware::link::{Answer, Command, Decoder, Event, Reply, Request, PROTOCOL};
-use offshoot_firmware::store::Storage;
-use offshoot_firmware::{App, Board, Counter, Stack};
+use offshoot_firmware::App;
 use offshoot_runtime::{hash, Interpreter, Trainer};
 use offshoot_simulator::AlignedBytes;
 use offshoot_tests::boards::build;
 use offshoot_tests::cases::DEMO;
+use offshoot_tests::chip::Chip;
 use offshoot_tests::frames::{framed, Line, Peer};
 use offshoot_tests::trace::{round, simulated, Samples};
 
@@ -22,69 +22,6 @@ use offshoot_tests::trace::{round, simulated, Samples};
 const FRAMES: usize = 200_000;
 const FRAMES_EMULATED: usize = 10_000;
 const STEPS: usize = 20;
-
-/// Flash in memory, which counts what changes it.
-struct Chip<'c> {
-    bytes: Vec<u8>,
-    changes: &'c Cell<u64>,
-}
-
-impl ErrorType for Chip<'_> {
-    type Error = NorFlashErrorKind;
-}
-
-impl ReadNorFlash for Chip<'_> {
-    const READ_SIZE: usize = 4;
-
-    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
-        let at = offset as usize;
-        bytes.copy_from_slice(&self.bytes[at..at + bytes.len()]);
-        Ok(())
-    }
-
-    fn capacity(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-impl NorFlash for Chip<'_> {
-    const WRITE_SIZE: usize = 4;
-    const ERASE_SIZE: usize = 4096;
-
-    fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
-        self.changes.set(self.changes.get() + 1);
-        self.bytes[from as usize..to as usize].fill(0xFF);
-        Ok(())
-    }
-
-    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
-        self.changes.set(self.changes.get() + 1);
-        self.bytes[offset as usize..].iter_mut().zip(bytes).for_each(|(to, from)| *to &= from);
-        Ok(())
-    }
-}
-
-impl Board for Chip<'_> {
-    fn name(&self) -> &str {
-        "chip"
-    }
-
-    fn counter(&self) -> Counter {
-        Counter::Cycles
-    }
-
-    fn count(&mut self) -> u64 {
-        0
-    }
-
-    fn stack(&mut self) -> Option<Stack> {
-        None
-    }
-
-    fn flash(&mut self) -> Option<Storage<'_>> {
-        Some(Storage { flash: self, endurance: 10_000 })
-    }
-}
 
 #[test]
 fn no_frame_breaks_a_device() {
@@ -99,7 +36,7 @@ fn no_frame_breaks_a_device() {
     let mut trainer =
         Interpreter::new(program, arena.as_mut(), state.as_mut(), scratch.as_mut()).unwrap();
     let changes = Cell::new(0);
-    let mut app = App::new(&mut trainer, Chip { bytes: vec![0; 64 << 10], changes: &changes });
+    let mut app = App::new(&mut trainer, Chip::new(&changes));
     let (mut peer, mut line) = (Peer::new(5, header), Line::default());
     let mut known = app.trainer().state().to_vec();
     let (mut frame, mut spoiled) = (0, 0);
@@ -138,12 +75,16 @@ fn no_frame_breaks_a_device() {
     );
     assert!(sound > frame / 2 && sound < frame * 9 / 10 && answers > frame / 2);
     assert!(moved > frame / 200 && kept > frame / 1000, "{moved} moved, {kept} kept");
-    // After all of it, it learns as ever.
     let mut client = Client::connect(InProcess::new(app), Patience::default()).unwrap();
     client.restore().unwrap();
     client.reset().unwrap();
-    let data = DEMO.samples(&compiled).train;
-    let expected = simulated(&compiled, &data, STEPS, |_, _| {});
+    learns(&mut client, &compiled);
+}
+
+/// After all of it, it learns as ever.
+fn learns(client: &mut Client<impl Transport>, compiled: &Compiled) {
+    let data = DEMO.samples(compiled).train;
+    let expected = simulated(compiled, &data, STEPS, |_, _| {});
     for ((index, rate), (_, hash)) in round(&data, STEPS).steps().zip(expected) {
         let (sample, label) = data.sample(index);
         assert_eq!(client.train(sample, label, rate).unwrap().state_hash, hash);
@@ -213,12 +154,7 @@ fn no_frame_breaks_an_emulated_core() {
     );
     assert!(moved > 5 && stats.damaged > FRAMES_EMULATED as u32 / 2);
     client.reset().unwrap();
-    let data = DEMO.samples(&compiled).train;
-    let expected = simulated(&compiled, &data, STEPS, |_, _| {});
-    for ((index, rate), (_, hash)) in round(&data, STEPS).steps().zip(expected) {
-        let (sample, label) = data.sample(index);
-        assert_eq!(client.train(sample, label, rate).unwrap().state_hash, hash);
-    }
+    learns(&mut client, &compiled);
     let state = client.state().unwrap();
     assert_eq!(hash::fnv1a(hash::EMPTY, &state), client.state_hash().unwrap());
 }

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use offshoot_tests::blesses;
 use offshoot_tests::ir_file::{files, run};
 use offshoot_tests::passes::PASSES;
 
 #[test]
 fn every_file_gives_what_it_expects() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("ir");
-    let bless = std::env::var_os("OFFSHOOT_BLESS").is_some_and(|v| v == "1");
+    let bless = blesses();
     let files = files(&folder);
     assert!(!files.is_empty(), "there are no file tests under {}", folder.display());
     let failures: Vec<String> = files

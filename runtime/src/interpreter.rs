@@ -128,6 +128,10 @@ impl Trainer for Interpreter<'_> {
         self.prediction()
     }
 
+    fn margin(&self) -> u32 {
+        step::margin(self.machine.arena.bytes(), &self.program.header)
+    }
+
     fn train(&mut self, label: u16, rate: f32) -> Result<StepReport, Fault> {
         let report = self.train_from(self.presented()?, label, rate);
         if report != Err(Fault::Label) {

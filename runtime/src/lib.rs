@@ -14,6 +14,7 @@ pub mod arena;
 pub mod error_scale;
 pub mod features;
 pub mod fixed;
+pub mod guard;
 pub mod hash;
 mod interpreter;
 pub mod kernels;
@@ -98,6 +99,10 @@ pub trait Trainer {
     /// # Errors
     /// [`Fault::Sample`] where parts of the sample have not come.
     fn infer(&mut self) -> Result<Prediction, Fault>;
+
+    /// By how much the greatest output of the last inference exceeds the next, in the output's steps:
+    /// how sure the network is. To be asked right after it; 0 of a network without classes.
+    fn margin(&self) -> u32;
 
     /// Runs forward and backward on the sample and updates what is trained, at `rate` in real
     /// units. A network that reproduces its input learns without the label.

@@ -38,6 +38,16 @@ pub fn predicted(m: &mut Machine<'_>, header: &Header) -> Result<Prediction, Fau
     })
 }
 
+/// As [`crate::Trainer::margin`].
+pub fn margin(arena: &[u8], header: &Header) -> u32 {
+    let bytes = arena.get(header.output.start()..header.output.end()).unwrap_or_default();
+    match header.output_kind {
+        Output::Logits => kernels::margin(typed::<i32>(bytes).unwrap_or_default()),
+        Output::Scores => kernels::margin(typed::<i8>(bytes).unwrap_or_default()),
+        Output::Reconstruction => 0,
+    }
+}
+
 /// The place in the arena of a sample or of rows of one; empty where the arena does not hold it.
 pub fn input(arena: &mut [u8], slot: Slot) -> &mut [i8] {
     let bytes = arena.get_mut(slot.start()..slot.end());

@@ -78,6 +78,10 @@ impl Trainer for Model {
         Ok(Prediction::Class(self.class()))
     }
 
+    fn margin(&self) -> u32 {
+        0
+    }
+
     fn train(&mut self, label: u16, rate: f32) -> Result<StepReport, Fault> {
         if label as usize >= CLASSES {
             return Err(Fault::Label);

@@ -39,9 +39,12 @@ impl Toy {
         Toy { header, input: vec![0; input], state: vec![0; 1100], steps: 0, at: 0 }
     }
 
+    fn sum(&self) -> i32 {
+        self.input.iter().zip(&self.state).map(|(&x, &w)| x as i32 * w as i32).sum()
+    }
+
     fn class(&self) -> u16 {
-        let sum: i32 = self.input.iter().zip(&self.state).map(|(&x, &w)| x as i32 * w as i32).sum();
-        u16::from(sum > 0)
+        u16::from(self.sum() > 0)
     }
 }
 
@@ -72,6 +75,10 @@ impl Trainer for Toy {
 
     fn infer(&mut self) -> Result<Prediction, Fault> {
         Ok(Prediction::Class(self.class()))
+    }
+
+    fn margin(&self) -> u32 {
+        self.sum().unsigned_abs()
     }
 
     fn train(&mut self, label: u16, rate: f32) -> Result<StepReport, Fault> {

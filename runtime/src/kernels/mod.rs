@@ -44,3 +44,17 @@ pub fn argmax<T: PartialOrd + Copy>(values: &[T]) -> u16 {
     }
     best as u16
 }
+
+/// By how much the greatest value exceeds the next one; 0 where there are fewer than two.
+pub fn margin<T: Copy + Into<i32>>(values: &[T]) -> u32 {
+    let (mut first, mut second) = (None, None);
+    for &value in values {
+        let value: i32 = value.into();
+        if first.is_none_or(|first| value > first) {
+            (first, second) = (Some(value), first);
+        } else if second.is_none_or(|second| value > second) {
+            second = Some(value);
+        }
+    }
+    first.zip(second).map_or(0, |(first, second)| first.abs_diff(second))
+}

@@ -13,6 +13,7 @@ pub mod device;
 pub mod differentiate;
 pub mod emit;
 pub mod fit;
+pub mod guard;
 pub mod import;
 pub mod inspect;
 pub mod ir;

@@ -127,6 +127,13 @@ pub trait GuardMemory {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unguarded;
 
+impl Unguarded {
+    /// It takes no bytes.
+    pub const fn new() -> Unguarded {
+        Unguarded
+    }
+}
+
 impl GuardMemory for Unguarded {
     const GUARD: Guard = Guard::NONE;
 

@@ -9,6 +9,7 @@ use offshoot::emit;
 use offshoot::pipeline::Compiled;
 use offshoot_boards::build::Built;
 use offshoot_boards::Board;
+use offshoot_runtime::guard::Guard;
 
 use crate::cases::root;
 
@@ -30,12 +31,29 @@ pub fn build(
     temporary: &Path,
     folder: &str,
 ) -> Result<Built, DeviceError> {
+    build_guarded(compiled, &Guard::NONE, board, temporary, folder)
+}
+
+/// As [`build`], watched with `guard`.
+///
+/// # Errors
+/// Why it cannot be built.
+///
+/// # Panics
+/// Where files cannot be written.
+pub fn build_guarded(
+    compiled: &Compiled,
+    guard: &Guard,
+    board: &Board,
+    temporary: &Path,
+    folder: &str,
+) -> Result<Built, DeviceError> {
     let out = temporary.join(folder);
     let model = out.join("model");
     let runtime = root().canonicalize().expect("the repository").join("runtime");
     let names = &compiled.placed.names;
-    emit::emit(&compiled.program, folder, names, &runtime, &model)
-        .unwrap_or_else(|e| panic!("{e}"));
+    let files = emit::files(&compiled.program, folder, names, guard, &runtime, &model);
+    emit::write(files).unwrap_or_else(|e| panic!("{e}"));
     let _guard = BUILDING.lock().unwrap_or_else(|e| e.into_inner());
     let target = temporary.join("images/target");
     let mut built = build_image(board, &model, root(), &out, Some(&target))?;

@@ -11,6 +11,7 @@ pub mod chip;
 pub mod clips;
 pub mod frames;
 pub mod gradients;
+pub mod guarded;
 pub mod importance;
 pub mod ir_file;
 pub mod nets;

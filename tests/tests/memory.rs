@@ -5,6 +5,7 @@ use std::path::Path;
 
 use offshoot::adapt::HeadStart;
 use offshoot::fit::{advise, Limits, Sizes};
+use offshoot::guard::Guarded;
 use offshoot::import::import;
 use offshoot::pipeline::{compile_in, Input, Layout};
 use offshoot::report::Report;
@@ -76,7 +77,8 @@ fn fits(case: &Case, input: Input, most: u64) {
     let stack = u64::from(device.client.stats().unwrap().stack.unwrap().used);
     let sizes = device.sizes;
     let total = sizes.data + sizes.bss + stack;
-    let report = Report::new(&compiled, &board.name, Limits::of(&board)).unwrap();
+    let report =
+        Report::new(&compiled, &board.name, Limits::of(&board), Guarded::default()).unwrap();
     let sram = report.sram;
     println!(
         "arena {} + trainable {} + scratch {} = {}",

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use offshoot::fit::Limits;
+use offshoot::guard::Guarded;
 use offshoot::pipeline::Compiled;
 use offshoot::pipeline::Layout;
 use offshoot::report::{picture, Kind, Report};
@@ -14,7 +15,7 @@ use roxmltree::{Document, Node};
 /// The report of a network, on the board that it is shipped for.
 fn report(compiled: &Compiled) -> Report {
     let limits = Limits { sram: 248 * 1024, flash: 1 << 20 };
-    Report::new(compiled, "qemu-mps2-an386", limits).expect("a report")
+    Report::new(compiled, "qemu-mps2-an386", limits, Guarded::default()).expect("a report")
 }
 
 /// The demo's network, and where it is there MCUNet, which runs in bands.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::builder::TypedValueParser;
 use offshoot::adapt::HeadStart;
 use offshoot::fit::{self, Limits, Sizes, Unfit};
+use offshoot::guard::{GuardError, GuardFile, Guarded};
 use offshoot::ir::{print, Constants};
 use offshoot::pipeline::{self, Compiled, Input, Layout};
 use offshoot::report::{Report, Sample};
@@ -48,6 +49,10 @@ pub struct Args {
     #[arg(long, value_name = "PERCENT", default_value_t = Trim::default().recompute,
           value_parser = clap::value_parser!(u8).range(0..=100), allow_negative_numbers = true)]
     recompute: u8,
+    /// What the device watches its learning with: a TOML file, or in short form, for example
+    /// `held-out=64,drift=watch` (docs/guards.md).
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = guard)]
+    guard: Watch,
     /// Bytes of flash that an image may use, in place of the board's.
     #[arg(long, allow_negative_numbers = true)]
     flash: Option<u64>,
@@ -91,6 +96,35 @@ fn update(text: &str) -> Result<Update, SchemeError> {
         return Ok(Update::File(path.into()));
     }
     Scheme::from_short(text).map(Update::Short)
+}
+
+/// What `--guard` names.
+#[derive(Clone, Debug)]
+enum Watch {
+    File(PathBuf),
+    Short(GuardFile),
+}
+
+/// Reads `--guard`, as [`update`] does.
+fn guard(text: &str) -> Result<Watch, GuardError> {
+    let path = Path::new(text);
+    if path.extension().is_some_and(|e| e == "toml") || path.is_file() {
+        return Ok(Watch::File(path.into()));
+    }
+    GuardFile::from_short(text).map(Watch::Short)
+}
+
+impl Watch {
+    fn file(&self) -> Result<GuardFile> {
+        match self {
+            Watch::Short(file) => Ok(file.clone()),
+            Watch::File(path) => {
+                let content = fs::read_to_string(path)
+                    .with_context(|| format!("cannot read the guards {}", path.display()))?;
+                GuardFile::from_toml(&content).with_context(|| path.display().to_string())
+            }
+        }
+    }
 }
 
 impl Update {
@@ -139,7 +173,7 @@ impl Head {
 
 /// Runs the command.
 pub fn run(args: &Args, json: bool) -> Result<()> {
-    let scheme = args.update.scheme()?;
+    let (scheme, guard) = (args.update.scheme()?, args.guard.file()?);
     let graph = import::import_with(&args.model, args.reading.options())?;
     let (graph, quantization) = args.calibration.integers(graph, &args.model)?;
     let input = if args.input_rows { Input::Rows } else { Input::Whole };
@@ -147,17 +181,23 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let layout = Layout { input, trim, ..Layout::default() };
     let compiled = pipeline::compile_in(&graph, args.head.start(), &scheme, layout)
         .with_context(|| args.model.display().to_string())?;
-    let limits = args.limits(&args.board);
-    let sizes = Sizes::of(&compiled)?;
+    let guarded = guard.of(&compiled.program.header).context("--guard")?;
+    let beside = |limits: Limits| limits.beside(guarded.bytes);
+    let all = args.limits(&args.board);
+    let (limits, sizes) = (beside(all), Sizes::of(&compiled)?);
     if let Err(unfit) = fit::check(&compiled, sizes, limits) {
-        let boards = args.other_boards()?;
+        let boards: Vec<(String, Limits)> =
+            args.other_boards()?.into_iter().map(|(name, limits)| (name, beside(limits))).collect();
         let advice =
             fit::advise(&graph, args.head.start(), &scheme, layout, sizes, limits, &boards);
         let unfit = Unfit { advice: Some(advice), ..*unfit };
-        let on = format!("{} on {}", args.model.display(), args.board.name);
+        let mut on = format!("{} on {}", args.model.display(), args.board.name);
+        if guarded.bytes.total() > 0 {
+            on += &format!(", beside {} of guards", bytes(guarded.bytes.total() as u64));
+        }
         return Err(anyhow::Error::new(unfit).context(on));
     }
-    let report = Report::new(&compiled, &args.board.name, limits)?;
+    let report = Report::new(&compiled, &args.board.name, all, guarded)?;
     write(&compiled, &report, &Folder(args.output.clone()))?;
     if json {
         let mut object = serde_json::to_value(&report)?;
@@ -183,11 +223,27 @@ pub fn write(compiled: &Compiled, report: &Report, folder: &Folder) -> Result<()
         format!("{} is gone: emitted programs are built from its sources", root().display())
     })?;
     let runtime = root.join("runtime");
-    let mut files = emit::files(&compiled.program, name, names, &runtime, &folder.model());
+    let guard = &report.guarded.guard;
+    let mut files = emit::files(&compiled.program, name, names, guard, &runtime, &folder.model());
     files.push((folder.graph(), print(&compiled.graph, Constants::Full).into_bytes()));
     files.push((folder.report(), serde_json::to_string_pretty(report)?.into_bytes()));
     files.push((folder.program(), compiled.program.encode()?));
     Ok(emit::write(files)?)
+}
+
+/// What guards take, in words.
+fn guards(guarded: &Guarded) -> String {
+    let Guarded { guard, bytes: taken } = guarded;
+    let samples = |what: &str, count: u16, n: u32| {
+        (n > 0).then(|| format!("{what} {count} in {}", bytes(n.into())))
+    };
+    let parts = [
+        samples("held out", guard.held_out, taken.held_out),
+        samples("replay", guard.replay, taken.replay),
+        samples("incoming", 1, taken.incoming),
+        (taken.snapshot > 0).then(|| format!("snapshot {}", bytes(taken.snapshot.into()))),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Prints the report for people.
@@ -245,8 +301,11 @@ pub fn print_report(report: &Report) {
         );
         rows.insert(1, row(["      receives", "", &how]));
     }
+    rows.extend([row(["      scratch", &wide(sram.scratch)])]);
+    if sram.guards > 0 {
+        rows.push(row(["      guards", &wide(sram.guards), &guards(&report.guarded)]));
+    }
     rows.extend([
-        row(["      scratch", &wide(sram.scratch)]),
         row(["      total", &wide(sram.total), &of_sram]),
         row(["flash constants", &bytes(report.flash.constants as u64)]),
         row(["      with ops", &bytes(report.flash.total as u64), &flash]),

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use offshoot::adapt::HeadStart;
 use offshoot::fit::{self, Limits, Sizes};
+use offshoot::guard::Guarded;
 use offshoot::import;
 use offshoot::learn::{self, Outcome};
 use offshoot::pipeline;
@@ -55,7 +56,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let compiled = pipeline::compile(&graph, HeadStart::Classifier, &Scheme::from_short(SCHEME)?)?;
     let limits = Limits::of(&board);
     fit::check(&compiled, Sizes::of(&compiled)?, limits).map_err(|unfit| *unfit)?;
-    let report = Report::new(&compiled, &board.name, limits)?;
+    let report = Report::new(&compiled, &board.name, limits, Guarded::default())?;
     if let Some(folder) = &args.output {
         write(&compiled, &report, &Folder(folder.clone()))?;
     }

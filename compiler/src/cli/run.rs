@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use offshoot::device::{build_image, Device, DeviceClient};
 use offshoot_boards::Board;
+use offshoot_firmware::client::Used;
+use offshoot_firmware::guard::Watched;
 use offshoot_firmware::store::Wear;
 use offshoot_runtime::program::Header;
 use offshoot_simulator::{ProgramFile, Round};
@@ -89,6 +91,7 @@ struct Outcome {
     flash: Flash,
     checkpoints: Option<Checkpoints>,
     instructions_per_step: Option<u64>,
+    guards: Option<Watched>,
     losses: Vec<f32>,
 }
 
@@ -168,11 +171,17 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let bar = progress(round.steps - round.taken, "train");
     let (mut losses, mut count) = (Vec::with_capacity(round.steps - round.taken), 0);
     for (step, (index, rate)) in (round.taken + 1..).zip(round.steps()) {
-        let stepped = client
-            .train(data.train.input(index), data.train.label(index), rate)
+        let used = client
+            .offer(data.train.input(index), data.train.label(index), rate)
             .with_context(|| format!("training sample {index}"))?;
-        losses.push(stepped.loss);
-        count += stepped.count;
+        match used {
+            Used::Stepped(stepped) => {
+                losses.push(stepped.loss);
+                count += stepped.count;
+            }
+            // Its guards have another use for it: the round has one step less.
+            Used::Kept { .. } => {}
+        }
         if args.state.checkpoint_every.is_some_and(|every| step.is_multiple_of(every.get())) {
             let kept = client.checkpoint(args.overwrite_checkpoint);
             kept.with_context(|| format!("checkpoint after step {step}"))?;
@@ -182,6 +191,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     bar.finish_and_clear();
     let after = evaluate(client, "evaluate")?;
     let (stats, hash) = (client.stats()?, client.state_hash()?);
+    let guards = Some(client.watched()?).filter(|watched| *watched != Watched::default());
     if args.state.saves() {
         args.state.save(header, round.steps, &client.state()?)?;
     }
@@ -204,6 +214,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         flash: Flash { text: sizes.text, rodata: sizes.rodata, total: sizes.flash() },
         checkpoints: stats.wear.map(Checkpoints::from),
         instructions_per_step: count.checked_div(losses.len() as u64).filter(|_| counted),
+        guards,
         losses,
     };
     if json {
@@ -212,6 +223,35 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         print(&outcome, board);
     }
     Ok(())
+}
+
+/// How guards fared.
+fn watched(watched: &Watched) -> Vec<Vec<String>> {
+    let number = |n: u32| grouped(n.into());
+    let rounds = format!("{}, {} taken back", number(watched.kept), number(watched.taken_back));
+    let last = watched.last.map_or(String::new(), |last| {
+        format!("the last: errors {} -> {} of {}", last.before, last.after, last.of)
+    });
+    let drift = watched.drift.map_or("none".to_string(), |flag| {
+        format!("{:?} at sample {}", flag.statistic, number(flag.at)).to_lowercase()
+    });
+    let seen = format!("{} samples seen", number(watched.observed));
+    let mut rows = Vec::new();
+    if watched.held_out > 0 {
+        rows.push(row(["guards  held out", &number(watched.held_out.into())]));
+        rows.push(row(["        rounds kept", &rounds, &last]));
+    }
+    if watched.replay > 0 {
+        let steps = format!("{} steps on them", number(watched.replayed));
+        rows.push(row(["guards  replay", &number(watched.replay.into()), &steps]));
+    }
+    if watched.observed > 0 {
+        rows.push(row(["guards  drift", &drift, &seen]));
+    }
+    if watched.refused > 0 {
+        rows.push(row(["        turned away", &number(watched.refused)]));
+    }
+    rows
 }
 
 fn print(outcome: &Outcome, board: &Board) {
@@ -237,6 +277,7 @@ fn print(outcome: &Outcome, board: &Board) {
             kept.endurance.map_or(String::new(), |most| format!("of {}", grouped(most.into())));
         rows.push(row(["flash erasures of a page", &grouped(kept.erases.into()), &of]));
     }
+    rows.extend(outcome.guards.iter().flat_map(watched));
     table(&rows);
     if outcome.evaluated > 0 {
         say!();

@@ -11,6 +11,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use offshoot_runtime::guard::Guard;
 use offshoot_runtime::program::op::Op;
 use offshoot_runtime::schedule::default_rate;
 use offshoot_runtime::Slot;
@@ -29,32 +30,19 @@ pub struct EmitError {
     pub source: io::Error,
 }
 
-/// Writes the crate to `dir`. `names` says which node each op comes from; `runtime` is the
-/// folder of the runtime crate.
-///
-/// # Errors
-/// Which file could not be written.
-pub fn emit(
-    program: &ProgramFile,
-    model: &str,
-    names: &[String],
-    runtime: &Path,
-    dir: &Path,
-) -> Result<(), EmitError> {
-    write(files(program, model, names, runtime, dir))
-}
-
-/// The crate's files, as [`emit`] writes them.
+/// The crate's files in `dir`, which watches its learning with `guard`. `names` says which node each op
+/// comes from; `runtime` is the folder of the runtime crate.
 pub fn files(
     program: &ProgramFile,
     model: &str,
     names: &[String],
+    guard: &Guard,
     runtime: &Path,
     dir: &Path,
 ) -> Vec<(PathBuf, Vec<u8>)> {
     vec![
         (dir.join("Cargo.toml"), manifest(runtime).into_bytes()),
-        (dir.join("src/lib.rs"), source(program, model, names).into_bytes()),
+        (dir.join("src/lib.rs"), source(program, model, names, guard).into_bytes()),
         (dir.join("src/constants.bin"), program.constants.as_ref().to_vec()),
     ]
 }
@@ -113,7 +101,7 @@ fn manifest(runtime: &Path) -> String {
     )
 }
 
-fn source(program: &ProgramFile, model: &str, names: &[String]) -> String {
+fn source(program: &ProgramFile, model: &str, names: &[String], guard: &Guard) -> String {
     let header = &program.header;
     let forward = header.forward as usize;
     let mut text = PREAMBLE.replace("@MODEL@", &model.escape_default().to_string());
@@ -125,6 +113,7 @@ fn source(program: &ProgramFile, model: &str, names: &[String]) -> String {
          pub const DEFAULT_RATE: f32 = {:?};\n",
         default_rate(&program.program())
     );
+    let _ = writeln!(text, "/// What the device watches its learning with.\nconst WATCHED: guard::Guard = guard::{guard:?};\n");
     let shared = share::share(&program.ops);
     let front = &program.ops[..forward];
     let (front_calls, back) = shared.calls.split_at(forward);

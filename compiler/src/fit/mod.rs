@@ -9,6 +9,7 @@ mod search;
 use std::collections::HashSet;
 
 use offshoot_boards::Board;
+use offshoot_runtime::guard::GuardBytes;
 
 use crate::pipeline::{CompileError, Compiled};
 use crate::place::{check_budget, PlaceError};
@@ -38,6 +39,11 @@ impl Limits {
             sram: board.sram_bytes().map_or(u64::MAX, |sram| sram.saturating_sub(stack)),
             flash: board.flash_bytes().unwrap_or(u64::MAX),
         }
+    }
+
+    /// What is left of it beside guards.
+    pub fn beside(&self, guards: GuardBytes) -> Limits {
+        Limits { sram: self.sram.saturating_sub(guards.total() as u64), ..*self }
     }
 
     /// Whether a program of these sizes fits.

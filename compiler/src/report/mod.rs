@@ -8,6 +8,7 @@ use offshoot_runtime::program::Op;
 use serde::{Deserialize, Serialize};
 
 use crate::fit::{Limits, Sizes};
+use crate::guard::Guarded;
 use crate::ir::Fold;
 use crate::lower::{Banded, Recomputed};
 use crate::pipeline::Compiled;
@@ -24,6 +25,8 @@ pub struct Sram {
     pub trainable: u32,
     /// Working memory of one op.
     pub scratch: u32,
+    /// What the device watches its learning with.
+    pub guards: u32,
     /// Sum of the above; stack and the application's own buffers come on top.
     pub total: u32,
 }
@@ -118,6 +121,8 @@ pub struct Report {
     pub momentum_bytes: u32,
     /// Bytes of sums over a batch; 0 where every sample is an update.
     pub accumulation_bytes: u32,
+    /// What the device watches its learning with.
+    pub guarded: Guarded,
     /// What is trained: name and number of elements.
     pub trained: Vec<Trained>,
     /// Names of the ops, in order.
@@ -142,7 +147,7 @@ pub struct Trained {
 }
 
 impl Report {
-    /// The report of `compiled`, for a board that has `limits`.
+    /// The report of `compiled`, watched with `guarded`, for a board that has `limits`.
     ///
     /// # Errors
     /// Where the program does not encode.
@@ -150,6 +155,7 @@ impl Report {
         compiled: &Compiled,
         board: &str,
         limits: Limits,
+        guarded: Guarded,
     ) -> Result<Report, crate::pipeline::CompileError> {
         let (placed, sizes) = (&compiled.placed, Sizes::of(compiled)?);
         let h = &placed.header;
@@ -166,7 +172,8 @@ impl Report {
                 arena: h.arena,
                 trainable: h.state,
                 scratch: h.scratch,
-                total: h.arena + h.state + h.scratch,
+                guards: guarded.bytes.total() as u32,
+                total: h.arena + h.state + h.scratch + guarded.bytes.total() as u32,
             },
             flash: Flash {
                 constants: placed.constants.len(),
@@ -181,6 +188,7 @@ impl Report {
             trainable_bytes: placed.trainable,
             momentum_bytes: placed.momentum,
             accumulation_bytes: placed.accumulation,
+            guarded,
             trained: trained
                 .map(|(_, t)| Trained {
                     name: t.name.clone(),

@@ -1,14 +1,18 @@
 //! What each request does.
 
-use super::keep::Kept;
+use super::keep::{Flash, Kept};
 use crate::board::Board;
+use crate::guard::{Admission, Due, Guards};
 use crate::link::{Answer, Command, Refusal, Stats, Stepped, Welcome, CHUNK_BYTES, PROTOCOL};
-use offshoot_runtime::{hash, Fault, Trainer};
+use offshoot_runtime::guard::GuardMemory;
+use offshoot_runtime::program::Output;
+use offshoot_runtime::{hash, Fault, StepReport, Trainer};
 
 /// What requests act on.
 #[derive(Debug)]
-pub(super) struct Device<'t, T: ?Sized, B> {
+pub(super) struct Device<'t, T: ?Sized, B, G> {
     pub(super) trainer: &'t mut T,
+    pub(super) guards: Guards<'t, G>,
     pub(super) board: B,
     /// Why the program cannot run at all.
     broken: Option<Fault>,
@@ -19,13 +23,17 @@ pub(super) struct Device<'t, T: ?Sized, B> {
     /// What the program has done of the sample took, in the board's counter.
     spent: u64,
     pub(super) stats: Stats,
+    /// Steps behind the state that a round goes back to.
+    judged: u32,
 }
 
-impl<'t, T: Trainer + ?Sized, B: Board> Device<'t, T, B> {
-    pub(super) fn new(trainer: &'t mut T, board: B) -> Self {
+impl<'t, T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'t, T, B, G> {
+    pub(super) fn new(trainer: &'t mut T, memory: &'t mut [i8], board: B) -> Self {
+        let guards = Guards::new(memory, trainer.header());
         let broken = trainer.reset().err();
         let mut device = Device {
             trainer,
+            guards,
             board,
             broken,
             kept: Kept::default(),
@@ -33,6 +41,7 @@ impl<'t, T: Trainer + ?Sized, B: Board> Device<'t, T, B> {
             part: 0,
             spent: 0,
             stats: Stats::default(),
+            judged: 0,
         };
         if broken.is_none() {
             device.start();
@@ -93,10 +102,16 @@ impl<'t, T: Trainer + ?Sized, B: Board> Device<'t, T, B> {
                 let spent = self.take_sample()?;
                 let before = self.board.count();
                 let prediction = self.trainer.infer().map_err(Refusal::Fault)?;
+                self.guards.inferred(prediction, self.trainer.margin());
                 let count = self.board.count().wrapping_sub(before).wrapping_add(spent);
                 Answer::Predicted { prediction, count }
             }
-            Command::Train { label, rate } => Answer::Stepped(self.train(label, rate)?),
+            Command::Train { label, rate } => self.train(label, rate)?,
+            Command::Rebase => {
+                self.guards.rebase();
+                Answer::Done
+            }
+            Command::Watched => Answer::Watched(self.guards.told()),
             Command::StateHash => Answer::StateHash(self.state_hash()),
             Command::StateRead { offset, length } => {
                 let (start, length) = (offset as usize, length as usize);
@@ -120,6 +135,7 @@ impl<'t, T: Trainer + ?Sized, B: Board> Device<'t, T, B> {
             (self.part, self.spent) = (0, 0);
         }
         self.filled = offset;
+        self.guards.stage(offset, bytes);
         while !bytes.is_empty() {
             let place = self.trainer.input().get_mut(self.part..).unwrap_or_default();
             let now = place.len().min(bytes.len());
@@ -152,17 +168,56 @@ impl<'t, T: Trainer + ?Sized, B: Board> Device<'t, T, B> {
         Ok(core::mem::take(&mut self.spent))
     }
 
-    fn train(&mut self, label: u16, rate: f32) -> Result<Stepped, Refusal> {
+    /// Trains on the sample, as far as the guards let it, and does what they want done then.
+    fn train(&mut self, label: u16, rate: f32) -> Result<Answer<'static>, Refusal> {
         if !(rate.is_finite() && rate >= 0.0) {
             return Err(Refusal::Rate);
         }
         let spent = self.take_sample()?;
+        let header = self.trainer.header();
+        if header.output_kind == Output::Logits && label >= header.classes {
+            return Err(Refusal::Fault(Fault::Label));
+        }
         let before = self.board.count();
-        let report = self.trainer.train(label, rate).map_err(Refusal::Fault)?;
+        let admission = self.guards.admit(label);
+        let report = match admission {
+            Admission::Train => {
+                let report = self.step(label, rate)?;
+                self.guards.trained(label);
+                Some(report)
+            }
+            Admission::Hold | Admission::Rest | Admission::Stop => None,
+        };
+        loop {
+            let Device { board, kept, stats: Stats { steps, .. }, .. } = self;
+            let mut flash = Flash { board, kept, steps };
+            match self.guards.due(self.trainer, &mut flash)? {
+                Due::Nothing => break,
+                Due::Train(label) => drop(self.step(label, rate)?),
+                Due::More => {}
+                Due::Begun => self.judged = self.stats.steps,
+                Due::Ended(verdict) => {
+                    log!(info, "round kept: {=bool}", verdict.kept);
+                    match verdict.kept {
+                        true => self.judged = self.stats.steps,
+                        false => self.stats.steps = self.judged,
+                    }
+                }
+            }
+        }
         let count = self.board.count().wrapping_sub(before).wrapping_add(spent);
+        Ok(match report {
+            Some(StepReport { loss, class }) => {
+                Answer::Stepped(Stepped { loss, class, state_hash: self.state_hash(), count })
+            }
+            None => Answer::Admitted { admission, count },
+        })
+    }
+
+    fn step(&mut self, label: u16, rate: f32) -> Result<StepReport, Refusal> {
+        let report = self.trainer.train(label, rate).map_err(Refusal::Fault)?;
         self.stats.steps = self.stats.steps.saturating_add(1);
-        let state_hash = self.state_hash();
-        Ok(Stepped { loss: report.loss, class: report.class, state_hash, count })
+        Ok(report)
     }
 
     pub(super) fn state_hash(&self) -> u64 {

@@ -2,8 +2,10 @@
 
 use super::device::Device;
 use crate::board::Board;
+use crate::guard::Keeper;
 use crate::link::{Answer, Refusal};
 use crate::store::{Checkpoint, Store, StoreError, Wear};
+use offshoot_runtime::guard::GuardMemory;
 use offshoot_runtime::Trainer;
 
 /// Where state is kept and comes from.
@@ -25,7 +27,80 @@ pub(super) struct Import {
     filled: usize,
 }
 
-impl<T: Trainer + ?Sized, B: Board> Device<'_, T, B> {
+impl Kept {
+    /// Puts the newest checkpoint's state in place, or first content where reading it has spoiled what was
+    /// there.
+    fn load<T, B>(&self, board: &mut B, trainer: &mut T) -> Result<Checkpoint, Lost>
+    where
+        T: Trainer + ?Sized,
+        B: Board,
+    {
+        let left = |refusal| Lost { refusal, state: false };
+        let storage = board.flash().ok_or(left(Refusal::NoFlash))?;
+        let store = self.store.as_ref().ok_or(left(Refusal::NoFlash))?;
+        let store = store.as_ref().map_err(|&error| left(Refusal::Store(error)))?;
+        store.load(storage.flash, trainer.state_mut()).map_err(|error| {
+            let state = !matches!(error, StoreError::Empty | StoreError::Foreign(_));
+            let reset = if state { trainer.reset() } else { Ok(()) };
+            let refusal = reset.map_or_else(Refusal::Fault, |()| Refusal::Store(error));
+            Lost { refusal, state }
+        })
+    }
+
+    fn save<T, B>(
+        &mut self,
+        board: &mut B,
+        trainer: &T,
+        steps: u32,
+        overwrite: bool,
+    ) -> Result<Checkpoint, Refusal>
+    where
+        T: Trainer + ?Sized,
+        B: Board,
+    {
+        let storage = board.flash().ok_or(Refusal::NoFlash)?;
+        let store = self.store.as_mut().ok_or(Refusal::NoFlash)?;
+        let store = store.as_mut().map_err(|error| Refusal::Store(*error))?;
+        let saved = store.save(storage.flash, trainer.state(), steps, overwrite);
+        let checkpoint = saved.map_err(Refusal::Store)?;
+        log!(info, "checkpoint {=u64}", checkpoint.sequence);
+        Ok(checkpoint)
+    }
+}
+
+/// No checkpoint was loaded, and whether the state that was there is lost.
+struct Lost {
+    refusal: Refusal,
+    state: bool,
+}
+
+/// The checkpoints as what a gate goes back to.
+pub(super) struct Flash<'d, B> {
+    pub(super) board: &'d mut B,
+    pub(super) kept: &'d mut Kept,
+    /// Training steps behind the state.
+    pub(super) steps: &'d mut u32,
+}
+
+impl<B: Board> Keeper for Flash<'_, B> {
+    type Error = Refusal;
+
+    fn keep<T: Trainer + ?Sized>(&mut self, trainer: &T) -> Result<(), Refusal> {
+        self.kept.save(self.board, trainer, *self.steps, false).map(drop)
+    }
+
+    fn go_back<T: Trainer + ?Sized>(&mut self, trainer: &mut T) -> Result<(), Refusal> {
+        let loaded = self.kept.load(self.board, trainer);
+        match loaded {
+            Ok(checkpoint) => *self.steps = checkpoint.steps,
+            Err(Lost { state: true, .. }) => (self.kept.restored, *self.steps) = (None, 0),
+            Err(Lost { state: false, .. }) => {}
+        }
+        loaded.map(drop).map_err(|lost| lost.refusal)
+    }
+}
+
+impl<T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'_, T, B, G> {
     /// Looks for checkpoints, and goes on from the newest where there is one.
     pub(super) fn start(&mut self) {
         let (model, length) = (self.trainer.header().model_hash, self.trainer.state().len());
@@ -47,24 +122,17 @@ impl<T: Trainer + ?Sized, B: Board> Device<'_, T, B> {
     fn came_from(&mut self, restored: Option<u64>, steps: u32) {
         (self.kept.restored, self.kept.import) = (restored, None);
         (self.stats.steps, self.filled) = (steps, 0);
+        self.guards.replaced();
     }
 
     fn load(&mut self) -> Result<Checkpoint, Refusal> {
-        let storage = self.board.flash().ok_or(Refusal::NoFlash)?;
-        let store = self.kept.store.as_ref().ok_or(Refusal::NoFlash)?;
-        let store = store.as_ref().map_err(|&error| Refusal::Store(error))?;
-        match store.load(storage.flash, self.trainer.state_mut()) {
-            Ok(checkpoint) => {
-                self.came_from(Some(checkpoint.sequence), checkpoint.steps);
-                Ok(checkpoint)
-            }
-            Err(error) => {
-                if !matches!(error, StoreError::Empty | StoreError::Foreign(_)) {
-                    self.reset()?;
-                }
-                Err(Refusal::Store(error))
-            }
+        let loaded = self.kept.load(&mut self.board, self.trainer);
+        match loaded {
+            Ok(checkpoint) => self.came_from(Some(checkpoint.sequence), checkpoint.steps),
+            Err(Lost { state: true, .. }) => self.came_from(None, 0),
+            Err(Lost { state: false, .. }) => {}
         }
+        loaded.map_err(|lost| lost.refusal)
     }
 
     /// Goes back to the newest checkpoint.
@@ -75,13 +143,9 @@ impl<T: Trainer + ?Sized, B: Board> Device<'_, T, B> {
 
     /// Keeps state in flash.
     pub(super) fn checkpoint(&mut self, overwrite: bool) -> Result<Answer<'static>, Refusal> {
-        let storage = self.board.flash().ok_or(Refusal::NoFlash)?;
-        let store = self.kept.store.as_mut().ok_or(Refusal::NoFlash)?;
-        let store = store.as_mut().map_err(|error| Refusal::Store(*error))?;
-        let saved = store.save(storage.flash, self.trainer.state(), self.stats.steps, overwrite);
-        let Checkpoint { sequence, steps } = saved.map_err(Refusal::Store)?;
-        log!(info, "checkpoint {=u64}", sequence);
-        Ok(Answer::Checkpoint { sequence, steps })
+        let steps = self.stats.steps;
+        let saved = self.kept.save(&mut self.board, &*self.trainer, steps, overwrite)?;
+        Ok(Answer::Checkpoint { sequence: saved.sequence, steps })
     }
 
     /// How the flash for checkpoints fares.

@@ -4,6 +4,7 @@ use crate::board::Board;
 use crate::link::{encode, Answer, Command, Decoder, Event, Refusal, Reply, FRAME_BYTES, PROTOCOL};
 use device::Device;
 use embedded_io::{Read, Write};
+use offshoot_runtime::guard::{GuardMemory, Unguarded};
 use offshoot_runtime::Trainer;
 
 #[cfg(feature = "defmt")]
@@ -16,17 +17,23 @@ macro_rules! log {
 mod device;
 mod keep;
 
-/// Serves requests until the link ends: on a device, for ever.
+/// Serves requests until the link ends: on a device, for ever. `guard` is the memory of guards.
 ///
 /// # Errors
 /// Those of the link.
-pub fn serve<T, B, L>(trainer: &mut T, board: B, mut link: L) -> Result<(), L::Error>
+pub fn serve<T, G, B, L>(
+    trainer: &mut T,
+    guard: &mut G,
+    board: B,
+    mut link: L,
+) -> Result<(), L::Error>
 where
     T: Trainer + ?Sized,
+    G: GuardMemory,
     B: Board,
     L: Read + Write,
 {
-    let mut app = App::new(trainer, board);
+    let mut app = App::guarded(trainer, guard, board);
     let mut bytes = [0; 64];
     loop {
         let n = link.read(&mut bytes)?;
@@ -44,7 +51,7 @@ where
 
 /// The application without its link: bytes in, frames out.
 #[derive(Debug)]
-pub struct App<'t, T: ?Sized, B> {
+pub struct App<'t, T: ?Sized, B, G = Unguarded> {
     decoder: Decoder,
     /// The last answer, kept to be sent again.
     answer: Frame<FRAME_BYTES>,
@@ -52,7 +59,7 @@ pub struct App<'t, T: ?Sized, B> {
     aside: Frame<48>,
     /// Number of the request that `answer` answers; none before a session.
     last: Option<u16>,
-    device: Device<'t, T, B>,
+    device: Device<'t, T, B, G>,
 }
 
 #[derive(Debug)]
@@ -76,15 +83,26 @@ impl<const N: usize> Frame<N> {
 }
 
 impl<'t, T: Trainer + ?Sized, B: Board> App<'t, T, B> {
-    /// An application before its first request. The trainer's state is that of the newest checkpoint,
-    /// or its first content where there is none.
+    /// An application that watches nothing, before its first request. The trainer's state is that of the
+    /// newest checkpoint, or its first content where there is none.
     pub fn new(trainer: &'t mut T, board: B) -> Self {
+        App::over(trainer, &mut [], board)
+    }
+}
+
+impl<'t, T: Trainer + ?Sized, B: Board, G: GuardMemory> App<'t, T, B, G> {
+    /// As [`App::new`], with guards, whose memory `guard` is.
+    pub fn guarded(trainer: &'t mut T, guard: &'t mut G, board: B) -> Self {
+        App::over(trainer, guard.memory(), board)
+    }
+
+    fn over(trainer: &'t mut T, memory: &'t mut [i8], board: B) -> Self {
         App {
             decoder: Decoder::new(),
             answer: Frame::EMPTY,
             aside: Frame::EMPTY,
             last: None,
-            device: Device::new(trainer, board),
+            device: Device::new(trainer, memory, board),
         }
     }
 

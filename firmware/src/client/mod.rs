@@ -3,10 +3,11 @@
 mod told;
 mod transport;
 
-pub use told::{DeviceInfo, LinkError, Predicted};
+pub use told::{DeviceInfo, LinkError, Predicted, Used};
 pub use transport::{InProcess, Piped, Transport};
 
 use crate::board::Counter;
+use crate::guard::Watched;
 use crate::link::{
     encode, Answer, Command, Decoder, Event, Reply, Request, Stats, Stepped, CHUNK_BYTES,
     FRAME_BYTES, PROTOCOL,
@@ -116,14 +117,45 @@ impl<T: Transport> Client<T> {
     /// Trains on `sample`, once.
     ///
     /// # Errors
-    /// A [`LinkError`]; after [`LinkError::Silent`] or [`LinkError::Closed`] it is unknown whether
-    /// the step was made.
+    /// A [`LinkError`]: [`LinkError::Kept`] where the device's guards have another use for it. After
+    /// [`LinkError::Silent`] or [`LinkError::Closed`] it is unknown whether the step was made.
     pub fn train(&mut self, sample: &[i8], label: u16, rate: f32) -> Result<Stepped, LinkError> {
+        match self.offer(sample, label, rate)? {
+            Used::Stepped(stepped) => Ok(stepped),
+            Used::Kept { admission, .. } => Err(LinkError::Kept(admission)),
+        }
+    }
+
+    /// Offers a labelled sample to a device, whose guards may have another use for it than training.
+    ///
+    /// # Errors
+    /// As [`Client::train`].
+    pub fn offer(&mut self, sample: &[i8], label: u16, rate: f32) -> Result<Used, LinkError> {
         self.send_sample(sample)?;
         self.ask(Command::Train { label, rate }, &mut |answer| match answer {
-            Answer::Stepped(stepped) => Some(stepped),
+            Answer::Stepped(stepped) => Some(Used::Stepped(stepped)),
+            Answer::Admitted { admission, count } => Some(Used::Kept { admission, count }),
             _ => None,
         })
+    }
+
+    /// How the guards fare.
+    ///
+    /// # Errors
+    /// A [`LinkError`].
+    pub fn watched(&mut self) -> Result<Watched, LinkError> {
+        self.ask(Command::Watched, &mut |answer| match answer {
+            Answer::Watched(watched) => Some(watched),
+            _ => None,
+        })
+    }
+
+    /// Tells the device that samples are usual as they come from now on.
+    ///
+    /// # Errors
+    /// A [`LinkError`].
+    pub fn rebase(&mut self) -> Result<(), LinkError> {
+        self.ask(Command::Rebase, &mut done)
     }
 
     /// FNV-1a hash of trainable state.

@@ -1,7 +1,8 @@
 //! What a client tells its caller.
 
 use crate::board::Counter;
-use crate::link::Refusal;
+use crate::guard::Admission;
+use crate::link::{Refusal, Stepped};
 use offshoot_runtime::Prediction;
 use std::io;
 use std::time::Duration;
@@ -39,6 +40,9 @@ pub enum LinkError {
     /// A sound answer, but to another question.
     #[error("the device answers something else than it was asked: rebuild its image")]
     Unexpected,
+    /// The device's guards did not train on the sample.
+    #[error("the device did not train on the sample: its guards {}", said(*.0))]
+    Kept(Admission),
     /// The operating system's word.
     #[error("the link to the device failed: {0}")]
     Io(#[source] io::Error),
@@ -51,6 +55,30 @@ impl From<io::Error> for LinkError {
             _ => LinkError::Io(e),
         }
     }
+}
+
+/// What guards have done with a sample, in words.
+fn said(admission: Admission) -> &'static str {
+    match admission {
+        Admission::Train => "let it be",
+        Admission::Hold => "hold it out",
+        Admission::Rest => "wait for drift",
+        Admission::Stop => "have stopped learning because of drift",
+    }
+}
+
+/// What a device did with a labelled sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Used {
+    /// It trained on it.
+    Stepped(Stepped),
+    /// Its guards had another use for it, or none.
+    Kept {
+        /// Which.
+        admission: Admission,
+        /// What they did because of it, in the board's [`Counter`].
+        count: u64,
+    },
 }
 
 /// Who the device is.

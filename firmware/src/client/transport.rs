@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::board::Board;
+use offshoot_runtime::guard::{GuardMemory, Unguarded};
 use offshoot_runtime::Trainer;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -77,19 +78,19 @@ impl<W: Write> Transport for Piped<W> {
 
 /// A device in this very process: the same application, no emulator.
 #[derive(Debug)]
-pub struct InProcess<'t, T: ?Sized, B> {
-    app: App<'t, T, B>,
+pub struct InProcess<'t, T: ?Sized, B, G = Unguarded> {
+    app: App<'t, T, B, G>,
     sent: VecDeque<u8>,
 }
 
-impl<'t, T: Trainer + ?Sized, B: Board> InProcess<'t, T, B> {
+impl<'t, T: Trainer + ?Sized, B: Board, G: GuardMemory> InProcess<'t, T, B, G> {
     /// Wraps an application.
-    pub fn new(app: App<'t, T, B>) -> Self {
+    pub fn new(app: App<'t, T, B, G>) -> Self {
         InProcess { app, sent: VecDeque::new() }
     }
 }
 
-impl<T: Trainer + ?Sized, B: Board> Transport for InProcess<'_, T, B> {
+impl<T: Trainer + ?Sized, B: Board, G: GuardMemory> Transport for InProcess<'_, T, B, G> {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         for &byte in bytes {
             self.sent.extend(self.app.feed(byte).unwrap_or_default());

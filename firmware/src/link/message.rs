@@ -1,12 +1,13 @@
 //! Requests and answers.
 
 use crate::board::{Counter, Stack};
+use crate::guard::{Admission, Watched};
 use crate::store::{StoreError, Wear};
 use offshoot_runtime::{Fault, Prediction, StepReport};
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol; host and device must agree on it.
-pub const PROTOCOL: u16 = 4;
+pub const PROTOCOL: u16 = 5;
 
 /// Most bytes of a sample or of state in one message.
 pub const CHUNK_BYTES: usize = 512;
@@ -40,7 +41,7 @@ pub enum Command<'a> {
     },
     /// Asks what the network makes of the sample.
     Infer,
-    /// Trains on the sample.
+    /// Trains on the sample, or what the guards have it used for.
     Train {
         /// Its class, which a network without classes does not look at.
         label: u16,
@@ -82,6 +83,10 @@ pub enum Command<'a> {
     },
     /// Puts trainable state back to the newest checkpoint.
     Restore,
+    /// Asks how the guards fare.
+    Watched,
+    /// Samples are usual as they come from now on: drift is forgotten, learning that it stopped goes on.
+    Rebase,
 }
 
 /// Device to host.
@@ -127,6 +132,15 @@ pub enum Answer<'a> {
         /// Training steps behind it.
         steps: u32,
     },
+    /// To [`Command::Train`], where the guards have kept the sample from it.
+    Admitted {
+        /// What became of it.
+        admission: Admission,
+        /// What the guards did because of it, in the board's [`Counter`].
+        count: u64,
+    },
+    /// To [`Command::Watched`].
+    Watched(Watched),
 }
 
 /// Who the device is.
@@ -219,6 +233,12 @@ pub enum Refusal {
     Incomplete,
     /// The state that came is not the one that was announced.
     State,
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Refusal {
+        Refusal::Fault(fault)
+    }
 }
 
 impl core::fmt::Display for Refusal {

@@ -2,13 +2,14 @@
 
 use offshoot_firmware::store::Storage;
 use offshoot_firmware::{serve, Board, Counter, Stack};
-use offshoot_model::Model;
+use offshoot_model::{Guard, Model};
 use offshoot_support_host::FlashFile;
 use static_cell::ConstStaticCell;
 use std::io::{self, Read as _, Write as _};
 use std::time::Instant;
 
 static MODEL: ConstStaticCell<Model> = ConstStaticCell::new(Model::new());
+static GUARD: ConstStaticCell<Guard> = ConstStaticCell::new(Guard::new());
 
 struct Host {
     start: Instant,
@@ -63,5 +64,5 @@ fn main() -> io::Result<()> {
     // Beside the program, as a board's is on the board.
     let flash = std::env::current_exe().ok().map(|program| program.with_extension("flash"));
     let board = Host { start: Instant::now(), flash: flash.map(FlashFile::new) };
-    serve(MODEL.take(), board, Stdio)
+    serve(MODEL.take(), GUARD.take(), board, Stdio)
 }

@@ -5,7 +5,7 @@
 mod uart;
 
 use offshoot_firmware::{serve, Board, Counter, Stack};
-use offshoot_model::Model;
+use offshoot_model::{Guard, Model};
 use offshoot_support_cortex_m::{stack, Ticks};
 use offshoot_support_emulator::{log_to, stop};
 use static_cell::ConstStaticCell;
@@ -13,6 +13,7 @@ use uart::Uart;
 
 /// All zeros, so that it lies in .bss and costs no flash.
 static MODEL: ConstStaticCell<Model> = ConstStaticCell::new(Model::new());
+static GUARD: ConstStaticCell<Guard> = ConstStaticCell::new(Guard::new());
 
 /// The counter of TIM2, which this emulator lets count nanoseconds, whatever is written to it: one
 /// for each instruction.
@@ -52,7 +53,7 @@ fn main() -> ! {
     log_to(uart::log);
     defmt::info!("up; stack {=u32} bytes", stack().1);
     let board = Netduino { ticks: Ticks::new(core.SYST) };
-    match serve(MODEL.take(), board, Uart::new(core.NVIC)) {
+    match serve(MODEL.take(), GUARD.take(), board, Uart::new(core.NVIC)) {
         Ok(()) => stop("the link ended"),
         Err(never) => match never {},
     }

@@ -7,7 +7,7 @@ use embassy_nrf::buffered_uarte::{self, BufferedUarte, InterruptHandler};
 use embassy_nrf::config::{Config, HfclkSource};
 use embassy_nrf::{bind_interrupts, peripherals, uarte};
 use embedded_io::{ErrorType, Read, Write};
-use offshoot_model::Model;
+use offshoot_model::{Guard, Model};
 use offshoot_support_probe::{serve, stop};
 use static_cell::ConstStaticCell;
 
@@ -17,6 +17,7 @@ bind_interrupts!(struct Interrupts {
 
 /// All zeros, so that it lies in .bss and costs no flash.
 static MODEL: ConstStaticCell<Model> = ConstStaticCell::new(Model::new());
+static GUARD: ConstStaticCell<Guard> = ConstStaticCell::new(Guard::new());
 static SENT: ConstStaticCell<[u8; 64]> = ConstStaticCell::new([0; 64]);
 static RECEIVED: ConstStaticCell<[u8; 64]> = ConstStaticCell::new([0; 64]);
 
@@ -63,5 +64,5 @@ fn main() -> ! {
         RECEIVED.take(),
         SENT.take(),
     );
-    serve("nrf52840-dk", MODEL.take(), core.SYST, Link(link))
+    serve("nrf52840-dk", MODEL.take(), GUARD.take(), core.SYST, Link(link))
 }

@@ -4,7 +4,7 @@
 
 use offshoot_firmware::store::Storage;
 use offshoot_firmware::{serve, Board, Counter, Stack};
-use offshoot_model::Model;
+use offshoot_model::{Guard, Model};
 use offshoot_support_mps2::{self as mps2, Machine};
 use static_cell::ConstStaticCell;
 
@@ -15,6 +15,7 @@ const ENDURANCE: u32 = 10_000;
 
 /// All zeros, so that it lies in .bss and costs no flash.
 static MODEL: ConstStaticCell<Model> = ConstStaticCell::new(Model::new());
+static GUARD: ConstStaticCell<Guard> = ConstStaticCell::new(Guard::new());
 
 struct Mps2 {
     ticks: mps2::Ticks,
@@ -50,7 +51,7 @@ fn main() -> ! {
     let Some(parts) = mps2::start(MACHINE) else { mps2::stop("started twice") };
     defmt::info!("up; stack {=u32} bytes", mps2::stack().1);
     let board = Mps2 { ticks: parts.ticks, flash: parts.psram };
-    match serve(MODEL.take(), board, parts.uart) {
+    match serve(MODEL.take(), GUARD.take(), board, parts.uart) {
         Ok(()) => mps2::stop("the link ended"),
         Err(never) => match never {},
     }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use offshoot_firmware::{serve, Board, Counter, Stack};
-use offshoot_model::Model;
+use offshoot_model::{Guard, Model};
 use offshoot_support_mps2::{self as mps2, Machine};
 use static_cell::ConstStaticCell;
 
@@ -11,6 +11,7 @@ const MACHINE: Machine = Machine::AN547;
 
 /// All zeros, so that it lies in .bss and costs no flash.
 static MODEL: ConstStaticCell<Model> = ConstStaticCell::new(Model::new());
+static GUARD: ConstStaticCell<Guard> = ConstStaticCell::new(Guard::new());
 
 struct Mps2 {
     ticks: mps2::Ticks,
@@ -39,7 +40,7 @@ impl Board for Mps2 {
 fn main() -> ! {
     let Some(parts) = mps2::start(MACHINE) else { mps2::stop("started twice") };
     defmt::info!("up; stack {=u32} bytes", mps2::stack().1);
-    match serve(MODEL.take(), Mps2 { ticks: parts.ticks }, parts.uart) {
+    match serve(MODEL.take(), GUARD.take(), Mps2 { ticks: parts.ticks }, parts.uart) {
         Ok(()) => mps2::stop("the link ended"),
         Err(never) => match never {},
     }

@@ -6,7 +6,7 @@ mod stack;
 mod uart;
 
 use offshoot_firmware::{serve, Board, Counter, Stack};
-use offshoot_model::Model;
+use offshoot_model::{Guard, Model};
 use offshoot_support_emulator::{log_to, stop, write_to_host};
 use riscv::register::{mepc, minstret};
 use static_cell::ConstStaticCell;
@@ -14,6 +14,7 @@ use uart::Uart;
 
 /// All zeros, so that it lies in .bss and costs no flash.
 static MODEL: ConstStaticCell<Model> = ConstStaticCell::new(Model::new());
+static GUARD: ConstStaticCell<Guard> = ConstStaticCell::new(Guard::new());
 
 struct Virt;
 
@@ -41,7 +42,7 @@ fn main() -> ! {
     stack::paint();
     log_to(write_to_host);
     defmt::info!("up; stack {=u32} bytes", stack::gauge().1);
-    match serve(MODEL.take(), Virt, Uart::new()) {
+    match serve(MODEL.take(), GUARD.take(), Virt, Uart::new()) {
         Ok(()) => stop("the link ended"),
         Err(never) => match never {},
     }

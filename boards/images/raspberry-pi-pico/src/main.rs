@@ -7,7 +7,7 @@ use hal::fugit::RateExtU32;
 use hal::gpio::Pins;
 use hal::uart::{DataBits, StopBits, UartConfig, UartPeripheral};
 use hal::{pac, Sio, Watchdog};
-use offshoot_model::Model;
+use offshoot_model::{Guard, Model};
 use offshoot_support_probe::{serve, stop};
 use rp2040_hal as hal;
 use static_cell::ConstStaticCell;
@@ -23,6 +23,7 @@ const CRYSTAL_HZ: u32 = 12_000_000;
 
 /// All zeros, so that it lies in .bss and costs no flash.
 static MODEL: ConstStaticCell<Model> = ConstStaticCell::new(Model::new());
+static GUARD: ConstStaticCell<Guard> = ConstStaticCell::new(Guard::new());
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
@@ -49,5 +50,5 @@ fn main() -> ! {
     let Ok(link) = uart.enable(config, clocks.peripheral_clock.freq()) else {
         stop("the clock does not allow the link's speed")
     };
-    serve("raspberry-pi-pico", MODEL.take(), core.SYST, link)
+    serve("raspberry-pi-pico", MODEL.take(), GUARD.take(), core.SYST, link)
 }

@@ -5,7 +5,7 @@
 use embassy_stm32::rcc::{APBPrescaler, Pll, PllMul, PllPDiv, PllPreDiv, PllSource, Sysclk};
 use embassy_stm32::usart::{self, BufferedInterruptHandler, BufferedUart};
 use embassy_stm32::{bind_interrupts, peripherals, Config};
-use offshoot_model::Model;
+use offshoot_model::{Guard, Model};
 use offshoot_support_probe::{serve, stop};
 use static_cell::ConstStaticCell;
 
@@ -15,6 +15,7 @@ bind_interrupts!(struct Interrupts {
 
 /// All zeros, so that it lies in .bss and costs no flash.
 static MODEL: ConstStaticCell<Model> = ConstStaticCell::new(Model::new());
+static GUARD: ConstStaticCell<Guard> = ConstStaticCell::new(Guard::new());
 static SENT: ConstStaticCell<[u8; 64]> = ConstStaticCell::new([0; 64]);
 static RECEIVED: ConstStaticCell<[u8; 64]> = ConstStaticCell::new([0; 64]);
 
@@ -46,5 +47,5 @@ fn main() -> ! {
     let link =
         BufferedUart::new(chip.USART1, chip.PB7, chip.PA9, sent, received, Interrupts, config);
     let Ok(link) = link else { stop("the clock does not allow the link's speed") };
-    serve("stm32f746g-disco", MODEL.take(), core.SYST, link)
+    serve("stm32f746g-disco", MODEL.take(), GUARD.take(), core.SYST, link)
 }

@@ -6,6 +6,7 @@ use cortex_m::peripheral::SYST;
 use defmt_rtt as _;
 use embedded_io::{Read, Write};
 use offshoot_firmware::{Board, Counter, Line, Stack};
+use offshoot_runtime::guard::GuardMemory;
 use offshoot_runtime::Trainer;
 use offshoot_support_cortex_m::{stack, Ticks};
 use panic_probe as _;
@@ -43,15 +44,22 @@ pub fn stop(why: &str) -> ! {
     }
 }
 
-/// Serves `trainer` over `link` as the board called `name`, for ever.
-pub fn serve<T, L>(name: &'static str, trainer: &mut T, syst: SYST, link: L) -> !
+/// Serves `trainer` over `link` as the board called `name`, for ever; `guard` is the memory of its guards.
+pub fn serve<T, G, L>(
+    name: &'static str,
+    trainer: &mut T,
+    guard: &mut G,
+    syst: SYST,
+    link: L,
+) -> !
 where
     T: Trainer + ?Sized,
+    G: GuardMemory,
     L: Read + Write,
 {
     defmt::info!("up; stack {=u32} bytes", stack().1);
     let core = Core { name, ticks: Ticks::new(syst) };
-    match offshoot_firmware::serve(trainer, core, Line(link)) {
+    match offshoot_firmware::serve(trainer, guard, core, Line(link)) {
         Ok(()) => stop("the link ended"),
         Err(never) => match never {},
     }

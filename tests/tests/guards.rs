@@ -162,7 +162,7 @@ fn drift_is_flagged_and_nothing_else_is() {
     };
     let changed = |how: &str, sample: Vec<i8>, random: &mut Random| -> Vec<i8> {
         let value = |v: i8| match how {
-            "darker" => i32::from(v) - 12,
+            "darker" => i32::from(v) - 16,
             "noise" => i32::from(v) + random.integer(-40, 40),
             _ => -128 + (i32::from(v) + 128) * 7 / 10,
         };

@@ -1,8 +1,8 @@
 //! Guard rails of learning on a device, each of which a compiled program has or has not
 //! ([`offshoot_runtime::guard::Guard`]):
 //!
-//! * a *gate*: some labelled samples are held out. Learning goes in rounds, and one that leaves more
-//!   errors on those than there were is taken back;
+//! * a *gate*: some labelled samples are held out. Learning goes in rounds, and one is taken back that
+//!   leaves more errors on those than the best round before it, by more than chance may;
 //! * *replay*: some samples are kept, as many of each class as may be, and trained on again beside new
 //!   ones. Those of a round that is taken back are forgotten;
 //! * a *drift detector* on samples and on how sure the network is of them, which tells, starts learning
@@ -68,6 +68,37 @@ enum Phase {
     Judging { at: usize, first: bool },
     /// Has gone back, and looks at what came meanwhile.
     Settling { at: usize },
+}
+
+/// Errors on held-out samples, summed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    before: f32,
+    after: f32,
+    of: u16,
+    /// Of the squares of the differences, and the greatest of those.
+    squares: f32,
+    greatest: f32,
+}
+
+impl Sums {
+    fn add(&mut self, note: Note) {
+        let off = note.after - note.before;
+        self.before += note.before;
+        self.after += note.after;
+        self.of += 1;
+        self.squares += off * off;
+        self.greatest = self.greatest.max(off.abs());
+    }
+
+    /// Whether there are not more errors than before, or so few more that chance may be the reason: by
+    /// less than the standard deviation of a sum of such differences whose mean is 0, where they are
+    /// many. With classes it is McNemar's test: the square of the number of samples that are right before
+    /// or after, but not both. Errors that are no numbers are worse.
+    fn is_no_worse(&self) -> bool {
+        let more = self.after - self.before;
+        more <= 0.0 || more <= libm::sqrtf(self.squares) - self.greatest
+    }
 }
 
 /// The guards of one program.
@@ -275,14 +306,13 @@ impl<'m, G: GuardMemory> Guards<'m, G> {
         K: Keeper,
     {
         self.in_round = 0;
-        let (mut before, mut after, mut of) = (0.0, 0.0, 0);
+        let mut sums = Sums::default();
         for (_, note) in self.pool.notes().filter(|(_, note)| note.role == Role::Held) {
-            before += note.before;
-            after += note.after;
-            of += 1;
+            sums.add(note);
         }
-        // An error that is no number is not kept.
-        let kept = first || after <= before;
+        let Sums { before, after, of, .. } = sums;
+        let kept = first || sums.is_no_worse();
+        let better = first || after <= before;
         if kept {
             match G::GUARD.snapshot {
                 Snapshot::Flash => keeper.keep(trainer)?,
@@ -292,6 +322,7 @@ impl<'m, G: GuardMemory> Guards<'m, G> {
                 }
             }
             self.pool.turn(|note| match note.role {
+                Role::Held if !better => note,
                 Role::Held | Role::Unjudged => {
                     Note { role: Role::Held, before: note.after, ..note }
                 }

@@ -38,7 +38,7 @@ impl Role {
 pub(super) struct Note {
     pub(super) role: Role,
     pub(super) label: u16,
-    /// Error of the network before the round, and after it: 0 or 1 with classes, else a mean square.
+    /// Error of the network after the best round so far, and after this one: 0 or 1 with classes, else a mean square.
     pub(super) before: f32,
     pub(super) after: f32,
 }

@@ -30,10 +30,10 @@ pub struct Flag {
 /// How a round ended.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// Errors on the held-out samples before the round: how many are taken for another class, or the sum
+    /// Errors on the held-out samples after the best round so far: how many are taken for another class, or the sum
     /// of what reconstructions are off by.
     pub before: f32,
-    /// And after it.
+    /// And after this one.
     pub after: f32,
     /// Samples that both are of.
     pub of: u16,

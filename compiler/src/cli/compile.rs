@@ -245,6 +245,7 @@ pub fn print_report(report: &Report) {
         );
         rows.insert(1, row(["      receives", "", &how]));
     }
+    let slices = format!("of {} in a step", report.slices.count);
     rows.extend([
         row(["      scratch", &wide(sram.scratch)]),
         row(["      total", &wide(sram.total), &of_sram]),
@@ -252,6 +253,7 @@ pub fn print_report(report: &Report) {
         row(["      with ops", &bytes(report.flash.total as u64), &flash]),
         row(["MACs  forward", &grouped(report.macs.forward)]),
         row(["      backward", &grouped(report.macs.backward)]),
+        row(["      longest slice", &grouped(report.slices.longest_macs), &slices]),
     ]);
     for (at, again) in report.again.iter().enumerate() {
         let title = if at == 0 { "      again" } else { "" };

@@ -89,6 +89,7 @@ struct Outcome {
     flash: Flash,
     checkpoints: Option<Checkpoints>,
     instructions_per_step: Option<u64>,
+    longest_slice_instructions: Option<u64>,
     losses: Vec<f32>,
 }
 
@@ -204,6 +205,9 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         flash: Flash { text: sizes.text, rodata: sizes.rodata, total: sizes.flash() },
         checkpoints: stats.wear.map(Checkpoints::from),
         instructions_per_step: count.checked_div(losses.len() as u64).filter(|_| counted),
+        longest_slice_instructions: counted
+            .then_some(stats.longest_slice)
+            .filter(|_| !losses.is_empty()),
         losses,
     };
     if json {
@@ -231,6 +235,9 @@ fn print(outcome: &Outcome, board: &Board) {
     ];
     if let Some(count) = outcome.instructions_per_step {
         rows.push(row(["instructions a step", &grouped(count)]));
+    }
+    if let Some(count) = outcome.longest_slice_instructions {
+        rows.push(row(["      of its longest slice", &grouped(count)]));
     }
     if let Some(kept) = outcome.checkpoints.as_ref().filter(|kept| kept.newest.is_some()) {
         let of =

@@ -3,7 +3,7 @@
 use super::keep::Kept;
 use crate::board::Board;
 use crate::link::{Answer, Command, Refusal, Stats, Stepped, Welcome, CHUNK_BYTES, PROTOCOL};
-use offshoot_runtime::{hash, Fault, Trainer};
+use offshoot_runtime::{hash, Fault, Progress, Task, Trainer};
 
 /// What requests act on.
 #[derive(Debug)]
@@ -91,9 +91,11 @@ impl<'t, T: Trainer + ?Sized, B: Board> Device<'t, T, B> {
             }
             Command::Infer => {
                 let spent = self.take_sample()?;
-                let before = self.board.count();
-                let prediction = self.trainer.infer().map_err(Refusal::Fault)?;
-                let count = self.board.count().wrapping_sub(before).wrapping_add(spent);
+                let (progress, count) = self.task(Task::Infer)?;
+                let Progress::Inferred(prediction) = progress else {
+                    return Err(Refusal::Fault(Fault::Idle));
+                };
+                let count = count.wrapping_add(spent);
                 Answer::Predicted { prediction, count }
             }
             Command::Train { label, rate } => Answer::Stepped(self.train(label, rate)?),
@@ -136,11 +138,11 @@ impl<'t, T: Trainer + ?Sized, B: Board> Device<'t, T, B> {
 
     /// Goes on with the part of a sample that is complete; whether another is to come.
     fn advance(&mut self) -> Result<bool, Refusal> {
-        let before = self.board.count();
-        let more = self.trainer.advance().map_err(Refusal::Fault)?;
+        let (progress, count) = self.task(Task::Receive)?;
+        let more = progress == Progress::Received { more: true };
         if more {
             self.part = 0;
-            self.spent = self.board.count().wrapping_sub(before).wrapping_add(self.spent);
+            self.spent = count.wrapping_add(self.spent);
         }
         Ok(more)
     }
@@ -157,12 +159,28 @@ impl<'t, T: Trainer + ?Sized, B: Board> Device<'t, T, B> {
             return Err(Refusal::Rate);
         }
         let spent = self.take_sample()?;
-        let before = self.board.count();
-        let report = self.trainer.train(label, rate).map_err(Refusal::Fault)?;
-        let count = self.board.count().wrapping_sub(before).wrapping_add(spent);
+        let (progress, count) = self.task(Task::Train { label, rate })?;
+        let Progress::Trained(report) = progress else { return Err(Refusal::Fault(Fault::Idle)) };
         self.stats.steps = self.stats.steps.saturating_add(1);
         let state_hash = self.state_hash();
+        let count = count.wrapping_add(spent);
         Ok(Stepped { loss: report.loss, class: report.class, state_hash, count })
+    }
+
+    /// Does all slices of a task; what they took.
+    fn task(&mut self, task: Task) -> Result<(Progress, u64), Refusal> {
+        self.trainer.begin(task).map_err(Refusal::Fault)?;
+        let before = self.board.count();
+        let mut last = before;
+        loop {
+            let progress = self.trainer.slice().map_err(Refusal::Fault)?;
+            let now = self.board.count();
+            let longest = self.stats.longest_slice.max(now.wrapping_sub(last));
+            (self.stats.longest_slice, last) = (longest, now);
+            if progress != Progress::More {
+                return Ok((progress, last.wrapping_sub(before)));
+            }
+        }
     }
 
     pub(super) fn state_hash(&self) -> u64 {

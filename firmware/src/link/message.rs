@@ -6,7 +6,7 @@ use offshoot_runtime::{Fault, Prediction, StepReport};
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol; host and device must agree on it.
-pub const PROTOCOL: u16 = 4;
+pub const PROTOCOL: u16 = 5;
 
 /// Most bytes of a sample or of state in one message.
 pub const CHUNK_BYTES: usize = 512;
@@ -186,6 +186,8 @@ pub struct Stats {
     pub repeated: u32,
     /// How the flash for checkpoints fares, where there is some and it holds two.
     pub wear: Option<Wear>,
+    /// What the longest slice of a step or prediction took, in the board's [`Counter`].
+    pub longest_slice: u64,
 }
 
 /// Why a device did nothing.

@@ -16,6 +16,7 @@ pub mod client;
 mod crc;
 mod line;
 pub mod link;
+pub mod station;
 pub mod store;
 
 pub use app::{serve, App};

@@ -83,7 +83,7 @@ impl Cursor {
                 (ends.forward, Kind::Infer)
             }
             (Task::Train { label, rate }, None) => {
-                *step = trained(header, label, rate)?;
+                *step = begun(header, label, rate)?;
                 (ends.all, Kind::Train)
             }
         };
@@ -124,23 +124,16 @@ impl Cursor {
 }
 
 /// The scalars that a training step begins with.
-fn trained(header: &Header, label: u16, rate: f32) -> Result<Step, Fault> {
-    match header.output_kind {
-        Output::Scores => Err(Fault::NotTrainable),
-        Output::Logits if label >= header.classes => Err(Fault::Label),
-        // A network that reproduces its input learns from any label.
-        Output::Logits | Output::Reconstruction => Ok(Step { label, rate, ..Step::default() }),
-    }
-}
-
-/// Checks the label and sets the step's scalars.
 ///
 /// # Errors
 /// [`Fault::NotTrainable`] where the program only infers, [`Fault::Label`] where the label is no
-/// class.
-pub fn begin(m: &mut Machine<'_>, header: &Header, label: u16, rate: f32) -> Result<(), Fault> {
-    m.step = trained(header, label, rate)?;
-    Ok(())
+/// class; a network that reproduces its input takes any.
+pub fn begun(header: &Header, label: u16, rate: f32) -> Result<Step, Fault> {
+    match header.output_kind {
+        Output::Scores => Err(Fault::NotTrainable),
+        Output::Logits if label >= header.classes => Err(Fault::Label),
+        Output::Logits | Output::Reconstruction => Ok(Step { label, rate, ..Step::NONE }),
+    }
 }
 
 /// What the step reports once its ops have run.

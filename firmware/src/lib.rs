@@ -17,6 +17,7 @@ mod crc;
 pub mod guard;
 mod line;
 pub mod link;
+pub mod station;
 pub mod store;
 
 pub use app::{serve, App};

@@ -23,8 +23,8 @@ fn a_good_line_does_what_a_call_does() {
     for i in 0..10 {
         let stepped = client.train(&sample(i), i as u16 % 2, 0.5).unwrap();
         assert_eq!(stepped.loss, 0.5 + (i % 2) as f32);
-        // The first part of two, and the step.
-        assert_eq!(stepped.count, 10);
+        // The first part of two, and the step, of three slices each.
+        assert_eq!(stepped.count, 30);
         assert_eq!(stepped.state_hash, hash::fnv1a(hash::EMPTY, &expected(i + 1).state));
     }
     assert_eq!(client.state().unwrap(), expected(10).state);
@@ -34,6 +34,7 @@ fn a_good_line_does_what_a_call_does() {
     let stats = client.stats().unwrap();
     assert_eq!((stats.steps, stats.damaged, stats.repeated), (10, 0, 0));
     assert_eq!(stats.stack, Some(Stack { used: 10, size: 100 }));
+    assert_eq!(stats.longest_slice, 5);
     client.reset().unwrap();
     assert_eq!(client.state_hash().unwrap(), hash::fnv1a(hash::EMPTY, &expected(0).state));
     assert_eq!(client.resent(), 0);

@@ -2,15 +2,16 @@
 
 use crate::arena::Arena;
 use crate::program::{Header, Op, Program};
-use crate::{step, Fault, Machine, Prediction, Step, StepReport, Trainer};
+use crate::step::{self, Cursor, Ends};
+use crate::{Fault, Machine, Progress, Step, Task, Trainer};
 
 /// Runs a program in memory that the caller gives it.
 #[derive(Debug)]
 pub struct Interpreter<'a> {
     program: Program<'a>,
     machine: Machine<'a>,
-    /// The op to go on from once the next part of a sample has come.
-    at: usize,
+    /// Slices are ops.
+    cursor: Cursor,
 }
 
 impl<'a> Interpreter<'a> {
@@ -36,7 +37,7 @@ impl<'a> Interpreter<'a> {
             constants: program.constants,
             step: Step::default(),
         };
-        let mut interpreter = Interpreter { program, machine, at: 0 };
+        let mut interpreter = Interpreter { program, machine, cursor: Cursor::START };
         interpreter.reset()?;
         Ok(interpreter)
     }
@@ -61,34 +62,22 @@ impl<'a> Interpreter<'a> {
     /// # Errors
     /// [`Fault::Sample`] if not.
     pub fn presented(&self) -> Result<usize, Fault> {
-        match self.next_part(self.at + 1) {
+        let at = self.cursor.next();
+        match self.next_part(at + 1) {
             Some(_) => Err(Fault::Sample),
-            None => Ok(self.at),
+            None => Ok(at),
         }
+    }
+
+    /// Takes the sample as presented, and the ops before op `to` as done: what they compute must be in
+    /// the arena. Gives up a task under way.
+    pub fn skip(&mut self, to: usize) {
+        self.cursor = Cursor::at(to);
     }
 
     /// The memories, to be looked into.
     pub fn machine(&mut self) -> &mut Machine<'a> {
         &mut self.machine
-    }
-
-    /// What the network makes of the sample, once the forward pass has run.
-    ///
-    /// # Errors
-    /// A [`Fault`] where the output slot does not fit the arena.
-    pub fn prediction(&mut self) -> Result<Prediction, Fault> {
-        step::predicted(&mut self.machine, &self.program.header)
-    }
-
-    /// As [`Trainer::train`], from op `from` on: what came before must be in the arena.
-    ///
-    /// # Errors
-    /// As [`Trainer::train`].
-    pub fn train_from(&mut self, from: usize, label: u16, rate: f32) -> Result<StepReport, Fault> {
-        let header = self.program.header;
-        step::begin(&mut self.machine, &header, label, rate)?;
-        self.run(from, self.program.ops.len())?;
-        Ok(step::report(&self.machine))
     }
 }
 
@@ -98,46 +87,43 @@ impl Trainer for Interpreter<'_> {
     }
 
     fn reset(&mut self) -> Result<(), Fault> {
+        self.cursor.give_up();
         self.machine.state.bytes_mut().fill(0);
         self.program.init.iter().try_for_each(|init| init.run(&mut self.machine))
     }
 
     fn input(&mut self) -> &mut [i8] {
-        let slot = match self.program.ops.get(self.at) {
+        if self.cursor.is_busy() {
+            return &mut [];
+        }
+        let slot = match self.program.ops.get(self.cursor.next()) {
             Some(Op::Receive(rows)) => rows.output,
             _ => self.program.header.input,
         };
         step::input(self.machine.arena.bytes_mut(), slot)
     }
 
-    fn advance(&mut self) -> Result<bool, Fault> {
-        let Some(next) = self.next_part(self.at + 1) else { return Ok(false) };
-        self.run(self.at, next)?;
-        self.at = next;
-        Ok(true)
+    fn begin(&mut self, task: Task) -> Result<(), Fault> {
+        let ends = Ends {
+            part: self.next_part(self.cursor.next() + 1),
+            forward: self.program.header.forward as usize,
+            all: self.program.ops.len(),
+        };
+        self.cursor.begin(&mut self.machine.step, &self.program.header, ends, task)
+    }
+
+    fn slice(&mut self) -> Result<Progress, Fault> {
+        let Program { header, ops, .. } = &self.program;
+        self.cursor
+            .slice(&mut self.machine, header, |m, at| ops.get(at).ok_or(Fault::OutOfBounds)?.run(m))
     }
 
     fn restart(&mut self) {
-        self.at = 0;
-    }
-
-    fn infer(&mut self) -> Result<Prediction, Fault> {
-        let from = self.presented()?;
-        self.restart();
-        self.run(from, self.program.header.forward as usize)?;
-        self.prediction()
+        self.cursor = Cursor::START;
     }
 
     fn margin(&self) -> u32 {
         step::margin(self.machine.arena.bytes(), &self.program.header)
-    }
-
-    fn train(&mut self, label: u16, rate: f32) -> Result<StepReport, Fault> {
-        let report = self.train_from(self.presented()?, label, rate);
-        if report != Err(Fault::Label) {
-            self.restart();
-        }
-        report
     }
 
     fn state(&self) -> &[u8] {
@@ -145,6 +131,7 @@ impl Trainer for Interpreter<'_> {
     }
 
     fn state_mut(&mut self) -> &mut [u8] {
+        self.cursor.give_up();
         self.machine.state.bytes_mut()
     }
 }
@@ -154,7 +141,7 @@ mod tests {
     use super::*;
     use crate::program::op::{Copy, Path, Receive, Shape};
     use crate::program::{verify, Output};
-    use crate::{Memory, Slot};
+    use crate::{Memory, Prediction, Slot};
 
     /// Two rows of two pixels, one at a time, are moved to where the output is.
     fn ops() -> [Op; 4] {
@@ -205,6 +192,40 @@ mod tests {
         i.present(&[0, 5, 0, 0]).unwrap();
         assert_eq!(i.infer(), Ok(Prediction::Class(1)));
         assert_eq!(i.present(&[0; 3]), Err(Fault::Size));
+    }
+
+    #[test]
+    fn what_would_spoil_a_task_is_refused_or_gives_it_up() {
+        let (ops, mut arena) = (ops(), [0; 8]);
+        let mut i = Interpreter::new(program(&ops), &mut arena, &mut [], &mut []).unwrap();
+        assert_eq!(i.slice(), Err(Fault::Idle));
+        assert_eq!(i.begin(Task::Infer), Err(Fault::Sample));
+        i.input().copy_from_slice(&[0, 1]);
+        i.begin(Task::Receive).unwrap();
+        assert_eq!(i.begin(Task::Infer), Err(Fault::Busy));
+        assert_eq!(i.input(), []);
+        assert_eq!(i.slice(), Ok(Progress::More));
+        assert_eq!(i.slice(), Ok(Progress::Received { more: true }));
+        i.input().copy_from_slice(&[2, 3]);
+        // No part is to come: that changes nothing.
+        assert_eq!(i.advance(), Ok(false));
+        assert_eq!(i.train(0, 0.1), Err(Fault::NotTrainable));
+        i.begin(Task::Infer).unwrap();
+        assert_eq!(i.slice(), Ok(Progress::More));
+        assert_eq!(i.slice(), Ok(Progress::Inferred(Prediction::Class(3))));
+        assert_eq!(i.slice(), Err(Fault::Idle));
+        for give_up in [
+            |i: &mut Interpreter<'_>| i.restart(),
+            |i: &mut Interpreter<'_>| i.reset().unwrap(),
+            |i: &mut Interpreter<'_>| i.state_mut().fill(0),
+        ] {
+            i.input().fill(0);
+            i.begin(Task::Receive).unwrap();
+            give_up(&mut i);
+            assert_eq!(i.slice(), Err(Fault::Idle));
+            i.present(&[0, 0, 9, 0]).unwrap();
+            assert_eq!(i.infer(), Ok(Prediction::Class(2)));
+        }
     }
 
     #[test]

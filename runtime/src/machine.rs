@@ -4,8 +4,8 @@ use crate::arena::Arena;
 use crate::program::{Memory, Slot};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// Why an op could not run. A verified program meets none of these but [`Fault::Label`] and
-/// [`Fault::Sample`].
+/// Why an op could not run. A verified program meets none of these but [`Fault::Label`],
+/// [`Fault::Sample`], [`Fault::Busy`] and [`Fault::Idle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Fault {
@@ -23,6 +23,10 @@ pub enum Fault {
     NotTrainable,
     /// Rows of the sample are missing.
     Sample,
+    /// A task is under way.
+    Busy,
+    /// No task is under way.
+    Idle,
 }
 
 impl core::fmt::Display for Fault {
@@ -35,6 +39,8 @@ impl core::fmt::Display for Fault {
             Fault::Label => "the label is not one of the program's classes",
             Fault::NotTrainable => "the program was compiled without a backward pass",
             Fault::Sample => "rows of the sample are missing: put each part, then advance",
+            Fault::Busy => "a task is under way: end it slice by slice, or give it up by restart",
+            Fault::Idle => "no task is under way: begin one",
         })
     }
 }
@@ -54,6 +60,11 @@ pub struct Step {
     pub loss: f32,
     /// Predicted class.
     pub class: u16,
+}
+
+impl Step {
+    /// Before any step.
+    pub const NONE: Step = Step { label: 0, rate: 0.0, gamma: 0.0, loss: 0.0, class: 0 };
 }
 
 /// The memories of one program.

@@ -1,23 +1,139 @@
-//! What every training step does around its ops, for the interpreter and for emitted code.
+//! What every pass over a sample does around its ops, and how it goes from slice to slice, for the
+//! interpreter and for emitted code.
 
 use crate::kernels;
 use crate::machine::{typed, typed_mut};
 use crate::program::{Header, Output};
-use crate::{Fault, Machine, Prediction, Slot, Step, StepReport};
+use crate::{Fault, Machine, Prediction, Progress, Slot, Step, StepReport, Task};
 
-/// Checks the label and sets the step's scalars.
+/// Where the slices of a task may end.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends {
+    /// The next slice that waits for a part of the sample, if there is one.
+    pub part: Option<usize>,
+    /// End of the forward pass.
+    pub forward: usize,
+    /// End of the program.
+    pub all: usize,
+}
+
+/// What a program is at: the kind of a [`Task`], whose numbers are in [`Step`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Nothing,
+    Receive,
+    Infer,
+    Train,
+}
+
+/// Where a program stands: the slice that comes next, and what it is at. All zero at the start, so that
+/// it takes no flash.
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor {
+    next: usize,
+    end: usize,
+    kind: Kind,
+}
+
+impl Cursor {
+    /// Before the first part of a sample; at nothing.
+    pub const START: Cursor = Cursor::at(0);
+
+    /// Before slice `next`; at nothing.
+    pub const fn at(next: usize) -> Cursor {
+        Cursor { next, end: next, kind: Kind::Nothing }
+    }
+
+    /// The slice that comes next: between two tasks, the one that waits for a part of the sample.
+    pub fn next(&self) -> usize {
+        self.next
+    }
+
+    /// Whether a task was begun and has not ended.
+    pub fn is_busy(&self) -> bool {
+        self.kind != Kind::Nothing
+    }
+
+    /// Gives up the task under way, and with it the sample; where there is none, nothing changes.
+    pub fn give_up(&mut self) {
+        if self.is_busy() {
+            *self = Cursor::START;
+        }
+    }
+
+    /// As [`crate::Trainer::begin`]; after an error all is as it was.
+    ///
+    /// # Errors
+    /// Those of [`crate::Trainer::begin`].
+    pub fn begin(
+        &mut self,
+        step: &mut Step,
+        header: &Header,
+        ends: Ends,
+        task: Task,
+    ) -> Result<(), Fault> {
+        if self.is_busy() {
+            return Err(Fault::Busy);
+        }
+        (self.end, self.kind) = match (task, ends.part) {
+            (Task::Receive, part) => (part.unwrap_or(self.next), Kind::Receive),
+            (_, Some(_)) => return Err(Fault::Sample),
+            (Task::Infer, None) => {
+                *step = Step::NONE;
+                (ends.forward, Kind::Infer)
+            }
+            (Task::Train { label, rate }, None) => {
+                *step = begun(header, label, rate)?;
+                (ends.all, Kind::Train)
+            }
+        };
+        Ok(())
+    }
+
+    /// As [`crate::Trainer::slice`]: `run` runs the slice of a number.
+    ///
+    /// # Errors
+    /// [`Fault::Idle`] where no task was begun, and those of the ops, which end it.
+    pub fn slice(
+        &mut self,
+        m: &mut Machine<'_>,
+        header: &Header,
+        run: impl FnOnce(&mut Machine<'_>, usize) -> Result<(), Fault>,
+    ) -> Result<Progress, Fault> {
+        let Cursor { next, end, kind } = *self;
+        if kind == Kind::Nothing {
+            return Err(Fault::Idle);
+        }
+        *self = Cursor::START;
+        if next < end {
+            run(m, next)?;
+        }
+        if next + 1 < end {
+            *self = Cursor { next: next + 1, end, kind };
+            return Ok(Progress::More);
+        }
+        Ok(match kind {
+            Kind::Nothing | Kind::Receive => {
+                self.next = end;
+                Progress::Received { more: next < end }
+            }
+            Kind::Infer => Progress::Inferred(predicted(m, header)?),
+            Kind::Train => Progress::Trained(report(m)),
+        })
+    }
+}
+
+/// The scalars that a training step begins with.
 ///
 /// # Errors
 /// [`Fault::NotTrainable`] where the program only infers, [`Fault::Label`] where the label is no
 /// class; a network that reproduces its input takes any.
-pub fn begin(m: &mut Machine<'_>, header: &Header, label: u16, rate: f32) -> Result<(), Fault> {
+pub fn begun(header: &Header, label: u16, rate: f32) -> Result<Step, Fault> {
     match header.output_kind {
-        Output::Scores => return Err(Fault::NotTrainable),
-        Output::Logits if label >= header.classes => return Err(Fault::Label),
-        Output::Logits | Output::Reconstruction => {}
+        Output::Scores => Err(Fault::NotTrainable),
+        Output::Logits if label >= header.classes => Err(Fault::Label),
+        Output::Logits | Output::Reconstruction => Ok(Step { label, rate, ..Step::NONE }),
     }
-    m.step = Step { label, rate, ..Step::default() };
-    Ok(())
 }
 
 /// What the step reports once its ops have run.

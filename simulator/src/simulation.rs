@@ -113,7 +113,8 @@ impl<'a> Simulation<'a> {
         rate: f32,
     ) -> Result<StepReport, Fault> {
         let from = self.front(key, sample)?;
-        self.interpreter.train_from(from, label, rate)
+        self.interpreter.skip(from);
+        self.interpreter.train(label, rate)
     }
 
     /// What the network makes of sample number `key`.
@@ -122,9 +123,8 @@ impl<'a> Simulation<'a> {
     /// [`Fault::Size`] for a sample of another size.
     pub fn infer(&mut self, key: usize, sample: &[i8]) -> Result<Prediction, Fault> {
         let from = self.front(key, sample)?;
-        let forward = self.interpreter.header().forward as usize;
-        self.interpreter.run(from, forward)?;
-        self.interpreter.prediction()
+        self.interpreter.skip(from);
+        self.interpreter.infer()
     }
 
     /// FNV-1a hash of all trainable state.

@@ -52,7 +52,7 @@ impl Learner for Study<'_> {
     ) -> Result<f32, LearnError> {
         let from = self.simulation.front(key, sample)?;
         let interpreter = self.simulation.interpreter();
-        step::begin(interpreter.machine(), &self.program.header, label, rate)?;
+        interpreter.machine().step = step::begun(&self.program.header, label, rate)?;
         for (index, op) in self.program.ops.iter().enumerate().skip(from) {
             match op {
                 Op::ConvUpdate(op) => update::conv(op, interpreter.machine(), self.rule)?,

@@ -142,7 +142,8 @@ mod tests {
                 (0..64).map(|i| ((i * 37 + seed * 91) % 251) as u8 as i8).collect();
             let from = simulation.front(seed, &sample).unwrap();
             let interpreter = simulation.interpreter();
-            step::begin(interpreter.machine(), &file.header, (seed % 10) as u16, 0.01).unwrap();
+            interpreter.machine().step =
+                step::begun(&file.header, (seed % 10) as u16, 0.01).unwrap();
             for (index, op) in file.ops.iter().enumerate().skip(from) {
                 let before = interpreter.state().to_vec();
                 interpreter.run(index, index + 1).unwrap();

@@ -1,7 +1,7 @@
 //! A network of one trained row a class, written by hand: what images are tested around.
 
 use offshoot_runtime::program::Header;
-use offshoot_runtime::{Fault, Prediction, StepReport, Trainer};
+use offshoot_runtime::{Fault, Prediction, Progress, StepReport, Task, Trainer};
 
 /// Values of a sample.
 pub const INPUT: usize = 600;
@@ -35,12 +35,13 @@ pub struct Model {
     input: [i8; INPUT],
     /// Rows, as int8.
     state: [u8; INPUT * CLASSES],
+    task: Option<Task>,
 }
 
 impl Model {
     /// All zeros.
     pub const fn new() -> Model {
-        Model { input: [0; INPUT], state: [0; INPUT * CLASSES] }
+        Model { input: [0; INPUT], state: [0; INPUT * CLASSES], task: None }
     }
 
     fn logit(&self, class: usize) -> i32 {
@@ -51,6 +52,22 @@ impl Model {
     fn class(&self) -> u16 {
         let best = (0..CLASSES).max_by_key(|&class| (self.logit(class), CLASSES - class));
         best.unwrap_or(0) as u16
+    }
+
+    fn learn(&mut self, label: u16, rate: f32) -> StepReport {
+        assert!(rate < TOO_FAST, "the learning rate is beyond reason");
+        let class = self.class();
+        let loss = (self.logit(class as usize) - self.logit(label as usize)) as f32 / 16384.0;
+        if class != label {
+            for (row, sign) in [(label as usize, 1.0), (class as usize, -1.0)] {
+                let weights = &mut self.state[row * INPUT..][..INPUT];
+                for (w, &x) in weights.iter_mut().zip(&self.input) {
+                    let moved = (*w as i8) as f32 + sign * rate * x as f32;
+                    *w = moved as i8 as u8;
+                }
+            }
+        }
+        StepReport { loss, class }
     }
 }
 
@@ -68,37 +85,28 @@ impl Trainer for Model {
         &mut self.input
     }
 
-    fn advance(&mut self) -> Result<bool, Fault> {
-        Ok(false)
+    fn begin(&mut self, task: Task) -> Result<(), Fault> {
+        if matches!(task, Task::Train { label, .. } if label as usize >= CLASSES) {
+            return Err(Fault::Label);
+        }
+        self.task = Some(task);
+        Ok(())
     }
 
-    fn restart(&mut self) {}
+    fn slice(&mut self) -> Result<Progress, Fault> {
+        Ok(match self.task.take().ok_or(Fault::Idle)? {
+            Task::Receive => Progress::Received { more: false },
+            Task::Infer => Progress::Inferred(Prediction::Class(self.class())),
+            Task::Train { label, rate } => Progress::Trained(self.learn(label, rate)),
+        })
+    }
 
-    fn infer(&mut self) -> Result<Prediction, Fault> {
-        Ok(Prediction::Class(self.class()))
+    fn restart(&mut self) {
+        self.task = None;
     }
 
     fn margin(&self) -> u32 {
         0
-    }
-
-    fn train(&mut self, label: u16, rate: f32) -> Result<StepReport, Fault> {
-        if label as usize >= CLASSES {
-            return Err(Fault::Label);
-        }
-        assert!(rate < TOO_FAST, "the learning rate is beyond reason");
-        let class = self.class();
-        let loss = (self.logit(class as usize) - self.logit(label as usize)) as f32 / 16384.0;
-        if class != label {
-            for (row, sign) in [(label as usize, 1.0), (class as usize, -1.0)] {
-                let weights = &mut self.state[row * INPUT..][..INPUT];
-                for (w, &x) in weights.iter_mut().zip(&self.input) {
-                    let moved = (*w as i8) as f32 + sign * rate * x as f32;
-                    *w = moved as i8 as u8;
-                }
-            }
-        }
-        Ok(StepReport { loss, class })
     }
 
     fn state(&self) -> &[u8] {

@@ -301,6 +301,7 @@ pub fn print_report(report: &Report) {
         );
         rows.insert(1, row(["      receives", "", &how]));
     }
+    let slices = format!("of {} in a step", report.slices.count);
     rows.extend([row(["      scratch", &wide(sram.scratch)])]);
     if sram.guards > 0 {
         rows.push(row(["      guards", &wide(sram.guards), &guards(&report.guarded)]));
@@ -311,6 +312,7 @@ pub fn print_report(report: &Report) {
         row(["      with ops", &bytes(report.flash.total as u64), &flash]),
         row(["MACs  forward", &grouped(report.macs.forward)]),
         row(["      backward", &grouped(report.macs.backward)]),
+        row(["      longest slice", &grouped(report.slices.longest_macs), &slices]),
     ]);
     for (at, again) in report.again.iter().enumerate() {
         let title = if at == 0 { "      again" } else { "" };

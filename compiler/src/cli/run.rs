@@ -92,6 +92,7 @@ struct Outcome {
     checkpoints: Option<Checkpoints>,
     instructions_per_step: Option<u64>,
     guards: Option<Watched>,
+    longest_slice_instructions: Option<u64>,
     losses: Vec<f32>,
 }
 
@@ -215,6 +216,9 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         checkpoints: stats.wear.map(Checkpoints::from),
         instructions_per_step: count.checked_div(losses.len() as u64).filter(|_| counted),
         guards,
+        longest_slice_instructions: counted
+            .then_some(stats.longest_slice)
+            .filter(|_| !losses.is_empty()),
         losses,
     };
     if json {
@@ -271,6 +275,9 @@ fn print(outcome: &Outcome, board: &Board) {
     ];
     if let Some(count) = outcome.instructions_per_step {
         rows.push(row(["instructions a step", &grouped(count)]));
+    }
+    if let Some(count) = outcome.longest_slice_instructions {
+        rows.push(row(["      of its longest slice", &grouped(count)]));
     }
     if let Some(kept) = outcome.checkpoints.as_ref().filter(|kept| kept.newest.is_some()) {
         let of =

@@ -6,8 +6,10 @@
 //! cannot differ from the simulator.
 
 mod share;
+mod slices;
 
 use std::fmt::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -16,6 +18,8 @@ use offshoot_runtime::program::op::Op;
 use offshoot_runtime::schedule::default_rate;
 use offshoot_runtime::Slot;
 use offshoot_simulator::ProgramFile;
+
+pub(crate) use slices::slices;
 
 /// Name of the emitted package.
 pub const PACKAGE: &str = "offshoot-model";
@@ -103,7 +107,6 @@ fn manifest(runtime: &Path) -> String {
 
 fn source(program: &ProgramFile, model: &str, names: &[String], guard: &Guard) -> String {
     let header = &program.header;
-    let forward = header.forward as usize;
     let mut text = PREAMBLE.replace("@MODEL@", &model.escape_default().to_string());
     // Writing to a String cannot fail.
     let _ = writeln!(
@@ -114,70 +117,66 @@ fn source(program: &ProgramFile, model: &str, names: &[String], guard: &Guard) -
         default_rate(&program.program())
     );
     let _ = writeln!(text, "/// What the device watches its learning with.\nconst WATCHED: guard::Guard = guard::{guard:?};\n");
-    let shared = share::share(&program.ops);
-    let front = &program.ops[..forward];
-    let (front_calls, back) = shared.calls.split_at(forward);
-    let (front_names, back_names) = names.split_at(forward.min(names.len()));
     text.push_str("fn reset(m: &mut Machine<'_>) -> Result<(), Fault> {\n");
     for init in &program.init {
         let _ = writeln!(text, "    Init::{init:?}.run(m)?;");
     }
     text.push_str("    Ok(())\n}\n\n");
-    forward_pass(&mut text, &header.input, front, front_calls, front_names);
-    let machine = if back.is_empty() { "_m" } else { "m" };
-    let _ = writeln!(text, "fn backward({machine}: &mut Machine<'_>) -> Result<(), Fault> {{");
-    calls(&mut text, back, back_names);
-    text.push_str("    Ok(())\n}\n");
+    let slices = slices(&program.ops, header.forward as usize);
+    layout(&mut text, &header.input, &program.ops, header.forward as usize, &slices);
+    let shared = share::share(&program.ops);
+    run(&mut text, &program.ops, &slices, &shared.calls, names);
     text + &shared.functions
 }
 
-/// The forward pass, cut where the program waits for rows of the sample, and where those go.
-fn forward_pass(
+/// Which slices there are, and where each part of a sample goes before which of them.
+fn layout(text: &mut String, input: &Slot, ops: &[Op], forward: usize, slices: &[Range<usize>]) {
+    let starts = slices.iter().enumerate();
+    let received = starts.filter_map(|(slice, range)| match ops.get(range.start) {
+        Some(Op::Receive(rows)) => Some((rows.output, slice)),
+        _ => None,
+    });
+    let mut parts: Vec<(Slot, usize)> = received.collect();
+    if parts.is_empty() {
+        parts.push((*input, 0));
+    }
+    let forward = slices.iter().filter(|range| range.start < forward).count();
+    let _ = writeln!(
+        text,
+        "/// Where each part of a sample goes, and the slice that comes next then.\n\
+         static PARTS: &[(Slot, u16)] = &{parts:?};\n\n\
+         /// Slices of the forward pass.\nconst FORWARD: usize = {forward};\n\n\
+         /// Slices of the program.\nconst SLICES: usize = {};\n",
+        slices.len()
+    );
+}
+
+/// The slices, an arm each.
+fn run(
     text: &mut String,
-    input: &Slot,
     ops: &[Op],
+    slices: &[Range<usize>],
     expressions: &[String],
     names: &[String],
 ) {
-    let waits = |at: usize| matches!(ops.get(at), Some(Op::Receive(_)));
-    let received = ops.iter().enumerate().filter_map(|(at, op)| match op {
-        Op::Receive(rows) => Some((at, rows.output)),
-        _ => None,
-    });
-    let (mut cuts, mut parts): (Vec<usize>, Vec<Slot>) = received.unzip();
-    if parts.is_empty() {
-        (cuts, parts) = (vec![0], vec![*input]);
-    }
+    let called = |at: &usize| !matches!(ops.get(*at), Some(Op::Receive(_)));
+    let machine = if (0..ops.len()).any(|at| called(&at)) { "m" } else { "_m" };
     let _ = writeln!(
         text,
-        "/// Where each part of a sample goes.\nstatic PARTS: &[Slot] = &{parts:?};\n"
+        "/// Runs slice number `slice`.\n\
+         fn run({machine}: &mut Machine<'_>, slice: usize) -> Result<(), Fault> {{\n    match slice {{"
     );
-    let machine = if (0..ops.len()).all(waits) { "_m" } else { "m" };
-    let _ = writeln!(
-        text,
-        "/// What can be done once part `part` of the sample has come.\n\
-         fn forward({machine}: &mut Machine<'_>, part: usize) -> Result<(), Fault> {{\n    match part {{"
-    );
-    cuts.push(ops.len());
-    for (part, cut) in cuts.windows(2).enumerate() {
-        // Where rows are received, the part begins after them.
-        let at = cut[0] + usize::from(waits(cut[0]))..cut[1];
-        let last = part + 1 == parts.len();
-        let _ = writeln!(text, "    {} => {{", if last { "_".into() } else { part.to_string() });
-        calls(text, &expressions[at.clone()], names.get(at).unwrap_or_default());
-        text.push_str("    }\n");
-    }
-    text.push_str("    }\n    Ok(())\n}\n\n");
-}
-
-/// A call for each op.
-fn calls(text: &mut String, expressions: &[String], names: &[String]) {
-    for (index, expression) in expressions.iter().enumerate() {
-        if let Some(name) = names.get(index) {
-            let _ = writeln!(text, "    // {}", name.escape_default());
+    for (slice, range) in slices.iter().enumerate() {
+        let _ = writeln!(text, "        {slice} => {{");
+        for at in range.clone().filter(called) {
+            if let Some(name) = names.get(at) {
+                let _ = writeln!(text, "            // {}", name.escape_default());
+            }
+            let _ = writeln!(text, "            {}?;", expressions[at]);
         }
-        let _ = writeln!(text, "    {expression}?;");
+        text.push_str("        }\n");
     }
+    text.push_str("        _ => return Err(Fault::OutOfBounds),\n    }\n    Ok(())\n}\n");
 }
 
 const PREAMBLE: &str = include_str!("preamble.rs.txt");

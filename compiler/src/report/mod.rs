@@ -4,9 +4,12 @@
 pub mod picture;
 mod tensors;
 
+use std::ops::Range;
+
 use offshoot_runtime::program::Op;
 use serde::{Deserialize, Serialize};
 
+use crate::emit;
 use crate::fit::{Limits, Sizes};
 use crate::guard::Guarded;
 use crate::ir::Fold;
@@ -87,6 +90,23 @@ pub struct Macs {
     pub backward: u64,
 }
 
+/// Slices of a training step, each of which runs without a pause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slices {
+    /// How many there are.
+    pub count: usize,
+    /// Multiply-accumulates of the one that has most.
+    pub longest_macs: u64,
+}
+
+impl Slices {
+    fn of(placed: &Placed) -> Slices {
+        let slices = emit::slices(&placed.ops, placed.header.forward as usize);
+        let macs = |ops: &Range<usize>| placed.macs.get(ops.clone()).map_or(0, |m| m.iter().sum());
+        Slices { count: slices.len(), longest_macs: slices.iter().map(macs).max().unwrap_or(0) }
+    }
+}
+
 /// What `offshoot compile` reports.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -112,6 +132,8 @@ pub struct Report {
     pub bands: Vec<Banded>,
     /// Multiply-accumulates.
     pub macs: Macs,
+    /// Slices of a step.
+    pub slices: Slices,
     /// Layers of the forward pass that are computed again in the backward pass, part of whose
     /// multiply-accumulates they are, so that the arena need not keep what they compute.
     pub again: Vec<Recomputed>,
@@ -184,6 +206,7 @@ impl Report {
             sample: Sample::of(placed),
             bands: placed.bands.clone(),
             macs: Macs { forward: forward.iter().sum(), backward: backward.iter().sum() },
+            slices: Slices::of(placed),
             again: placed.again.clone(),
             trainable_bytes: placed.trainable,
             momentum_bytes: placed.momentum,

@@ -6,7 +6,7 @@ use crate::guard::{Admission, Due, Guards};
 use crate::link::{Answer, Command, Refusal, Stats, Stepped, Welcome, CHUNK_BYTES, PROTOCOL};
 use offshoot_runtime::guard::GuardMemory;
 use offshoot_runtime::program::Output;
-use offshoot_runtime::{hash, Fault, StepReport, Trainer};
+use offshoot_runtime::{hash, Fault, Progress, StepReport, Task, Trainer};
 
 /// What requests act on.
 #[derive(Debug)]
@@ -100,10 +100,12 @@ impl<'t, T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'t, T, B, G> {
             }
             Command::Infer => {
                 let spent = self.take_sample()?;
-                let before = self.board.count();
-                let prediction = self.trainer.infer().map_err(Refusal::Fault)?;
+                let (progress, count) = self.task(Task::Infer)?;
+                let Progress::Inferred(prediction) = progress else {
+                    return Err(Refusal::Fault(Fault::Idle));
+                };
                 self.guards.inferred(prediction, self.trainer.margin());
-                let count = self.board.count().wrapping_sub(before).wrapping_add(spent);
+                let count = count.wrapping_add(spent);
                 Answer::Predicted { prediction, count }
             }
             Command::Train { label, rate } => self.train(label, rate)?,
@@ -152,11 +154,11 @@ impl<'t, T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'t, T, B, G> {
 
     /// Goes on with the part of a sample that is complete; whether another is to come.
     fn advance(&mut self) -> Result<bool, Refusal> {
-        let before = self.board.count();
-        let more = self.trainer.advance().map_err(Refusal::Fault)?;
+        let (progress, count) = self.task(Task::Receive)?;
+        let more = progress == Progress::Received { more: true };
         if more {
             self.part = 0;
-            self.spent = self.board.count().wrapping_sub(before).wrapping_add(self.spent);
+            self.spent = count.wrapping_add(self.spent);
         }
         Ok(more)
     }
@@ -215,9 +217,26 @@ impl<'t, T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'t, T, B, G> {
     }
 
     fn step(&mut self, label: u16, rate: f32) -> Result<StepReport, Refusal> {
-        let report = self.trainer.train(label, rate).map_err(Refusal::Fault)?;
+        let progress = self.task(Task::Train { label, rate })?.0;
+        let Progress::Trained(report) = progress else { return Err(Refusal::Fault(Fault::Idle)) };
         self.stats.steps = self.stats.steps.saturating_add(1);
         Ok(report)
+    }
+
+    /// Does all slices of a task; what they took.
+    fn task(&mut self, task: Task) -> Result<(Progress, u64), Refusal> {
+        self.trainer.begin(task).map_err(Refusal::Fault)?;
+        let before = self.board.count();
+        let mut last = before;
+        loop {
+            let progress = self.trainer.slice().map_err(Refusal::Fault)?;
+            let now = self.board.count();
+            let longest = self.stats.longest_slice.max(now.wrapping_sub(last));
+            (self.stats.longest_slice, last) = (longest, now);
+            if progress != Progress::More {
+                return Ok((progress, last.wrapping_sub(before)));
+            }
+        }
     }
 
     pub(super) fn state_hash(&self) -> u64 {

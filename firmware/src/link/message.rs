@@ -200,6 +200,8 @@ pub struct Stats {
     pub repeated: u32,
     /// How the flash for checkpoints fares, where there is some and it holds two.
     pub wear: Option<Wear>,
+    /// What the longest slice of a step or prediction took, in the board's [`Counter`].
+    pub longest_slice: u64,
 }
 
 /// Why a device did nothing.

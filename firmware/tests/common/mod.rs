@@ -10,7 +10,7 @@ use offshoot_firmware::store::{Flash, Storage};
 use offshoot_firmware::{Board, Counter, Stack};
 use offshoot_runtime::program::op::Shape;
 use offshoot_runtime::program::Header;
-use offshoot_runtime::{Fault, Prediction, StepReport, Trainer};
+use offshoot_runtime::{Fault, Prediction, Progress, StepReport, Task, Trainer};
 use std::io;
 use std::time::Duration;
 
@@ -23,7 +23,13 @@ pub struct Toy {
     pub steps: u32,
     /// Where the next part of a sample goes.
     at: usize,
+    task: Option<Task>,
+    /// Slices of the task that are left.
+    left: u32,
 }
+
+/// Slices of a task.
+const SLICES: u32 = 3;
 
 /// Bytes of a part of a sample.
 const PART: usize = 700;
@@ -36,7 +42,15 @@ impl Toy {
     pub fn of_model(input: usize, model_hash: u64) -> Toy {
         let input_shape = Shape { h: 1, w: 1, c: input as u16 };
         let header = Header { model_hash, classes: 2, input_shape, ..Header::default() };
-        Toy { header, input: vec![0; input], state: vec![0; 1100], steps: 0, at: 0 }
+        Toy {
+            header,
+            input: vec![0; input],
+            state: vec![0; 1100],
+            steps: 0,
+            at: 0,
+            task: None,
+            left: 0,
+        }
     }
 
     fn sum(&self) -> i32 {
@@ -45,6 +59,16 @@ impl Toy {
 
     fn class(&self) -> u16 {
         u16::from(self.sum() > 0)
+    }
+
+    fn learn(&mut self, label: u16, rate: f32) -> StepReport {
+        let class = self.class();
+        self.steps += 1;
+        for (i, (w, &x)) in self.state.iter_mut().zip(&self.input).enumerate() {
+            *w = w.wrapping_mul(31).wrapping_add(x as u8 ^ i as u8).wrapping_add(label as u8);
+        }
+        self.input.fill(0);
+        StepReport { loss: rate + label as f32, class }
     }
 }
 
@@ -63,35 +87,41 @@ impl Trainer for Toy {
         &mut self.input[self.at..end]
     }
 
-    fn advance(&mut self) -> Result<bool, Fault> {
-        let more = self.at + PART < self.input.len();
-        self.at += if more { PART } else { 0 };
-        Ok(more)
+    fn begin(&mut self, task: Task) -> Result<(), Fault> {
+        if self.task.is_some() {
+            return Err(Fault::Busy);
+        }
+        if matches!(task, Task::Train { label, .. } if label >= 2) {
+            return Err(Fault::Label);
+        }
+        (self.task, self.left) = (Some(task), SLICES);
+        Ok(())
+    }
+
+    fn slice(&mut self) -> Result<Progress, Fault> {
+        let task = self.task.ok_or(Fault::Idle)?;
+        self.left -= 1;
+        if self.left > 0 {
+            return Ok(Progress::More);
+        }
+        self.task = None;
+        Ok(match task {
+            Task::Receive => {
+                let more = self.at + PART < self.input.len();
+                self.at += if more { PART } else { 0 };
+                Progress::Received { more }
+            }
+            Task::Infer => Progress::Inferred(Prediction::Class(self.class())),
+            Task::Train { label, rate } => Progress::Trained(self.learn(label, rate)),
+        })
     }
 
     fn restart(&mut self) {
-        self.at = 0;
-    }
-
-    fn infer(&mut self) -> Result<Prediction, Fault> {
-        Ok(Prediction::Class(self.class()))
+        (self.at, self.task) = (0, None);
     }
 
     fn margin(&self) -> u32 {
         self.sum().unsigned_abs()
-    }
-
-    fn train(&mut self, label: u16, rate: f32) -> Result<StepReport, Fault> {
-        if label >= 2 {
-            return Err(Fault::Label);
-        }
-        let class = self.class();
-        self.steps += 1;
-        for (i, (w, &x)) in self.state.iter_mut().zip(&self.input).enumerate() {
-            *w = w.wrapping_mul(31).wrapping_add(x as u8 ^ i as u8).wrapping_add(label as u8);
-        }
-        self.input.fill(0);
-        Ok(StepReport { loss: rate + label as f32, class })
     }
 
     fn state(&self) -> &[u8] {

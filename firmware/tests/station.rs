@@ -1,0 +1,383 @@
+//! A station goes through its states, whatever happens around it.
+
+mod common;
+
+use common::part::{Part, Tear};
+use common::{expected, sample, Toy, INPUT};
+use embedded_hal::digital::{self, ErrorKind, InputPin, OutputPin};
+use embedded_hal::spi::{self, Operation, SpiDevice};
+use offshoot_firmware::station::hal::{Buttons, Lamp, Registers, SpiRegisters};
+use offshoot_firmware::station::{
+    Clock, Evaluator, Event, HeldOut, Indicator, Label, LabelSource, Rules, SampleSource,
+    SourceError, State, Station, Stored, StoredLabels, Surroundings, Trouble, Verdict,
+};
+use offshoot_firmware::store::{Store, StoreError};
+use offshoot_runtime::{Fault, Prediction, Trainer};
+use std::cell::Cell;
+
+const RULES: Rules = Rules { rate: 0.5, round: 4, label_ms: 1_000, rest_ms: 20 };
+
+/// A millisecond passes whenever somebody looks.
+#[derive(Default)]
+struct Watch(u32);
+
+impl Clock for Watch {
+    fn now(&mut self) -> u32 {
+        self.0 = self.0.wrapping_add(1);
+        self.0
+    }
+}
+
+/// Notes all states, which must follow one another as they say.
+struct Notes(Vec<State>);
+
+impl Indicator for Notes {
+    fn show(&mut self, state: State) {
+        let last = *self.0.last().unwrap_or(&State::Start);
+        assert!(state == State::Rest || last.next().contains(&state), "{last:?} to {state:?}");
+        self.0.push(state);
+    }
+}
+
+/// Says what it was told to.
+struct Judge(Vec<Verdict>);
+
+impl Evaluator for Judge {
+    fn hold(&mut self, _: &[i8], label: u16) -> bool {
+        label == 9
+    }
+
+    fn sample(&self, _: usize) -> Option<(&[i8], u16)> {
+        None
+    }
+
+    fn predicted(&mut self, _: usize, _: Prediction, _: u16) {}
+
+    fn verdict(&mut self) -> Verdict {
+        self.0.pop().unwrap_or(Verdict::Keep)
+    }
+}
+
+fn stored(count: u32) -> (Vec<i8>, Vec<u16>) {
+    ((0..count).flat_map(sample).collect(), (0..count).map(|i| i as u16 % 2).collect())
+}
+
+/// Polls until so many steps are done, and gives all events.
+fn polled(station: &mut Station<'_, Toy>, steps: usize) -> Vec<Event> {
+    let (mut events, mut done) = (Vec::new(), 0);
+    for _ in 0..100_000 {
+        let event = station.poll();
+        done += usize::from(matches!(event, Some(Event::Stepped(_))));
+        events.extend(event);
+        if done == steps && station.state() == State::Collect {
+            return events;
+        }
+    }
+    panic!("stuck: {station:?}, {events:?}")
+}
+
+/// The state after `steps` steps on the first six samples in turn, without any station.
+fn taught(steps: u32) -> Vec<u8> {
+    let mut toy = expected(0);
+    for i in 0..steps {
+        toy.present(&sample(i % 6)).unwrap();
+        toy.train(i as u16 % 2, 0.5).unwrap();
+    }
+    toy.state
+}
+
+/// One life of a station, of so many steps: what it started with, and what it ended with.
+fn life(flash: &mut Part<4, 1024>, notes: &mut Notes, steps: usize) -> [(u32, Vec<u8>); 2] {
+    let (samples, labels) = stored(6);
+    let (mut toy, mut memory) = (Toy::new(INPUT), vec![0; INPUT]);
+    let around = Surroundings {
+        source: &mut Stored::new(&samples),
+        labels: &mut StoredLabels(&labels),
+        indicator: notes,
+        clock: &mut Watch::default(),
+        evaluator: &mut (),
+        flash: Some(flash),
+    };
+    let mut station = Station::new(&mut toy, &mut memory, around, RULES);
+    let first = station.poll();
+    assert!(matches!(first, Some(Event::Started(_))), "{first:?}");
+    let state = |station: &Station<'_, Toy>| (station.steps(), station.trainer().state().to_vec());
+    let start = state(&station);
+    polled(&mut station, steps);
+    [start, state(&station)]
+}
+
+#[test]
+fn learns_what_a_host_would_teach_it_and_goes_on_after_a_loss_of_power() {
+    let mut flash: Part<4, 1024> = Part::new(12, 3);
+    let mut notes = Notes(Vec::new());
+    let [start, end] = life(&mut flash, &mut notes, 11);
+    assert_eq!((start, end), ((0, taught(0)), (11, taught(11))));
+    // Power fails in the middle of the third checkpoint.
+    flash.fuse = Some((200, Tear::Half));
+    let mut store = Store::open(&mut flash, 0xA11CE, 1100).unwrap();
+    assert_eq!(store.save(&mut flash, &taught(12), 12, false), Err(StoreError::Flash));
+    flash.restart();
+    notes.0.clear();
+    let [start, end] = life(&mut flash, &mut notes, 4);
+    assert_eq!((start, end.0), ((8, taught(8)), 12));
+    for state in [State::Infer, State::Label, State::Train, State::Evaluate, State::Checkpoint] {
+        assert!(notes.0.contains(&state), "{state:?}");
+    }
+    assert!(!notes.0.contains(&State::Rest));
+}
+
+#[test]
+fn a_bad_round_is_undone() {
+    let (samples, labels) = stored(2);
+    let mut flash: Part<4, 1024> = Part::new(12, 5);
+    for (with_flash, verdicts) in [
+        (true, vec![Verdict::RollBack, Verdict::Keep]),
+        (true, vec![Verdict::RollBack, Verdict::RollBack]),
+        (false, vec![Verdict::RollBack, Verdict::Keep]),
+    ] {
+        let (mut toy, mut memory) = (Toy::new(INPUT), vec![0; INPUT]);
+        let mut notes = Notes(Vec::new());
+        let around = Surroundings {
+            source: &mut Stored::new(&samples),
+            labels: &mut StoredLabels(&labels),
+            indicator: &mut notes,
+            clock: &mut Watch::default(),
+            evaluator: &mut Judge(verdicts.clone()),
+            flash: if with_flash { Some(&mut flash) } else { None },
+        };
+        let mut station = Station::new(&mut toy, &mut memory, around, RULES);
+        polled(&mut station, 4);
+        let kept = station.trainer().state().to_vec();
+        let events = polled(&mut station, 4);
+        let undone = events.iter().find_map(|event| match event {
+            Event::RolledBack(checkpoint) => Some(checkpoint.map(|c| c.steps)),
+            _ => None,
+        });
+        if with_flash {
+            assert_eq!(station.trainer().state(), kept, "{verdicts:?}");
+            assert!(undone.is_some());
+        } else {
+            assert_eq!(undone, None);
+            assert!(events.contains(&Event::Failed(Trouble::NoFlash)));
+            assert_eq!(station.steps(), 8);
+        }
+    }
+}
+
+/// Fails, gives a few values at a time, or none.
+struct Moody(u32);
+
+impl SampleSource for Moody {
+    fn fill(&mut self, rest: &mut [i8]) -> Result<usize, SourceError> {
+        self.0 += 1;
+        if self.0.is_multiple_of(37) {
+            return Err(SourceError::Lost);
+        }
+        let count = (self.0 as usize * 13 % 90).min(rest.len());
+        rest[..count].fill(self.0 as i8);
+        Ok(count)
+    }
+}
+
+/// Knows every label but for some, says nothing about others, and is wrong now and then.
+struct Unsure;
+
+impl LabelSource for Unsure {
+    fn label(&mut self, sample: u32) -> Result<Label, SourceError> {
+        match sample % 6 {
+            0 => Ok(Label::Pending),
+            1 => Ok(Label::Unknown),
+            2 => Err(SourceError::Bus),
+            // No class.
+            3 => Ok(Label::Class(5)),
+            // Held out.
+            4 => Ok(Label::Class(9)),
+            _ => Ok(Label::Class(1)),
+        }
+    }
+}
+
+#[test]
+fn goes_on_whatever_goes_wrong() {
+    let (mut toy, mut memory) = (Toy::new(INPUT), vec![0; INPUT]);
+    let mut notes = Notes(Vec::new());
+    // Power fails in every checkpoint but the first few.
+    let mut flash: Part<4, 1024> = Part::new(12, 7);
+    flash.fuse = Some((2_000, Tear::Garbage));
+    let around = Surroundings {
+        source: &mut Moody(0),
+        labels: &mut Unsure,
+        indicator: &mut notes,
+        clock: &mut Watch::default(),
+        evaluator: &mut Judge(Vec::new()),
+        flash: Some(&mut flash),
+    };
+    let mut station = Station::new(&mut toy, &mut memory, around, RULES);
+    let events = polled(&mut station, 40);
+    for trouble in [
+        Trouble::Source(SourceError::Lost),
+        Trouble::Label(SourceError::Bus),
+        Trouble::Program(Fault::Label),
+        Trouble::Store(StoreError::Flash),
+    ] {
+        assert!(events.contains(&Event::Failed(trouble)), "{trouble:?}");
+        assert!(trouble.to_string().len() > 10);
+    }
+    assert!(events.iter().any(|event| matches!(event, Event::Kept(_))));
+    assert_eq!(station.steps(), 40);
+    drop(station);
+    assert_eq!(toy.steps, 40);
+    assert!(notes.0.contains(&State::Rest));
+}
+
+#[test]
+fn memory_of_another_size_is_refused() {
+    let (mut toy, mut memory) = (Toy::new(INPUT), vec![0; INPUT - 1]);
+    let around = Surroundings {
+        source: &mut Stored::new(&[]),
+        labels: &mut StoredLabels(&[]),
+        indicator: &mut (),
+        clock: &mut Watch::default(),
+        evaluator: &mut (),
+        flash: None,
+    };
+    let mut station = Station::new(&mut toy, &mut memory, around, RULES);
+    for _ in 0..3 {
+        assert_eq!(station.poll(), Some(Event::Failed(Trouble::Memory(INPUT))));
+        while station.state() == State::Rest {
+            assert_eq!(station.poll(), None);
+        }
+        assert_eq!(station.state(), State::Start);
+    }
+    assert_eq!(Stored::new(&[]).fill(&mut [0]), Err(SourceError::Empty));
+    assert_eq!(StoredLabels(&[]).label(3), Err(SourceError::Empty));
+}
+
+#[test]
+fn samples_that_are_held_out_judge_rounds() {
+    let samples: Vec<i8> = (0..12).collect();
+    let mut held = HeldOut::new(&samples, &[0, 1, 2], 1);
+    assert_eq!(held.sample(1), Some((&samples[4..8], 1)));
+    assert_eq!(held.sample(3), None);
+    assert_eq!(HeldOut::new(&samples, &[], 0).sample(0), None);
+    let mut round = |said: [u16; 3]| {
+        for (index, class) in said.into_iter().enumerate() {
+            held.predicted(index, Prediction::Class(class), index as u16);
+        }
+        held.verdict()
+    };
+    assert_eq!(round([0, 1, 2]), Verdict::Keep);
+    assert_eq!(round([0, 0, 2]), Verdict::Keep);
+    assert_eq!(round([0, 0, 0]), Verdict::RollBack);
+    // A round that was cut short does not count.
+    held.predicted(0, Prediction::Class(0), 0);
+    assert_eq!(held.best(), 3);
+}
+
+/// A pin whose level others set.
+struct Pin<'c>(&'c Cell<bool>);
+
+#[derive(Debug)]
+struct NoPin;
+
+impl digital::Error for NoPin {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Other
+    }
+}
+
+impl digital::ErrorType for Pin<'_> {
+    type Error = NoPin;
+}
+
+impl InputPin for Pin<'_> {
+    fn is_high(&mut self) -> Result<bool, NoPin> {
+        Ok(self.0.get())
+    }
+
+    fn is_low(&mut self) -> Result<bool, NoPin> {
+        Ok(!self.0.get())
+    }
+}
+
+impl OutputPin for Pin<'_> {
+    fn set_low(&mut self) -> Result<(), NoPin> {
+        self.0.set(false);
+        Ok(())
+    }
+
+    fn set_high(&mut self) -> Result<(), NoPin> {
+        self.0.set(true);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_button_counts_once_it_was_released() {
+    let pins = [Cell::new(true), Cell::new(false)];
+    let mut buttons = Buttons::new([Pin(&pins[0]), Pin(&pins[1])], true);
+    // The second is held down from before.
+    assert_eq!(buttons.label(0), Ok(Label::Pending));
+    pins[1].set(true);
+    assert_eq!(buttons.label(0), Ok(Label::Pending));
+    pins[1].set(false);
+    assert_eq!(buttons.label(0), Ok(Label::Class(1)));
+    assert_eq!(buttons.label(1), Ok(Label::Pending));
+    pins[0].set(false);
+    assert_eq!(buttons.label(1), Ok(Label::Class(0)));
+
+    let light = Cell::new(false);
+    let mut lamp = Lamp::new(Pin(&light), &[State::Label]);
+    lamp.show(State::Label);
+    assert!(light.get());
+    lamp.show(State::Train);
+    assert!(!light.get());
+}
+
+/// A part on SPI with 64 registers.
+struct Part64([u8; 64]);
+
+impl spi::ErrorType for Part64 {
+    type Error = core::convert::Infallible;
+}
+
+impl SpiDevice for Part64 {
+    fn transaction(
+        &mut self,
+        operations: &mut [Operation<'_, u8>],
+    ) -> Result<(), core::convert::Infallible> {
+        let mut at = None;
+        for operation in operations {
+            match operation {
+                Operation::Write([command, rest @ ..]) => {
+                    let first = usize::from(command & 0x3F);
+                    self.0[first..][..rest.len()].copy_from_slice(rest);
+                    at = (command & 0x80 != 0).then_some((first, command & 0x40 != 0));
+                }
+                Operation::Read(bytes) => {
+                    let (first, several) = at.expect("a command that reads");
+                    for (i, byte) in bytes.iter_mut().enumerate() {
+                        *byte = self.0[first + if several { i } else { 0 }];
+                    }
+                }
+                _ => panic!("not asked for"),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn registers_are_read_over_spi() {
+    let mut part = SpiRegisters {
+        device: Part64(std::array::from_fn(|i| i as u8)),
+        read: 0x80,
+        several: 0x40,
+    };
+    assert_eq!(part.register(7), Ok(7));
+    part.write(7, 99).unwrap();
+    let mut bytes = [0; 3];
+    part.read(6, &mut bytes).unwrap();
+    assert_eq!(bytes, [6, 99, 8]);
+}

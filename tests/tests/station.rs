@@ -1,0 +1,183 @@
+//! A station learns the demo's network from stored samples without a host, and does the same to the last
+//! bit in the simulator and on an emulated Cortex-M4.
+
+use std::cell::Cell;
+use std::fmt::Write;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::{fs, io};
+
+use offshoot::emit;
+use offshoot::pipeline::Compiled;
+use offshoot_boards::build::build;
+use offshoot_boards::emulator::{self, Options};
+use offshoot_firmware::station::{
+    Clock, Event, HeldOut, Rules, State, Station, Stored, StoredLabels, Surroundings, Verdict,
+};
+use offshoot_runtime::{hash, Interpreter, Trainer};
+use offshoot_simulator::AlignedBytes;
+use offshoot_tests::cases::{root, DEMO};
+use offshoot_tests::chip::Chip;
+
+const STEPS: u32 = 120;
+const SLACK: usize = 1;
+const RULES: Rules = Rules { rate: 0.01, round: 20, label_ms: 1_000, rest_ms: 1_000 };
+
+/// What the station learns from, and is judged by.
+struct Given {
+    samples: Vec<i8>,
+    labels: Vec<u16>,
+    held_out: Vec<i8>,
+    held_out_labels: Vec<u16>,
+}
+
+fn given(compiled: &Compiled) -> Given {
+    let data = DEMO.samples(compiled);
+    let taken = |split: &offshoot_simulator::data::Split, count: usize| {
+        let chosen = split.spread(count);
+        let samples = chosen.iter().flat_map(|&i| split.input(i)).copied().collect();
+        (samples, chosen.iter().map(|&i| split.label(i)).collect())
+    };
+    let (samples, labels) = taken(&data.train, 60);
+    let (held_out, held_out_labels) = taken(&data.test, 20);
+    Given { samples, labels, held_out, held_out_labels }
+}
+
+struct Still;
+
+impl Clock for Still {
+    fn now(&mut self) -> u32 {
+        0
+    }
+}
+
+/// What a station in this process tells, line by line, and the state that it ends with.
+fn simulated(compiled: &Compiled, given: &Given) -> (Vec<Event>, u64) {
+    let program = compiled.program.program();
+    let h = &program.header;
+    let [mut arena, mut state, mut scratch] =
+        [h.arena, h.state, h.scratch].map(|bytes| AlignedBytes::zeroed(bytes as usize));
+    let mut sample = vec![0; h.input_shape.elements()];
+    let mut trainer =
+        Interpreter::new(program, arena.as_mut(), state.as_mut(), scratch.as_mut()).unwrap();
+    let changes = Cell::new(0);
+    let mut flash = Chip::new(&changes);
+    let around = Surroundings {
+        source: &mut Stored::new(&given.samples),
+        labels: &mut StoredLabels(&given.labels),
+        indicator: &mut (),
+        clock: &mut Still,
+        evaluator: &mut HeldOut::new(&given.held_out, &given.held_out_labels, SLACK),
+        flash: Some(&mut flash),
+    };
+    let mut station = Station::new(&mut trainer, &mut sample, around, RULES);
+    let mut events = Vec::new();
+    while station.steps() < STEPS || station.state() != State::Collect {
+        events.extend(station.poll());
+        assert!(events.len() < 10_000, "{station:?}");
+    }
+    let hash = hash::fnv1a(hash::EMPTY, station.trainer().state());
+    (events, hash)
+}
+
+#[test]
+fn a_station_learns_and_keeps_what_is_good() {
+    let compiled = DEMO.compile(None);
+    let given = given(&compiled);
+    let (events, hash) = simulated(&compiled, &given);
+    let count = |wanted: fn(&Event) -> bool| events.iter().filter(|e| wanted(e)).count();
+    let failed = count(|event| matches!(event, Event::Failed(_)));
+    let kept = count(|event| matches!(event, Event::Kept(_)));
+    let good = count(|event| *event == Event::Judged(Verdict::Keep));
+    assert_eq!((failed, kept), (0, good));
+    assert!(kept >= 3, "{kept}");
+    let losses: Vec<f32> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Stepped(report) => Some(report.loss),
+            _ => None,
+        })
+        .collect();
+    let mean = |losses: &[f32]| losses.iter().sum::<f32>() / losses.len() as f32;
+    let (first, last) = (mean(&losses[..40]), mean(&losses[losses.len() - 40..]));
+    println!("loss {first:.3} to {last:.3}, {kept} rounds kept, state {hash:016x}");
+    assert!(last < first);
+}
+
+/// The samples, as the image's source.
+fn source(given: &Given) -> String {
+    let mut text = format!(
+        "//! What is learnt; written by the test.\n\npub const STEPS: u32 = {STEPS};\n\
+         pub const ROUND: u32 = {};\npub const RATE: f32 = {:?};\npub const SLACK: usize = {SLACK};\n",
+        RULES.round, RULES.rate
+    );
+    let mut list = |name: &str, of: &str, count: usize, values: String| {
+        let _ = writeln!(text, "pub static {name}: [{of}; {count}] = {values};");
+    };
+    let Given { samples, labels, held_out, held_out_labels } = given;
+    list("SAMPLES", "i8", samples.len(), format!("{samples:?}"));
+    list("LABELS", "u16", labels.len(), format!("{labels:?}"));
+    list("HELD_OUT", "i8", held_out.len(), format!("{held_out:?}"));
+    list("HELD_OUT_LABELS", "u16", held_out_labels.len(), format!("{held_out_labels:?}"));
+    text
+}
+
+/// Copies the image with the places of its crates, and the samples, into `folder`.
+fn materialise(folder: &Path, model: &Path, given: &Given) -> io::Result<()> {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/station");
+    fs::create_dir_all(folder.join("src"))?;
+    fs::create_dir_all(folder.join(".cargo"))?;
+    let root = root().canonicalize()?;
+    for file in
+        ["Cargo.toml", "Cargo.lock", "build.rs", "memory.x", "src/main.rs", ".cargo/config.toml"]
+    {
+        let text = fs::read_to_string(from.join(file))?;
+        let text = text.replace("@ROOT@", &root.to_string_lossy());
+        fs::write(folder.join(file), text.replace("@MODEL@", &model.to_string_lossy()))?;
+    }
+    fs::write(folder.join("src/samples.rs"), source(given))
+}
+
+#[test]
+#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
+fn a_station_on_a_cortex_m4_does_the_same() {
+    let compiled = DEMO.compile(None);
+    let given = given(&compiled);
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("station");
+    let (model, folder) = (out.join("model"), out.join("image"));
+    let runtime = root().canonicalize().unwrap().join("runtime");
+    let names = &compiled.placed.names;
+    let files = emit::files(&compiled.program, "demo", names, &Guard::NONE, &runtime, &model);
+    emit::write(files).unwrap();
+    materialise(&folder, &model, &given).unwrap();
+    let mut board = offshoot_boards::find("qemu-mps2-an386").unwrap();
+    // The name of the image's package follows from the board's.
+    board.name = "station".into();
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images/target");
+    let built = build(&board, &folder, Some(&target)).unwrap_or_else(|e| panic!("{e}"));
+    println!("image: {:?}", built.sizes);
+    let options = Options { log: None, count_instructions: true };
+    // What an earlier run kept.
+    match fs::remove_file(built.elf.with_extension("flash")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("{error}"),
+        _ => {}
+    }
+    let mut device = emulator::start(&board, &built.elf, &options).unwrap();
+    let (from, _to) = device.link().unwrap();
+    let mut lines = Vec::new();
+    for line in BufReader::new(from).lines() {
+        let line = line.unwrap();
+        if line == "end" {
+            break;
+        }
+        lines.push(line);
+    }
+    let (events, hash) = simulated(&compiled, &given);
+    let events: Vec<String> = events.iter().map(|event| format!("{event:?}")).collect();
+    assert!(lines.len() > events.len(), "{lines:?}: {:?}", device.ended());
+    let (told, measured) = lines.split_at(events.len());
+    assert_eq!(told, events);
+    assert!(measured.contains(&format!("state {hash:016x}")), "{measured:?}");
+    println!("{} events equal; instructions of the longest poll:", events.len());
+    measured.iter().for_each(|line| println!("  {line}"));
+}

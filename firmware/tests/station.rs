@@ -8,14 +8,15 @@ use embedded_hal::digital::{self, ErrorKind, InputPin, OutputPin};
 use embedded_hal::spi::{self, Operation, SpiDevice};
 use offshoot_firmware::station::hal::{Buttons, Lamp, Registers, SpiRegisters};
 use offshoot_firmware::station::{
-    Clock, Evaluator, Event, HeldOut, Indicator, Label, LabelSource, Rules, SampleSource,
-    SourceError, State, Station, Stored, StoredLabels, Surroundings, Trouble, Verdict,
+    Clock, Event, Indicator, Label, LabelSource, Rules, SampleSource, SourceError, State, Station,
+    Stored, StoredLabels, Surroundings, Trouble,
 };
 use offshoot_firmware::store::{Store, StoreError};
-use offshoot_runtime::{Fault, Prediction, Trainer};
+use offshoot_runtime::guard::{Guard, GuardMemory, Snapshot, Unguarded};
+use offshoot_runtime::{Fault, Trainer};
 use std::cell::Cell;
 
-const RULES: Rules = Rules { rate: 0.5, round: 4, label_ms: 1_000, rest_ms: 20 };
+const RULES: Rules = Rules { rate: 0.5, keep_every: 4, label_ms: 1_000, rest_ms: 20 };
 
 /// A millisecond passes whenever somebody looks.
 #[derive(Default)]
@@ -39,22 +40,22 @@ impl Indicator for Notes {
     }
 }
 
-/// Says what it was told to.
-struct Judge(Vec<Verdict>);
+/// Memory of a gate, whose rounds are kept in flash or not.
+struct Gate<const FLASH: bool>(Vec<i8>);
 
-impl Evaluator for Judge {
-    fn hold(&mut self, _: &[i8], label: u16) -> bool {
-        label == 9
-    }
+impl<const FLASH: bool> GuardMemory for Gate<FLASH> {
+    const GUARD: Guard = Guard {
+        held_out: 5,
+        round: 4,
+        hold_every: 7,
+        snapshot: if FLASH { Snapshot::Flash } else { Snapshot::Sram },
+        replay: 3,
+        replays: 1,
+        ..Guard::NONE
+    };
 
-    fn sample(&self, _: usize) -> Option<(&[i8], u16)> {
-        None
-    }
-
-    fn predicted(&mut self, _: usize, _: Prediction, _: u16) {}
-
-    fn verdict(&mut self) -> Verdict {
-        self.0.pop().unwrap_or(Verdict::Keep)
+    fn memory(&mut self) -> &mut [i8] {
+        &mut self.0
     }
 }
 
@@ -90,15 +91,15 @@ fn taught(steps: u32) -> Vec<u8> {
 fn life(flash: &mut Part<4, 1024>, notes: &mut Notes, steps: usize) -> [(u32, Vec<u8>); 2] {
     let (samples, labels) = stored(6);
     let (mut toy, mut memory) = (Toy::new(INPUT), vec![0; INPUT]);
+    let mut unguarded = Unguarded;
     let around = Surroundings {
         source: &mut Stored::new(&samples),
         labels: &mut StoredLabels(&labels),
         indicator: notes,
         clock: &mut Watch::default(),
-        evaluator: &mut (),
         flash: Some(flash),
     };
-    let mut station = Station::new(&mut toy, &mut memory, around, RULES);
+    let mut station = Station::new(&mut toy, &mut unguarded, &mut memory, around, RULES);
     let first = station.poll();
     assert!(matches!(first, Some(Event::Started(_))), "{first:?}");
     let state = |station: &Station<'_, Toy>| (station.steps(), station.trainer().state().to_vec());
@@ -127,42 +128,50 @@ fn learns_what_a_host_would_teach_it_and_goes_on_after_a_loss_of_power() {
     assert!(!notes.0.contains(&State::Rest));
 }
 
-#[test]
-fn a_bad_round_is_undone() {
-    let (samples, labels) = stored(2);
-    let mut flash: Part<4, 1024> = Part::new(12, 5);
-    for (with_flash, verdicts) in [
-        (true, vec![Verdict::RollBack, Verdict::Keep]),
-        (true, vec![Verdict::RollBack, Verdict::RollBack]),
-        (false, vec![Verdict::RollBack, Verdict::Keep]),
-    ] {
-        let (mut toy, mut memory) = (Toy::new(INPUT), vec![0; INPUT]);
-        let mut notes = Notes(Vec::new());
-        let around = Surroundings {
-            source: &mut Stored::new(&samples),
-            labels: &mut StoredLabels(&labels),
-            indicator: &mut notes,
-            clock: &mut Watch::default(),
-            evaluator: &mut Judge(verdicts.clone()),
-            flash: if with_flash { Some(&mut flash) } else { None },
-        };
-        let mut station = Station::new(&mut toy, &mut memory, around, RULES);
-        polled(&mut station, 4);
-        let kept = station.trainer().state().to_vec();
-        let events = polled(&mut station, 4);
-        let undone = events.iter().find_map(|event| match event {
-            Event::RolledBack(checkpoint) => Some(checkpoint.map(|c| c.steps)),
-            _ => None,
-        });
-        if with_flash {
-            assert_eq!(station.trainer().state(), kept, "{verdicts:?}");
-            assert!(undone.is_some());
-        } else {
-            assert_eq!(undone, None);
-            assert!(events.contains(&Event::Failed(Trouble::NoFlash)));
-            assert_eq!(station.steps(), 8);
+/// Rounds that were kept and taken back, and what became of them.
+fn judged<const FLASH: bool>(mut flash: Option<Part<4, 1024>>) -> Result<(u32, u32), Trouble> {
+    let (samples, labels) = stored(24);
+    let (mut toy, mut memory) = (Toy::new(INPUT), vec![0; INPUT]);
+    let bytes = Gate::<FLASH>::GUARD.bytes(toy.header()).total();
+    let (mut notes, mut gate) = (Notes(Vec::new()), Gate::<FLASH>(vec![0; bytes]));
+    let around = Surroundings {
+        source: &mut Stored::new(&samples),
+        labels: &mut StoredLabels(&labels),
+        indicator: &mut notes,
+        clock: &mut Watch::default(),
+        flash: flash.as_mut().map(|flash| flash as _),
+    };
+    let mut station = Station::new(&mut toy, &mut gate, &mut memory, around, RULES);
+    let mut good = (0, taught(0));
+    let (mut kept, mut taken_back) = (0, 0);
+    while kept + taken_back < 40 {
+        match station.poll() {
+            Some(Event::Judged(verdict)) => {
+                let state = (station.steps(), station.trainer().state().to_vec());
+                if verdict.kept {
+                    (good, kept) = (state, kept + 1);
+                } else {
+                    assert!(state == good, "{} steps", state.0);
+                    taken_back += 1;
+                }
+            }
+            Some(Event::Failed(trouble)) => return Err(trouble),
+            _ => {}
         }
     }
+    let told = station.watched();
+    assert_eq!((told.kept, told.taken_back, told.held_out), (kept, taken_back, 5));
+    assert!(told.replayed > 0 && told.replay == 3);
+    Ok((kept, taken_back))
+}
+
+#[test]
+fn a_bad_round_is_undone() {
+    let in_sram = judged::<false>(None).unwrap();
+    assert!(in_sram.0 > 0 && in_sram.1 > 0, "{in_sram:?}");
+    assert_eq!(judged::<true>(Some(Part::new(12, 5))), Ok(in_sram));
+    assert_eq!(judged::<false>(Some(Part::new(12, 5))), Ok(in_sram));
+    assert_eq!(judged::<true>(None), Err(Trouble::NoFlash));
 }
 
 /// Fails, gives a few values at a time, or none.
@@ -191,8 +200,6 @@ impl LabelSource for Unsure {
             2 => Err(SourceError::Bus),
             // No class.
             3 => Ok(Label::Class(5)),
-            // Held out.
-            4 => Ok(Label::Class(9)),
             _ => Ok(Label::Class(1)),
         }
     }
@@ -201,7 +208,7 @@ impl LabelSource for Unsure {
 #[test]
 fn goes_on_whatever_goes_wrong() {
     let (mut toy, mut memory) = (Toy::new(INPUT), vec![0; INPUT]);
-    let mut notes = Notes(Vec::new());
+    let (mut unguarded, mut notes) = (Unguarded, Notes(Vec::new()));
     // Power fails in every checkpoint but the first few.
     let mut flash: Part<4, 1024> = Part::new(12, 7);
     flash.fuse = Some((2_000, Tear::Garbage));
@@ -210,10 +217,9 @@ fn goes_on_whatever_goes_wrong() {
         labels: &mut Unsure,
         indicator: &mut notes,
         clock: &mut Watch::default(),
-        evaluator: &mut Judge(Vec::new()),
         flash: Some(&mut flash),
     };
-    let mut station = Station::new(&mut toy, &mut memory, around, RULES);
+    let mut station = Station::new(&mut toy, &mut unguarded, &mut memory, around, RULES);
     let events = polled(&mut station, 40);
     for trouble in [
         Trouble::Source(SourceError::Lost),
@@ -234,15 +240,15 @@ fn goes_on_whatever_goes_wrong() {
 #[test]
 fn memory_of_another_size_is_refused() {
     let (mut toy, mut memory) = (Toy::new(INPUT), vec![0; INPUT - 1]);
+    let mut unguarded = Unguarded;
     let around = Surroundings {
         source: &mut Stored::new(&[]),
         labels: &mut StoredLabels(&[]),
         indicator: &mut (),
         clock: &mut Watch::default(),
-        evaluator: &mut (),
         flash: None,
     };
-    let mut station = Station::new(&mut toy, &mut memory, around, RULES);
+    let mut station = Station::new(&mut toy, &mut unguarded, &mut memory, around, RULES);
     for _ in 0..3 {
         assert_eq!(station.poll(), Some(Event::Failed(Trouble::Memory(INPUT))));
         while station.state() == State::Rest {
@@ -252,27 +258,6 @@ fn memory_of_another_size_is_refused() {
     }
     assert_eq!(Stored::new(&[]).fill(&mut [0]), Err(SourceError::Empty));
     assert_eq!(StoredLabels(&[]).label(3), Err(SourceError::Empty));
-}
-
-#[test]
-fn samples_that_are_held_out_judge_rounds() {
-    let samples: Vec<i8> = (0..12).collect();
-    let mut held = HeldOut::new(&samples, &[0, 1, 2], 1);
-    assert_eq!(held.sample(1), Some((&samples[4..8], 1)));
-    assert_eq!(held.sample(3), None);
-    assert_eq!(HeldOut::new(&samples, &[], 0).sample(0), None);
-    let mut round = |said: [u16; 3]| {
-        for (index, class) in said.into_iter().enumerate() {
-            held.predicted(index, Prediction::Class(class), index as u16);
-        }
-        held.verdict()
-    };
-    assert_eq!(round([0, 1, 2]), Verdict::Keep);
-    assert_eq!(round([0, 0, 2]), Verdict::Keep);
-    assert_eq!(round([0, 0, 0]), Verdict::RollBack);
-    // A round that was cut short does not count.
-    held.predicted(0, Prediction::Class(0), 0);
-    assert_eq!(held.best(), 3);
 }
 
 /// A pin whose level others set.

@@ -45,6 +45,8 @@ watch! {
     Stopping = Guard { drift: Drift::Stop, ..Watching::GUARD };
     /// Drift starts learning, which a gate ends.
     Resting = Guard { drift: Drift::Start, reference: 256, ..GATE };
+    /// A gate of short rounds, and replay, for a device without a host.
+    Judged = Guard { held_out: 20, round: 20, replay: 10, replays: 1, ..GATE };
     /// Everything, of a size that an emulator is through with soon.
     All = Guard { held_out: 20, round: 50, replay: 10, replays: 1, drift: Drift::Watch, reference: 64, ..GATE };
 }

@@ -15,6 +15,7 @@ use offshoot_firmware::station::{
     Surroundings, Windows,
 };
 use offshoot_runtime::features::Quantizer;
+use offshoot_runtime::guard::Unguarded;
 use offshoot_runtime::{Interpreter, Prediction};
 use offshoot_simulator::AlignedBytes;
 use offshoot_tests::calibrate::calibrated;
@@ -207,11 +208,11 @@ fn a_station_learns_how_it_is_moved() {
         labels: &mut Mover(&world),
         indicator: &mut (),
         clock: &mut Mover(&world),
-        evaluator: &mut (),
         flash: None,
     };
-    let rules = Rules { rate: 0.02, round: 0, label_ms: 1_000, rest_ms: 10 };
-    let mut station = Station::new(&mut trainer, &mut sample, around, rules);
+    let mut guard = Unguarded;
+    let rules = Rules { rate: 0.02, keep_every: 0, label_ms: 1_000, rest_ms: 10 };
+    let mut station = Station::new(&mut trainer, &mut guard, &mut sample, around, rules);
     let (mut right, mut predicted, mut of_last) = (Vec::new(), None, World::new().motion);
     while station.steps() < 150 {
         if station.state() == State::Collect {

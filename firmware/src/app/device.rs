@@ -23,8 +23,6 @@ pub(super) struct Device<'t, T: ?Sized, B, G> {
     /// What the program has done of the sample took, in the board's counter.
     spent: u64,
     pub(super) stats: Stats,
-    /// Steps behind the state that a round goes back to.
-    judged: u32,
 }
 
 impl<'t, T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'t, T, B, G> {
@@ -41,7 +39,6 @@ impl<'t, T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'t, T, B, G> {
             part: 0,
             spent: 0,
             stats: Stats::default(),
-            judged: 0,
         };
         if broken.is_none() {
             device.start();
@@ -137,7 +134,7 @@ impl<'t, T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'t, T, B, G> {
             (self.part, self.spent) = (0, 0);
         }
         self.filled = offset;
-        self.guards.stage(offset, bytes);
+        self.guards.stage(offset, bytes.iter().map(|&byte| byte as i8));
         while !bytes.is_empty() {
             let place = self.trainer.input().get_mut(self.part..).unwrap_or_default();
             let now = place.len().min(bytes.len());
@@ -175,16 +172,15 @@ impl<'t, T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'t, T, B, G> {
         if !(rate.is_finite() && rate >= 0.0) {
             return Err(Refusal::Rate);
         }
-        let spent = self.take_sample()?;
+        let mut count = self.take_sample()?;
         let header = self.trainer.header();
         if header.output_kind == Output::Logits && label >= header.classes {
             return Err(Refusal::Fault(Fault::Label));
         }
-        let before = self.board.count();
         let admission = self.guards.admit(label);
         let report = match admission {
             Admission::Train => {
-                let report = self.step(label, rate)?;
+                let report = self.step(label, rate, &mut count)?;
                 self.guards.trained(label);
                 Some(report)
             }
@@ -192,22 +188,26 @@ impl<'t, T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'t, T, B, G> {
         };
         loop {
             let Device { board, kept, stats: Stats { steps, .. }, .. } = self;
-            let mut flash = Flash { board, kept, steps };
-            match self.guards.due(self.trainer, &mut flash)? {
+            match self.guards.due(self.trainer, steps, &mut Flash { board, kept })? {
                 Due::Nothing => break,
-                Due::Train(label) => drop(self.step(label, rate)?),
-                Due::More => {}
-                Due::Begun => self.judged = self.stats.steps,
-                Due::Ended(verdict) => {
-                    log!(info, "round kept: {=bool}", verdict.kept);
-                    match verdict.kept {
-                        true => self.judged = self.stats.steps,
-                        false => self.stats.steps = self.judged,
+                Due::Train { at, label } => {
+                    self.trainer.present(self.guards.sample(at))?;
+                    self.step(label, rate, &mut count)?;
+                }
+                Due::Infer { at } => {
+                    self.trainer.present(self.guards.sample(at))?;
+                    let (progress, took) = self.task(Task::Infer)?;
+                    count = count.wrapping_add(took);
+                    if let Progress::Inferred(prediction) = progress {
+                        self.guards.answered(prediction);
                     }
+                }
+                Due::Begun => {}
+                Due::Ended(_verdict) => {
+                    log!(info, "round kept: {=bool}", _verdict.kept);
                 }
             }
         }
-        let count = self.board.count().wrapping_sub(before).wrapping_add(spent);
         Ok(match report {
             Some(StepReport { loss, class }) => {
                 Answer::Stepped(Stepped { loss, class, state_hash: self.state_hash(), count })
@@ -216,8 +216,10 @@ impl<'t, T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'t, T, B, G> {
         })
     }
 
-    fn step(&mut self, label: u16, rate: f32) -> Result<StepReport, Refusal> {
-        let progress = self.task(Task::Train { label, rate })?.0;
+    /// A step, and what it took on top of `count`.
+    fn step(&mut self, label: u16, rate: f32, count: &mut u64) -> Result<StepReport, Refusal> {
+        let (progress, took) = self.task(Task::Train { label, rate })?;
+        *count = count.wrapping_add(took);
         let Progress::Trained(report) = progress else { return Err(Refusal::Fault(Fault::Idle)) };
         self.stats.steps = self.stats.steps.saturating_add(1);
         Ok(report)

@@ -78,22 +78,24 @@ struct Lost {
 pub(super) struct Flash<'d, B> {
     pub(super) board: &'d mut B,
     pub(super) kept: &'d mut Kept,
-    /// Training steps behind the state.
-    pub(super) steps: &'d mut u32,
 }
 
 impl<B: Board> Keeper for Flash<'_, B> {
     type Error = Refusal;
 
-    fn keep<T: Trainer + ?Sized>(&mut self, trainer: &T) -> Result<(), Refusal> {
-        self.kept.save(self.board, trainer, *self.steps, false).map(drop)
+    fn keep<T: Trainer + ?Sized>(&mut self, trainer: &T, steps: u32) -> Result<(), Refusal> {
+        self.kept.save(self.board, trainer, steps, false).map(drop)
     }
 
-    fn go_back<T: Trainer + ?Sized>(&mut self, trainer: &mut T) -> Result<(), Refusal> {
+    fn go_back<T: Trainer + ?Sized>(
+        &mut self,
+        trainer: &mut T,
+        steps: &mut u32,
+    ) -> Result<(), Refusal> {
         let loaded = self.kept.load(self.board, trainer);
         match loaded {
-            Ok(checkpoint) => *self.steps = checkpoint.steps,
-            Err(Lost { state: true, .. }) => (self.kept.restored, *self.steps) = (None, 0),
+            Ok(checkpoint) => *steps = checkpoint.steps,
+            Err(Lost { state: true, .. }) => (self.kept.restored, *steps) = (None, 0),
             Err(Lost { state: false, .. }) => {}
         }
         loaded.map(drop).map_err(|lost| lost.refusal)

@@ -89,12 +89,12 @@ impl Detector {
         *self = Detector::new(self.reference as u16);
     }
 
-    /// Takes bytes of the sample that comes, from `offset` of it on.
-    pub(super) fn stage(&mut self, offset: usize, bytes: &[u8]) {
+    /// Takes values of the sample that comes, from `offset` of it on.
+    pub(super) fn stage(&mut self, offset: usize, values: impl Iterator<Item = i8>) {
         if offset == 0 {
             (self.values, self.sum, self.squares) = (0, 0, 0);
         }
-        for value in bytes.iter().map(|&byte| i64::from(byte as i8)) {
+        for value in values.map(i64::from) {
             self.values = self.values.saturating_add(1);
             self.sum += value;
             self.squares += (value * value) as u64;
@@ -169,8 +169,8 @@ mod tests {
             let mut detector = Detector::new(50);
             for i in 0..100 {
                 let sample = if i < 50 { [1, -1, 3, -3] } else { second };
-                for (offset, byte) in sample.iter().enumerate() {
-                    detector.stage(offset, &[*byte as u8]);
+                for (offset, value) in sample.into_iter().enumerate() {
+                    detector.stage(offset, [value].into_iter());
                 }
                 detector.observe(None);
             }

@@ -20,7 +20,7 @@ pub use told::{Admission, Flag, Statistic, Verdict, Watched};
 use drift::Detector;
 use offshoot_runtime::guard::{Drift, Guard, GuardMemory, Snapshot};
 use offshoot_runtime::program::Header;
-use offshoot_runtime::{Fault, Prediction, Trainer};
+use offshoot_runtime::{Prediction, Trainer};
 use pool::{Note, Pool, Role};
 
 /// Rounds in turn that bring nothing, after which a device that learns because of drift is done.
@@ -29,19 +29,23 @@ const IDLE_ROUNDS: u8 = 2;
 /// Keeps state where power may fail, for gates that go back to flash.
 pub trait Keeper {
     /// Why it cannot.
-    type Error: From<Fault>;
+    type Error;
 
-    /// Keeps the trainer's state.
+    /// Keeps the trainer's state, which so many steps have led to.
     ///
     /// # Errors
     /// Where nothing was kept.
-    fn keep<T: Trainer + ?Sized>(&mut self, trainer: &T) -> Result<(), Self::Error>;
+    fn keep<T: Trainer + ?Sized>(&mut self, trainer: &T, steps: u32) -> Result<(), Self::Error>;
 
-    /// Puts the state back that was kept last.
+    /// Puts the state back that was kept last, and `steps` to those that have led to it.
     ///
     /// # Errors
-    /// Where there is none.
-    fn go_back<T: Trainer + ?Sized>(&mut self, trainer: &mut T) -> Result<(), Self::Error>;
+    /// Where there is none, or it cannot be read; `steps` are then those of the state that there is.
+    fn go_back<T: Trainer + ?Sized>(
+        &mut self,
+        trainer: &mut T,
+        steps: &mut u32,
+    ) -> Result<(), Self::Error>;
 }
 
 /// What is to be done before the next sample.
@@ -49,10 +53,18 @@ pub trait Keeper {
 pub enum Due {
     /// Nothing.
     Nothing,
-    /// Train on the sample that was put into the trainer's input, with this label.
-    Train(u16),
-    /// Ask again: an inference on a held-out sample was made.
-    More,
+    /// Train on the sample at this place ([`Guards::sample`]), then ask again.
+    Train {
+        /// The place.
+        at: usize,
+        /// The sample's class.
+        label: u16,
+    },
+    /// Infer the sample at this place, tell what came of it ([`Guards::answered`]), then ask again.
+    Infer {
+        /// The place.
+        at: usize,
+    },
     /// Ask again: the first round begins with the state as it is, which was judged.
     Begun,
     /// Ask again: a round has ended.
@@ -106,6 +118,8 @@ impl Sums {
 pub struct Guards<'m, G> {
     pool: Pool<'m>,
     snapshot: &'m mut [i8],
+    /// Training steps behind the state that a round goes back to.
+    steps: u32,
     detector: Detector,
     phase: Phase,
     /// Whether the errors of held-out samples are those of the state that a round goes back to.
@@ -135,6 +149,7 @@ impl<'m, G: GuardMemory> Guards<'m, G> {
         Guards {
             pool: Pool::new(pool, sample),
             snapshot,
+            steps: 0,
             detector: Detector::new(G::GUARD.reference),
             phase: Phase::Learning,
             judged: false,
@@ -159,10 +174,10 @@ impl<'m, G: GuardMemory> Guards<'m, G> {
         }
     }
 
-    /// Takes bytes of the sample that comes, from `offset` of it on.
-    pub fn stage(&mut self, offset: usize, bytes: &[u8]) {
+    /// Takes values of the sample that comes, from `offset` of it on.
+    pub fn stage(&mut self, offset: usize, bytes: impl Iterator<Item = i8> + Clone) {
         if Self::POOL {
-            self.pool.stage(offset, bytes);
+            self.pool.stage(offset, bytes.clone());
         }
         if Self::DRIFT {
             self.detector.stage(offset, bytes);
@@ -235,13 +250,23 @@ impl<'m, G: GuardMemory> Guards<'m, G> {
         self.detector.rebase();
     }
 
-    /// What is to be done next, after each labelled sample until it is nothing. It takes the trainer's
-    /// input.
+    /// The sample at a place that [`Due`] names.
+    pub fn sample(&self, at: usize) -> &[i8] {
+        self.pool.sample(at)
+    }
+
+    /// What is to be done next, after each labelled sample until it is nothing. `steps` are those behind
+    /// the trainer's state, and follow it where that goes back.
     ///
     /// # Errors
     /// The keeper's; the round is void then, and learning goes on once another labelled sample, which is
     /// held out, finds the keeper well.
-    pub fn due<T, K>(&mut self, trainer: &mut T, keeper: &mut K) -> Result<Due, K::Error>
+    pub fn due<T, K>(
+        &mut self,
+        trainer: &mut T,
+        steps: &mut u32,
+        keeper: &mut K,
+    ) -> Result<Due, K::Error>
     where
         T: Trainer + ?Sized,
         K: Keeper,
@@ -249,55 +274,78 @@ impl<'m, G: GuardMemory> Guards<'m, G> {
         if Self::REPLAY && self.replays > 0 {
             self.replays -= 1;
             if let Some(at) = self.pool.any(Role::is_replay) {
-                trainer.present(self.pool.sample(at))?;
                 self.told.replayed = self.told.replayed.saturating_add(1);
-                return Ok(Due::Train(self.pool.note(at).label));
+                return Ok(Due::Train { at, label: self.pool.note(at).label });
             }
         }
         if !Self::GATE {
             return Ok(Due::Nothing);
         }
-        match self.phase {
-            Phase::Learning => {
-                let first = !self.judged && self.pool.count(Role::is_held) >= G::GUARD.held_out;
-                if !first && (!self.judged || self.in_round < G::GUARD.round) {
-                    return Ok(Due::Nothing);
+        loop {
+            match self.phase {
+                Phase::Learning => {
+                    let first = !self.judged && self.pool.count(Role::is_held) >= G::GUARD.held_out;
+                    if !first && (!self.judged || self.in_round < G::GUARD.round) {
+                        return Ok(Due::Nothing);
+                    }
+                    self.phase = Phase::Judging { at: 0, first };
                 }
-                self.phase = Phase::Judging { at: 0, first };
+                Phase::Judging { at, first } => match self.next(at, Role::is_held) {
+                    Some(at) => {
+                        self.phase = Phase::Judging { at, first };
+                        return Ok(Due::Infer { at });
+                    }
+                    None => {
+                        self.phase = Phase::Learning;
+                        let ended = self.end_round(trainer, steps, keeper, first);
+                        if ended.is_err() {
+                            self.replaced();
+                        }
+                        return ended;
+                    }
+                },
+                Phase::Settling { at } => match self.next(at, |role| role == Role::Unjudged) {
+                    Some(at) => {
+                        self.phase = Phase::Settling { at };
+                        return Ok(Due::Infer { at });
+                    }
+                    None => self.phase = Phase::Learning,
+                },
             }
-            Phase::Judging { at, first } if at < G::GUARD.samples() => {
-                let note = self.pool.note(at);
-                if note.role.is_held() {
-                    let after = self.error(trainer, at)?;
-                    self.pool.set(at, Note { after, ..note });
-                }
-                self.phase = Phase::Judging { at: at + 1, first };
-            }
-            Phase::Judging { first, .. } => {
-                self.phase = Phase::Learning;
-                let ended = self.end_round(trainer, keeper, first);
-                if ended.is_err() {
-                    self.replaced();
-                }
-                return ended;
-            }
-            Phase::Settling { at } if at < G::GUARD.samples() => {
-                let note = self.pool.note(at);
-                if note.role == Role::Unjudged {
-                    let before = self.error(trainer, at)?;
-                    self.pool.set(at, Note { role: Role::Held, before, ..note });
-                }
-                self.phase = Phase::Settling { at: at + 1 };
-            }
-            Phase::Settling { .. } => self.phase = Phase::Learning,
         }
-        Ok(Due::More)
+    }
+
+    /// The first place from `at` on for which `of` holds.
+    fn next(&self, at: usize, of: impl Fn(Role) -> bool) -> Option<usize> {
+        self.pool.notes().skip(at).find(|(_, note)| of(note.role)).map(|(at, _)| at)
+    }
+
+    /// What the network makes of the sample that was to be inferred.
+    pub fn answered(&mut self, prediction: Prediction) {
+        let (Phase::Judging { at, .. } | Phase::Settling { at }) = self.phase else { return };
+        let note = self.pool.note(at);
+        let error = match prediction {
+            Prediction::Class(class) => f32::from(u8::from(class != note.label)),
+            Prediction::Error(error) => error,
+        };
+        match &mut self.phase {
+            Phase::Judging { at, .. } => {
+                self.pool.set(*at, Note { after: error, ..note });
+                *at += 1;
+            }
+            Phase::Settling { at } => {
+                self.pool.set(*at, Note { role: Role::Held, before: error, ..note });
+                *at += 1;
+            }
+            Phase::Learning => {}
+        }
     }
 
     /// Keeps the round or takes it back, as the held-out samples say.
     fn end_round<T, K>(
         &mut self,
         trainer: &mut T,
+        steps: &mut u32,
         keeper: &mut K,
         first: bool,
     ) -> Result<Due, K::Error>
@@ -315,7 +363,7 @@ impl<'m, G: GuardMemory> Guards<'m, G> {
         let better = first || after <= before;
         if kept {
             match G::GUARD.snapshot {
-                Snapshot::Flash => keeper.keep(trainer)?,
+                Snapshot::Flash => keeper.keep(trainer, *steps)?,
                 Snapshot::Sram => {
                     let state = trainer.state();
                     self.snapshot.iter_mut().zip(state).for_each(|(to, &from)| *to = from as i8);
@@ -329,13 +377,14 @@ impl<'m, G: GuardMemory> Guards<'m, G> {
                 Role::New => Note { role: Role::Replay, ..note },
                 _ => note,
             });
-            self.judged = true;
+            (self.judged, self.steps) = (true, *steps);
         } else {
             match G::GUARD.snapshot {
-                Snapshot::Flash => keeper.go_back(trainer)?,
+                Snapshot::Flash => keeper.go_back(trainer, steps)?,
                 Snapshot::Sram => {
                     let state = trainer.state_mut();
                     state.iter_mut().zip(&*self.snapshot).for_each(|(to, &from)| *to = from as u8);
+                    *steps = self.steps;
                 }
             }
             self.forget_new();
@@ -359,14 +408,5 @@ impl<'m, G: GuardMemory> Guards<'m, G> {
     /// Forgets what was trained on in a round that is void.
     fn forget_new(&mut self) {
         self.pool.turn(|note| if note.role == Role::New { Note::default() } else { note });
-    }
-
-    /// How wrong the network is about a kept sample.
-    fn error<T: Trainer + ?Sized>(&self, trainer: &mut T, at: usize) -> Result<f32, Fault> {
-        trainer.present(self.pool.sample(at))?;
-        Ok(match trainer.infer()? {
-            Prediction::Class(class) => f32::from(u8::from(class != self.pool.note(at).label)),
-            Prediction::Error(error) => error,
-        })
     }
 }

@@ -125,8 +125,8 @@ impl<'m> Pool<'m> {
         }
     }
 
-    /// Takes bytes of the sample that comes, from `offset` of it on.
-    pub(super) fn stage(&mut self, offset: usize, bytes: &[u8]) {
+    /// Takes values of the sample that comes, from `offset` of it on.
+    pub(super) fn stage(&mut self, offset: usize, values: impl Iterator<Item = i8>) {
         if offset == 0 {
             let free = self.notes().find(|(_, note)| note.role == Role::Free);
             self.incoming = free.map_or(0, |(at, _)| at);
@@ -134,7 +134,7 @@ impl<'m> Pool<'m> {
         let place =
             self.memory.chunks_exact_mut(self.stride).nth(self.incoming).unwrap_or_default();
         let place = place.get_mut(NOTE + offset..).unwrap_or_default();
-        place.iter_mut().zip(bytes).for_each(|(to, &from)| *to = from as i8);
+        place.iter_mut().zip(values).for_each(|(to, from)| *to = from);
     }
 
     /// Keeps the sample that has come as one of `most` for which `of` holds. Where that is one too many

@@ -11,22 +11,25 @@
 //! that state is always that of whole steps; what goes wrong is an [`Event`], after which the station
 //! goes on.
 
-mod evaluate;
 #[cfg(feature = "hal")]
 pub mod hal;
+mod keep;
 mod pass;
 mod source;
 mod state;
 
-pub use evaluate::{Evaluator, HeldOut, Verdict};
 pub use source::{
     Clock, Indicator, Label, LabelSource, SampleSource, Sensor, SourceError, Stored, StoredLabels,
     Windows,
 };
 pub use state::{Event, State, Trouble};
 
-use crate::store::{Checkpoint, Flash, Store, StoreError};
-use offshoot_runtime::{Progress, Task, Trainer};
+use crate::guard::{Admission, Due, Guards, Watched};
+use crate::store::Flash;
+use keep::Kept;
+use offshoot_runtime::guard::{GuardMemory, Snapshot, Unguarded};
+use offshoot_runtime::program::Output;
+use offshoot_runtime::{Fault, Progress, Task, Trainer};
 use pass::Pass;
 
 /// What is around a station.
@@ -39,8 +42,6 @@ pub struct Surroundings<'m> {
     pub indicator: &'m mut dyn Indicator,
     /// What time it is.
     pub clock: &'m mut dyn Clock,
-    /// Who judges rounds.
-    pub evaluator: &'m mut dyn Evaluator,
     /// Flash for checkpoints, where there is some.
     pub flash: Option<&'m mut dyn Flash>,
 }
@@ -50,18 +51,24 @@ pub struct Surroundings<'m> {
 pub struct Rules {
     /// Learning rate, real units: the emitted crate's `DEFAULT_RATE`, unless a better one is known.
     pub rate: f32,
-    /// Training steps of a round, after which it is judged and kept; 0 judges and keeps none.
-    pub round: u32,
+    /// Training steps after which state is kept in flash, where there is no gate whose rounds are kept;
+    /// 0 keeps none.
+    pub keep_every: u32,
     /// Milliseconds that a sample waits for its label.
     pub label_ms: u32,
     /// Milliseconds of rest after a trouble.
     pub rest_ms: u32,
 }
 
-/// A device that learns by itself.
-pub struct Station<'m, T: ?Sized> {
+/// A device that learns by itself, watched by guards.
+pub struct Station<'m, T: ?Sized, G = Unguarded> {
     trainer: &'m mut T,
-    around: Surroundings<'m>,
+    guards: Guards<'m, G>,
+    source: &'m mut dyn SampleSource,
+    labels: &'m mut dyn LabelSource,
+    indicator: &'m mut dyn Indicator,
+    clock: &'m mut dyn Clock,
+    kept: Kept<'m>,
     rules: Rules,
     /// The sample that is collected and learnt, kept because a step overwrites the program's input.
     sample: &'m mut [i8],
@@ -72,32 +79,43 @@ pub struct Station<'m, T: ?Sized> {
     state: State,
     /// When `state` was entered, ms.
     since: u32,
+    /// What the program is at, on which sample of the guards', or on the one that was collected.
     pass: Pass,
-    /// Samples that the round was judged by so far.
-    judged: usize,
-    store: Option<Result<Store, StoreError>>,
+    at: Option<usize>,
+    label: u16,
     started: bool,
+    /// Training steps behind the state, and behind the one that was kept last.
     steps: u32,
+    kept_steps: u32,
 }
 
-impl<T: ?Sized> core::fmt::Debug for Station<'_, T> {
+impl<T: ?Sized, G> core::fmt::Debug for Station<'_, T, G> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let Station { state, samples, steps, .. } = self;
         write!(f, "Station {{ state: {state:?}, samples: {samples}, steps: {steps}, .. }}")
     }
 }
 
-impl<'m, T: Trainer + ?Sized> Station<'m, T> {
-    /// A station that has done nothing yet. `sample` is memory for one sample of the program.
+impl<'m, T: Trainer + ?Sized, G: GuardMemory> Station<'m, T, G> {
+    /// A station that has done nothing yet. `guard` is the memory of guards, which the emitted crate has;
+    /// `sample` that of one sample of the program.
     pub fn new(
         trainer: &'m mut T,
+        guard: &'m mut G,
         sample: &'m mut [i8],
         around: Surroundings<'m>,
         rules: Rules,
     ) -> Self {
+        let guards = Guards::new(guard.memory(), trainer.header());
+        let Surroundings { source, labels, indicator, clock, flash } = around;
         Station {
             trainer,
-            around,
+            guards,
+            source,
+            labels,
+            indicator,
+            clock,
+            kept: Kept { flash, store: None },
             rules,
             sample,
             filled: None,
@@ -105,10 +123,11 @@ impl<'m, T: Trainer + ?Sized> Station<'m, T> {
             state: State::Start,
             since: 0,
             pass: Pass::new(Task::Infer),
-            judged: 0,
-            store: None,
+            at: None,
+            label: 0,
             started: false,
             steps: 0,
+            kept_steps: 0,
         }
     }
 
@@ -122,6 +141,16 @@ impl<'m, T: Trainer + ?Sized> Station<'m, T> {
         self.steps
     }
 
+    /// How its guards fare.
+    pub fn watched(&self) -> Watched {
+        self.guards.told()
+    }
+
+    /// Samples are usual as they come from now on: drift is forgotten, learning that it stopped goes on.
+    pub fn rebase(&mut self) {
+        self.guards.rebase();
+    }
+
     /// What it trains.
     pub fn trainer(&self) -> &T {
         self.trainer
@@ -130,6 +159,7 @@ impl<'m, T: Trainer + ?Sized> Station<'m, T> {
     /// Does what comes next, a little of it; what happened, where something did.
     pub fn poll(&mut self) -> Option<Event> {
         self.act().unwrap_or_else(|trouble| {
+            self.at = None;
             self.enter(State::Rest);
             Some(Event::Failed(trouble))
         })
@@ -137,14 +167,14 @@ impl<'m, T: Trainer + ?Sized> Station<'m, T> {
 
     fn enter(&mut self, state: State) {
         self.state = state;
-        self.since = self.around.clock.now();
+        self.since = self.clock.now();
         self.filled = None;
-        self.around.indicator.show(state);
+        self.indicator.show(state);
     }
 
     /// Whether `ms` have passed since the state was entered.
     fn passed(&mut self, ms: u32) -> bool {
-        self.around.clock.now().wrapping_sub(self.since) >= ms
+        self.clock.now().wrapping_sub(self.since) >= ms
     }
 
     fn begin(&mut self, state: State, task: Task) {
@@ -161,6 +191,7 @@ impl<'m, T: Trainer + ?Sized> Station<'m, T> {
                 let Progress::Inferred(prediction) = progress.map_err(Trouble::Program)? else {
                     return Ok(None);
                 };
+                self.guards.inferred(prediction, self.trainer.margin());
                 self.enter(State::Label);
                 Ok(Some(Event::Predicted(prediction)))
             }
@@ -171,17 +202,12 @@ impl<'m, T: Trainer + ?Sized> Station<'m, T> {
                     return Ok(None);
                 };
                 self.steps = self.steps.saturating_add(1);
-                if self.steps.checked_rem(self.rules.round) == Some(0) {
-                    self.judged = 0;
-                    self.begin(State::Evaluate, Task::Infer);
-                } else {
-                    self.enter(State::Collect);
-                }
+                self.guards.trained(self.label);
+                self.enter(State::Evaluate);
                 Ok(Some(Event::Stepped(report)))
             }
             State::Evaluate => self.evaluate(),
             State::Checkpoint => self.checkpoint().map(Some),
-            State::RollBack => self.roll_back().map(Some),
             State::Rest => {
                 if self.passed(self.rules.rest_ms) {
                     self.enter(if self.started { State::Collect } else { State::Start });
@@ -193,108 +219,122 @@ impl<'m, T: Trainer + ?Sized> Station<'m, T> {
 
     fn start(&mut self) -> Result<Event, Trouble> {
         let header = self.trainer.header();
-        let (values, model) = (header.input_shape.elements(), header.model_hash);
+        let values = header.input_shape.elements();
         if self.sample.len() != values {
             return Err(Trouble::Memory(values));
         }
         self.trainer.reset().map_err(Trouble::Program)?;
         self.started = true;
-        let length = self.trainer.state().len();
-        let flash = self.around.flash.as_deref_mut();
-        self.store = flash.map(|flash| Store::open(flash, model, length));
-        let restored = match &self.store {
+        self.kept.open(&*self.trainer);
+        let restored = match &self.kept.store {
             None => None,
-            Some(_) => self.load()?,
+            Some(_) => self.kept.load(self.trainer, &mut self.steps)?,
         };
+        self.kept_steps = self.steps;
         self.enter(State::Collect);
         Ok(Event::Started(restored))
     }
 
-    /// Puts the state of the newest checkpoint in place, or its first content where there is none.
-    fn load(&mut self) -> Result<Option<Checkpoint>, Trouble> {
-        let flash = self.around.flash.as_deref_mut().ok_or(Trouble::NoFlash)?;
-        let store = self.store.as_ref().ok_or(Trouble::NoFlash)?;
-        let store = store.as_ref().map_err(|&error| Trouble::Store(error))?;
-        let loaded = store.load(flash, self.trainer.state_mut());
-        match loaded {
-            Ok(checkpoint) => {
-                self.steps = checkpoint.steps;
-                return Ok(Some(checkpoint));
-            }
-            // State is as it was.
-            Err(error @ StoreError::Foreign(_)) => return Err(Trouble::Store(error)),
-            Err(_) => {
-                self.steps = 0;
-                self.trainer.reset().map_err(Trouble::Program)?;
-            }
-        }
-        match loaded {
-            Err(error) if error != StoreError::Empty => Err(Trouble::Store(error)),
-            _ => Ok(None),
-        }
-    }
-
     fn collect(&mut self) -> Result<Option<Event>, Trouble> {
-        let source = &mut self.around.source;
+        let source = &mut self.source;
         let filled = self.filled.unwrap_or_else(|| source.begin(self.sample));
         let rest = self.sample.get_mut(filled..).unwrap_or_default();
         let most = rest.len();
         let come = source.fill(rest).map_err(Trouble::Source)?.min(most);
         self.filled = Some(filled.saturating_add(come));
         if come == most {
+            self.guards.stage(0, self.sample.iter().copied());
             self.begin(State::Infer, Task::Infer);
         }
         Ok(None)
     }
 
     fn label(&mut self) -> Result<Option<Event>, Trouble> {
-        let label = self.around.labels.label(self.samples);
+        let label = self.labels.label(self.samples);
         if label == Ok(Label::Pending) && !self.passed(self.rules.label_ms) {
             return Ok(None);
         }
         self.samples = self.samples.wrapping_add(1);
-        match label.map_err(Trouble::Label)? {
-            Label::Class(label) if !self.around.evaluator.hold(self.sample, label) => {
-                self.begin(State::Train, Task::Train { label, rate: self.rules.rate });
+        let Label::Class(label) = label.map_err(Trouble::Label)? else {
+            self.enter(State::Collect);
+            return Ok(None);
+        };
+        let header = self.trainer.header();
+        if header.output_kind == Output::Logits && label >= header.classes {
+            return Err(Trouble::Program(Fault::Label));
+        }
+        self.label = label;
+        let admission = self.guards.admit(label);
+        if admission == Admission::Train {
+            self.begin(State::Train, Task::Train { label, rate: self.rules.rate });
+            return Ok(None);
+        }
+        self.enter(State::Evaluate);
+        Ok(Some(Event::Admitted(admission)))
+    }
+
+    /// Does what the guards want, and goes on to the next sample when that is nothing.
+    fn evaluate(&mut self) -> Result<Option<Event>, Trouble> {
+        if let Some(at) = self.at {
+            return self.on_kept_sample(at);
+        }
+        let due = self.guards.due(self.trainer, &mut self.steps, &mut self.kept)?;
+        match due {
+            Due::Train { at, label } => {
+                let rate = self.rules.rate;
+                (self.at, self.pass) = (Some(at), Pass::new(Task::Train { label, rate }));
             }
-            _ => self.enter(State::Collect),
+            Due::Infer { at } => (self.at, self.pass) = (Some(at), Pass::new(Task::Infer)),
+            Due::Begun => self.round_is_kept(),
+            Due::Ended(verdict) => {
+                match verdict.kept {
+                    true => self.round_is_kept(),
+                    false => self.kept_steps = self.steps,
+                }
+                return Ok(Some(Event::Judged(verdict)));
+            }
+            Due::Nothing => {
+                let every = if G::GUARD.held_out > 0 { 0 } else { self.rules.keep_every };
+                let is_due = every > 0 && self.steps.saturating_sub(self.kept_steps) >= every;
+                let keeps = is_due && self.kept.store.is_some();
+                self.enter(if keeps { State::Checkpoint } else { State::Collect });
+            }
         }
         Ok(None)
     }
 
-    fn evaluate(&mut self) -> Result<Option<Event>, Trouble> {
-        let evaluator = &mut self.around.evaluator;
-        let Some((sample, label)) = evaluator.sample(self.judged) else {
-            let verdict = evaluator.verdict();
-            self.enter(match verdict {
-                Verdict::RollBack => State::RollBack,
-                Verdict::Keep if self.store.is_some() => State::Checkpoint,
-                Verdict::Keep => State::Collect,
-            });
-            return Ok(Some(Event::Judged(verdict)));
-        };
-        let progress = self.pass.go_on(self.trainer, sample).map_err(Trouble::Program)?;
-        if let Progress::Inferred(prediction) = progress {
-            evaluator.predicted(self.judged, prediction, label);
-            self.judged += 1;
-            self.pass = Pass::new(Task::Infer);
+    /// Goes on with a sample of the guards'.
+    fn on_kept_sample(&mut self, at: usize) -> Result<Option<Event>, Trouble> {
+        let progress = self.pass.go_on(self.trainer, self.guards.sample(at));
+        let progress = progress.map_err(Trouble::Program)?;
+        match progress {
+            Progress::Inferred(prediction) => {
+                self.guards.answered(prediction);
+                self.at = None;
+                Ok(None)
+            }
+            Progress::Trained(report) => {
+                self.steps = self.steps.saturating_add(1);
+                self.at = None;
+                Ok(Some(Event::Stepped(report)))
+            }
+            _ => Ok(None),
         }
-        Ok(None)
+    }
+
+    /// Keeps a round in flash too that a gate has kept in SRAM.
+    fn round_is_kept(&mut self) {
+        self.kept_steps = self.steps;
+        if G::GUARD.snapshot == Snapshot::Sram && self.kept.store.is_some() {
+            self.enter(State::Checkpoint);
+        }
     }
 
     fn checkpoint(&mut self) -> Result<Event, Trouble> {
-        let flash = self.around.flash.as_deref_mut().ok_or(Trouble::NoFlash)?;
-        let store = self.store.as_mut().ok_or(Trouble::NoFlash)?;
-        let store = store.as_mut().map_err(|error| Trouble::Store(*error))?;
-        let saved = store.save(flash, self.trainer.state(), self.steps, false);
-        let checkpoint = saved.map_err(Trouble::Store)?;
-        self.enter(State::Collect);
+        // One that cannot be written is tried again after as many steps.
+        self.kept_steps = self.steps;
+        let checkpoint = self.kept.save(&*self.trainer, self.steps)?;
+        self.enter(State::Evaluate);
         Ok(Event::Kept(checkpoint))
-    }
-
-    fn roll_back(&mut self) -> Result<Event, Trouble> {
-        let checkpoint = self.load()?;
-        self.enter(State::Collect);
-        Ok(Event::RolledBack(checkpoint))
     }
 }

@@ -1,6 +1,7 @@
 //! What a station is at, and what it tells.
 
-use crate::station::{SourceError, Verdict};
+use crate::guard::{Admission, Verdict};
+use crate::station::SourceError;
 use crate::store::{Checkpoint, StoreError};
 use offshoot_runtime::{Fault, Prediction, StepReport};
 
@@ -17,19 +18,17 @@ pub enum State {
     Label,
     /// Trains on it.
     Train,
-    /// Judges the last round by samples that are held out.
+    /// Does what guards want: trains on samples once more, judges a round.
     Evaluate,
     /// Keeps state in flash.
     Checkpoint,
-    /// Goes back to the state of the newest checkpoint.
-    RollBack,
     /// Waits after a trouble, then tries again.
     Rest,
 }
 
 impl State {
     /// All of them.
-    pub const ALL: [State; 9] = [
+    pub const ALL: [State; 8] = [
         State::Start,
         State::Collect,
         State::Infer,
@@ -37,7 +36,6 @@ impl State {
         State::Train,
         State::Evaluate,
         State::Checkpoint,
-        State::RollBack,
         State::Rest,
     ];
 
@@ -50,13 +48,12 @@ impl State {
             State::Collect => &[State::Infer],
             // The prediction is told.
             State::Infer => &[State::Label],
-            // There is a label; there is none, or the sample is held out.
-            State::Label => &[State::Train, State::Collect],
-            // The round is over; it is not.
-            State::Train => &[State::Evaluate, State::Collect],
-            // It was good, and there is flash; it was, and there is none; it was bad.
-            State::Evaluate => &[State::Checkpoint, State::Collect, State::RollBack],
-            State::Checkpoint | State::RollBack => &[State::Collect],
+            // There is a label; guards have another use for the sample; there is none.
+            State::Label => &[State::Train, State::Evaluate, State::Collect],
+            State::Train => &[State::Evaluate],
+            // State is to be kept; nothing is left to do.
+            State::Evaluate => &[State::Checkpoint, State::Collect],
+            State::Checkpoint => &[State::Evaluate],
             // State was never put in place; it was.
             State::Rest => &[State::Start, State::Collect],
         }
@@ -72,12 +69,12 @@ pub enum Event {
     Predicted(Prediction),
     /// A training step was done.
     Stepped(StepReport),
-    /// A round was judged.
+    /// Guards have another use for the sample than training, or none.
+    Admitted(Admission),
+    /// A round was judged, and taken back if it is not kept.
     Judged(Verdict),
     /// State was kept in flash.
     Kept(Checkpoint),
-    /// State is that of a checkpoint again, or its first content where no round was ever kept.
-    RolledBack(Option<Checkpoint>),
     /// Something went wrong: nothing is lost but what [`Trouble`] says.
     Failed(Trouble),
 }
@@ -94,7 +91,7 @@ pub enum Trouble {
     /// The checkpoint was neither written nor read: state stays, or becomes its first content where
     /// reading broke off. The next round tries again.
     Store(StoreError),
-    /// A round was bad, and there is no flash to go back to: its state stays.
+    /// A gate keeps rounds in flash, and there is none: nothing is learnt.
     NoFlash,
     /// The memory for a sample does not have this many values, which the program's input has.
     Memory(usize),
@@ -108,7 +105,7 @@ impl core::fmt::Display for Trouble {
             Trouble::Program(fault) => write!(f, "{fault}"),
             Trouble::Store(error) => write!(f, "checkpoint: {error}"),
             Trouble::NoFlash => {
-                f.write_str("no flash to go back to: give it some, or judge no round")
+                f.write_str("no flash to keep rounds in: give it some, or keep them in SRAM")
             }
             Trouble::Memory(values) => {
                 write!(f, "the memory for a sample must have {values} values, as the input has")

@@ -41,7 +41,8 @@ impl Toy {
 
     pub fn of_model(input: usize, model_hash: u64) -> Toy {
         let input_shape = Shape { h: 1, w: 1, c: input as u16 };
-        let header = Header { model_hash, classes: 2, input_shape, ..Header::default() };
+        let header =
+            Header { model_hash, classes: 2, input_shape, state: 1100, ..Header::default() };
         Toy {
             header,
             input: vec![0; input],

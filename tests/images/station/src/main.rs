@@ -11,9 +11,9 @@ use core::cell::RefCell;
 use core::fmt::{self, Write};
 
 use offshoot_firmware::station::{
-    Clock, HeldOut, Rules, State, Station, Stored, StoredLabels, Surroundings,
+    Clock, Rules, State, Station, Stored, StoredLabels, Surroundings,
 };
-use offshoot_model::{Model, HEADER};
+use offshoot_model::{Guard, Model, HEADER};
 use offshoot_runtime::{hash, Trainer};
 use offshoot_support_mps2 as mps2;
 use static_cell::ConstStaticCell;
@@ -25,6 +25,7 @@ const VALUES: usize = {
 };
 
 static MODEL: ConstStaticCell<Model> = ConstStaticCell::new(Model::new());
+static GUARD: ConstStaticCell<Guard> = ConstStaticCell::new(Guard::new());
 static SAMPLE: ConstStaticCell<[i8; VALUES]> = ConstStaticCell::new([0; VALUES]);
 
 /// Instructions so far.
@@ -59,12 +60,10 @@ fn learn(mut log: Log, count: &Count, flash: Option<&mut mps2::Psram>) -> fmt::R
         labels: &mut StoredLabels(&samples::LABELS),
         indicator: &mut (),
         clock: &mut Time(count),
-        evaluator: &mut HeldOut::new(&samples::HELD_OUT, &samples::HELD_OUT_LABELS, samples::SLACK),
         flash: flash.map(|flash| flash as _),
     };
-    let rules =
-        Rules { rate: samples::RATE, round: samples::ROUND, label_ms: 1_000, rest_ms: 1_000 };
-    let mut station = Station::new(MODEL.take(), SAMPLE.take(), around, rules);
+    let rules = Rules { rate: samples::RATE, keep_every: 0, label_ms: 1_000, rest_ms: 1_000 };
+    let mut station = Station::new(MODEL.take(), GUARD.take(), SAMPLE.take(), around, rules);
     let mut longest = [0; State::ALL.len()];
     while station.steps() < samples::STEPS || station.state() != State::Collect {
         let (state, before) = (station.state(), count.now());

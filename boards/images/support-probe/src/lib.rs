@@ -2,6 +2,9 @@
 //! panic handler, and the core's own part of a [`Board`].
 #![no_std]
 
+#[cfg(feature = "checkpoints")]
+mod checkpoints;
+
 use cortex_m::peripheral::SYST;
 use defmt_rtt as _;
 use embedded_io::{Read, Write};
@@ -9,6 +12,9 @@ use offshoot_firmware::{Board, Counter, Line, Stack};
 use offshoot_runtime::Trainer;
 use offshoot_support_cortex_m::{stack, Ticks};
 use panic_probe as _;
+
+#[cfg(feature = "checkpoints")]
+pub use checkpoints::{serve_with_checkpoints, Checkpoints};
 
 /// A board that counts cycles by SysTick.
 struct Core {
@@ -49,9 +55,17 @@ where
     T: Trainer + ?Sized,
     L: Read + Write,
 {
+    serve_on(trainer, Core { name, ticks: Ticks::new(syst) }, link)
+}
+
+fn serve_on<T, B, L>(trainer: &mut T, board: B, link: L) -> !
+where
+    T: Trainer + ?Sized,
+    B: Board,
+    L: Read + Write,
+{
     defmt::info!("up; stack {=u32} bytes", stack().1);
-    let core = Core { name, ticks: Ticks::new(syst) };
-    match offshoot_firmware::serve(trainer, core, Line(link)) {
+    match offshoot_firmware::serve(trainer, board, Line(link)) {
         Ok(()) => stop("the link ended"),
         Err(never) => match never {},
     }

@@ -2,6 +2,7 @@
 
 use crate::image;
 use serde::Deserialize;
+use std::ops::Range;
 
 /// A board, as its `board.toml` describes it. Limits may be changed before an image is made: the
 /// image is then linked with those.
@@ -20,6 +21,8 @@ pub struct Board {
     pub clock_hz: Option<u64>,
     /// Program memory, where it is limited.
     pub flash: Option<Region>,
+    /// What the end of the chip's flash is kept for, beside the image.
+    pub checkpoints: Option<Checkpoints>,
     /// Data memories. The image uses the first.
     #[serde(default)]
     pub sram: Vec<Sram>,
@@ -48,6 +51,18 @@ pub struct Region {
     pub bytes: u64,
     /// Bytes that there are.
     pub physical: u64,
+}
+
+/// The end of a chip's flash, which no image is linked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoints {
+    /// Bytes, whole pages.
+    pub bytes: u64,
+    /// Bytes that are erased at once.
+    pub page: u64,
+    /// How often a page may be erased, as the part's data sheet has it.
+    pub endurance: u32,
 }
 
 /// A register of a chip, and what it holds.
@@ -174,6 +189,21 @@ impl Board {
     pub fn flash_bytes(&self) -> Option<u64> {
         self.flash.map(|flash| flash.bytes)
     }
+
+    /// Addresses that are kept for checkpoints; none where an image may be linked into them.
+    pub fn checkpoint_range(&self) -> Option<Range<u64>> {
+        let flash = self.flash?;
+        let end = flash.origin + flash.physical;
+        let start = end.checked_sub(self.checkpoints?.bytes)?;
+        (flash.origin + flash.bytes <= start).then_some(start..end)
+    }
+
+    /// The board with all of its flash for the image, which then keeps no checkpoints.
+    pub fn without_checkpoints(self) -> Board {
+        let kept = self.checkpoints.map_or(0, |checkpoints| checkpoints.bytes);
+        let flash = self.flash.map(|flash| Region { bytes: flash.bytes + kept, ..flash });
+        Board { flash, checkpoints: None, ..self }
+    }
 }
 
 /// Names of all boards.
@@ -187,6 +217,14 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// [`BoardError::Parse`] where a description is wrong.
 pub fn all() -> Result<Vec<Board>, BoardError> {
     names().map(find).collect()
+}
+
+/// Those of `boards` that an emulator runs; where `OFFSHOOT_BOARDS` names some, with commas in
+/// between, those of them.
+pub fn emulated(boards: Vec<Board>) -> Vec<Board> {
+    let asked = std::env::var("OFFSHOOT_BOARDS").ok();
+    let asked = |name: &str| asked.as_ref().is_none_or(|all| all.split(',').any(|n| n == name));
+    boards.into_iter().filter(|b| b.emulator.is_some() && asked(&b.name)).collect()
 }
 
 /// The board called `name`.
@@ -218,6 +256,18 @@ mod tests {
             let kinds = [board.is_host(), board.emulator.is_some(), board.probe_rs.is_some()];
             assert_eq!(kinds.iter().filter(|kind| **kind).count(), 1, "{}", board.name);
             assert_eq!(board.identity.is_some(), board.probe_rs.is_some(), "{}", board.name);
+            if let (Some(kept), Some(flash)) = (board.checkpoints, board.flash) {
+                assert!(board.probe_rs.is_some(), "{}: checkpoints of a chip", board.name);
+                assert_eq!(kept.bytes % kept.page, 0, "{}", board.name);
+                assert!(kept.bytes / kept.page >= 2 && kept.endurance > 0, "{}", board.name);
+                let range = board.checkpoint_range().unwrap();
+                assert_eq!((range.start - flash.origin) % kept.page, 0, "{}", board.name);
+                let mut larger = board.clone();
+                larger.flash = Some(Region { bytes: flash.physical, ..flash });
+                assert_eq!(larger.checkpoint_range(), None, "{}", board.name);
+                let alone = board.clone().without_checkpoints();
+                assert!(alone.flash_bytes().unwrap() <= flash.physical, "{}", board.name);
+            }
             for Register { mask, value, .. } in board.identity.iter().chain(&board.protection) {
                 assert_eq!(mask & value, *value, "{}", board.name);
             }

@@ -21,32 +21,30 @@ macro_rules! source {
     };
 }
 
+/// What runs without an operating system, and its files beside those that all such have.
+macro_rules! bare {
+    ($name:literal $(, $file:literal)*) => {
+        source!($name: "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs", "memory.x",
+            "src/main.rs" $(, $file)*)
+    };
+}
+
+/// The list of boards.
 pub(crate) const IMAGES: &[Source] = &[
     source!("host": "Cargo.toml", "Cargo.lock", "src/main.rs"),
-    source!("qemu-mps2-an385": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
-        "memory.x", "src/main.rs"),
-    source!("qemu-mps2-an386": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
-        "memory.x", "src/main.rs"),
-    source!("qemu-mps2-an500": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
-        "memory.x", "src/main.rs"),
-    source!("qemu-mps2-an505": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
-        "memory.x", "src/main.rs"),
-    source!("qemu-mps3-an547": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
-        "memory.x", "src/main.rs"),
-    source!("netduinoplus2": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
-        "memory.x", "src/main.rs", "src/uart.rs"),
-    source!("qemu-riscv32-virt": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
-        "memory.x", "src/main.rs", "src/stack.rs", "src/uart.rs"),
-    source!("nucleo-f411re": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
-        "memory.x", "src/main.rs"),
-    source!("stm32f746g-disco": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
-        "memory.x", "src/main.rs"),
-    source!("raspberry-pi-pico": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
-        "memory.x", "src/main.rs"),
-    source!("raspberry-pi-pico2": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
-        "memory.x", "src/main.rs"),
-    source!("nrf52840-dk": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs",
-        "memory.x", "src/main.rs"),
+    bare!("qemu-mps2-an385"),
+    bare!("qemu-mps2-an386"),
+    bare!("qemu-mps2-an500"),
+    bare!("qemu-mps2-an505"),
+    bare!("qemu-mps3-an547"),
+    bare!("netduino2"),
+    bare!("netduinoplus2"),
+    bare!("qemu-riscv32-virt", "src/stack.rs", "src/uart.rs"),
+    bare!("nucleo-f411re"),
+    bare!("stm32f746g-disco"),
+    bare!("raspberry-pi-pico"),
+    bare!("raspberry-pi-pico2"),
+    bare!("nrf52840-dk"),
 ];
 
 pub(crate) fn source(name: &str) -> Option<&'static Source> {
@@ -108,6 +106,13 @@ pub fn materialise(
         tokens.push(("@SRAM_BYTES@", sram.bytes.to_string()));
     }
     tokens.push(("@STACK_BYTES@", board.stack_bytes.to_string()));
+    // Without any they are 0: the image then offers no flash.
+    let kept = board.checkpoint_range().unwrap_or_default();
+    let offset = kept.start.saturating_sub(board.flash.map_or(0, |flash| flash.origin));
+    tokens.push(("@CHECKPOINTS_OFFSET@", format!("{offset:#x}")));
+    tokens.push(("@CHECKPOINTS_BYTES@", format!("{:#x}", kept.end - kept.start)));
+    let endurance = board.checkpoints.map_or(0, |checkpoints| checkpoints.endurance);
+    tokens.push(("@CHECKPOINTS_ENDURANCE@", endurance.to_string()));
     let folder = out.join("firmware").join(&board.name);
     for (file, text) in image.files {
         let path = folder.join(file);

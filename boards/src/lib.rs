@@ -17,7 +17,7 @@ pub mod image;
 pub mod toolchain;
 
 pub use board::{
-    all, find, names, Board, BoardError, Emulation, KeptMemory, LogChannel, Region, Register, Sram,
-    Uart,
+    all, emulated, find, names, Board, BoardError, Checkpoints, Emulation, KeptMemory, LogChannel,
+    Region, Register, Sram, Uart,
 };
 pub use build::build;

@@ -9,7 +9,7 @@ use folder::{folder, root};
 use model::{Model, INPUT};
 use offshoot_boards::build::{BuildError, Built};
 use offshoot_boards::emulator::{self, Options};
-use offshoot_boards::{build, find, image, Board};
+use offshoot_boards::{all, build, emulated, find, image, Board};
 use offshoot_firmware::client::{Client, InProcess, LinkError, Patience, Piped, Transport};
 use offshoot_firmware::link::Stepped;
 use offshoot_firmware::{App, Counter, Stack};
@@ -78,8 +78,8 @@ fn run(board: &Board, elf: &Path, options: &Options) -> (Vec<Stepped>, Option<St
     }
 }
 
-fn emulated(name: &str) {
-    let board = find(name).unwrap();
+fn trains(board: Board) {
+    let name = board.name.clone();
     let Built { elf, sizes } = built(&board).unwrap();
     println!("{name}: {sizes:?}, flash {}, sram {}", sizes.flash(), sizes.sram());
     assert!(sizes.flash() < 40_000, "{sizes:?}");
@@ -88,7 +88,7 @@ fn emulated(name: &str) {
     assert!((model..model + 3_000).contains(&sizes.bss), "{sizes:?}");
     assert!(sizes.data < 64, "{sizes:?}");
 
-    let log = folder().join(name).with_extension("log");
+    let log = folder().join(&name).with_extension("log");
     let options = Options { log: Some(log.clone()), count_instructions: true };
     let (steps, stack) = run(&board, &elf, &options);
     assert_eq!(without_counts(&steps), without_counts(&expected()));
@@ -121,45 +121,11 @@ fn emulated(name: &str) {
 }
 
 #[test]
-#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
-fn cortex_m3_trains_as_this_process_does() {
-    emulated("qemu-mps2-an385");
-}
-
-#[test]
-#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
-fn cortex_m4_trains_as_this_process_does() {
-    emulated("qemu-mps2-an386");
-}
-
-#[test]
-#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
-fn cortex_m7_trains_as_this_process_does() {
-    emulated("qemu-mps2-an500");
-}
-
-#[test]
-#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
-fn cortex_m33_trains_as_this_process_does() {
-    emulated("qemu-mps2-an505");
-}
-
-#[test]
-#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
-fn cortex_m55_trains_as_this_process_does() {
-    emulated("qemu-mps3-an547");
-}
-
-#[test]
-#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
-fn stm32f405_trains_as_this_process_does() {
-    emulated("netduinoplus2");
-}
-
-#[test]
-#[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
-fn rv32_trains_as_this_process_does() {
-    emulated("qemu-riscv32-virt");
+#[ignore = "needs emulators and a cross compiler: cargo xtask test"]
+fn emulated_boards_train_as_this_process_does() {
+    let boards = emulated(all().unwrap());
+    assert!(!boards.is_empty(), "OFFSHOOT_BOARDS names no emulated board");
+    boards.into_iter().for_each(trains);
 }
 
 #[test]
@@ -173,7 +139,7 @@ fn host_image_trains_as_this_process_does() {
 }
 
 #[test]
-fn files_that_are_right_are_left_alone() {
+fn files_are_filled_in_and_left_alone_where_they_are_right() {
     let board = find("qemu-mps2-an386").unwrap();
     let (out, model) = (folder().join("untouched"), folder().join("model"));
     let make = || image::materialise(&board, &model, root(), &out).unwrap();
@@ -182,6 +148,18 @@ fn files_that_are_right_are_left_alone() {
     assert_eq!(before, time(&make()));
     let text = fs::read_to_string(make().join("memory.x")).unwrap();
     assert!(text.contains("LENGTH = 262144") && !text.contains('@'), "{text}");
+    let chip = find("nucleo-f411re").unwrap();
+    let of = |board: &Board| {
+        let image = image::materialise(board, &model, root(), &out).unwrap();
+        let read = |file| fs::read_to_string(image.join(file)).unwrap();
+        (read("memory.x"), read("src/main.rs"))
+    };
+    let (memory, main) = of(&chip);
+    assert!(memory.contains("LENGTH = 262144"), "{memory}");
+    let kept = ["offset: 0x40000,", "bytes: 0x40000,", "endurance: 10000,"];
+    assert!(kept.iter().all(|line| main.contains(line)) && !main.contains('@'), "{main}");
+    let (memory, main) = of(&chip.without_checkpoints());
+    assert!(memory.contains("LENGTH = 524288") && main.contains("bytes: 0x0,"), "{main}");
     let missing = image::materialise(&board, &out.join("nowhere"), root(), &out);
     assert!(missing.unwrap_err().to_string().contains("compile a model first"));
 }

@@ -263,6 +263,37 @@ fn a_worn_page_is_noticed_and_passed_over() {
     }
 }
 
+/// Units and pages of chips: two sectors of an STM32F4 or F7, the end of an nRF52840, a part of units of a
+/// byte.
+#[test]
+fn sectors_of_chips_keep_checkpoints() {
+    fn keeps<const UNIT: usize, const PAGE: usize>(pages: usize, slots: u32) {
+        let (mut flash, length) = (Part::<UNIT, PAGE>::new(pages, 3), 9_000);
+        let before = |steps| match steps {
+            1 => Err(StoreError::Empty),
+            _ => Ok(steps - 1),
+        };
+        for steps in 1..=2 * slots {
+            let bytes = state(steps, length);
+            let mut store = open(&mut flash, length);
+            assert_eq!(store.wear(0).slots, slots);
+            flash.fuse = Some((20, Tear::Half));
+            assert_eq!(store.save(&mut flash, &bytes, steps, false), Err(StoreError::Flash));
+            flash.restart();
+            let mut store = open(&mut flash, length);
+            let mut found = vec![0; length];
+            assert_eq!(store.load(&mut flash, &mut found).map(|c| c.steps), before(steps));
+            store.save(&mut flash, &bytes, steps, false).unwrap();
+            store.load(&mut flash, &mut found).unwrap();
+            assert_eq!(found, bytes);
+        }
+    }
+    keeps::<4, 0x2_0000>(2, 2);
+    keeps::<16, 0x4_0000>(2, 2);
+    keeps::<4, 0x1000>(32, 10);
+    keeps::<1, 0x1000>(32, 10);
+}
+
 #[test]
 fn flash_that_cannot_hold_two_says_so() {
     let open = |flash: &mut dyn Flash, length| Store::open(flash, MODEL, length).map(drop);

@@ -91,6 +91,7 @@ fn near(registry: &Registry, name: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use probe_rs::config::SectorDescription;
 
     #[test]
     fn memories_that_touch_are_one() {
@@ -98,6 +99,48 @@ mod tests {
         assert!(within(&chip.ram, &(0x2000_0000..0x2005_0000)).is_some(), "{:x?}", chip.ram);
         assert!(within(&chip.ram, &(0x2000_0000..0x2005_0001)).is_none());
         assert!(within(&chip.flash, &(0x0800_0000..0x0810_0000)).is_some());
+    }
+
+    /// Pages of the chip in `range`, as probe-rs erases them.
+    fn pages(chip: &Chip, range: &Range<u64>) -> Vec<Range<u64>> {
+        let algorithms = &chip.target.flash_algorithms;
+        let mut flash = algorithms.iter().map(|algorithm| &algorithm.flash_properties);
+        let flash = flash
+            .rfind(|flash| {
+                let all = &flash.address_range;
+                all.start <= range.start && range.end <= all.end
+            })
+            .unwrap_or_else(|| panic!("{} writes none of {range:x?}", chip.name));
+        let mut pages = Vec::new();
+        let mut at = range.start;
+        while at < range.end {
+            let from = |s: &&SectorDescription| flash.address_range.start + s.address;
+            let sector = flash.sectors.iter().rfind(|s| from(s) <= at).unwrap();
+            pages.push(at..at + sector.size);
+            at += sector.size;
+        }
+        pages
+    }
+
+    /// What is erased for an image is nothing of what checkpoints lie in, and each of their pages is
+    /// erased alone.
+    #[test]
+    fn checkpoints_have_pages_of_their_own() {
+        let mut keeping = 0;
+        for board in offshoot_boards::all().unwrap() {
+            let (Some(kept), Some(name)) = (board.checkpoints, &board.probe_rs) else { continue };
+            let range = board.checkpoint_range().unwrap();
+            let chip = Chip::find(name).unwrap();
+            assert!(within(&chip.flash, &range).is_some(), "{name}: {range:x?}");
+            let pages = pages(&chip, &range);
+            let sizes = || pages.iter().map(|page| page.end - page.start);
+            assert!(sizes().all(|bytes| bytes == kept.page), "{name}: {pages:x?}");
+            assert_eq!(sizes().sum::<u64>(), kept.bytes, "{name}");
+            let flash = board.flash.unwrap();
+            assert!(flash.origin + flash.bytes <= range.start, "{name}");
+            keeping += 1;
+        }
+        assert!(keeping >= 3, "{keeping} boards keep checkpoints");
     }
 
     #[test]

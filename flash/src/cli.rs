@@ -57,6 +57,9 @@ struct At {
     /// The debug probe, where there are several: VID:PID or VID:PID:SERIAL, in hexadecimal.
     #[arg(long, value_parser = selector)]
     probe: Option<DebugProbeSelector>,
+    /// Give the image the flash that the board keeps for checkpoints; it then has none.
+    #[arg(long)]
+    no_checkpoints: bool,
     /// What probe-rs calls the chip, where it is another than board.toml says.
     #[arg(long)]
     chip: Option<String>,
@@ -86,25 +89,25 @@ pub fn run(cli: Cli) -> Result<()> {
             if dry_run {
                 return Ok(());
             }
-            let Ready { chip, plan, image } = &ready;
+            let Ready { board, chip, plan, image } = &ready;
             // Before anything is erased.
             let formats = (!no_log).then(|| Formats::of(image)).transpose()?;
             let probes = list();
             let probe = choose(&probes, at.probe.as_ref())?;
-            let mut session = attach(probe, &at.board, chip, erase_all)?;
+            let mut session = attach(probe, board, chip, erase_all)?;
             program::write(&mut session, plan, chip, erase_all)?;
             program::start(&mut session, chip, plan.log)?;
-            println!("{} runs", at.board.name);
+            println!("{} runs", board.name);
             if let Some(formats) = formats {
                 log::stream(&mut session, plan, chip, &formats, &mut stdout())?;
             }
         }
         Command::Monitor { at } => {
-            let Ready { chip, plan, image } = Ready::new(&at)?;
+            let Ready { board, chip, plan, image } = Ready::new(&at)?;
             let formats = Formats::of(&image)?;
             let probes = list();
             let probe = choose(&probes, at.probe.as_ref())?;
-            let mut session = attach(probe, &at.board, &chip, false)?;
+            let mut session = attach(probe, &board, &chip, false)?;
             log::stream(&mut session, &plan, &chip, &formats, &mut stdout())?;
         }
     }
@@ -113,6 +116,7 @@ pub fn run(cli: Cli) -> Result<()> {
 
 /// An image that fits its board.
 struct Ready {
+    board: Board,
     chip: Chip,
     plan: Plan,
     image: Vec<u8>,
@@ -120,14 +124,17 @@ struct Ready {
 
 impl Ready {
     fn new(at: &At) -> Result<Ready> {
-        let board = &at.board;
+        let mut board = at.board.clone();
+        if at.no_checkpoints {
+            board = board.without_checkpoints();
+        }
         let chip = at.chip.as_ref().or(board.probe_rs.as_ref());
         let chip = chip.ok_or_else(|| FlashError::NoChip { board: board.name.clone() })?;
         let chip = Chip::find(chip)?;
-        let elf = elf(board, &at.model)?;
+        let elf = elf(&board, &at.model)?;
         let image = fs::read(&elf).with_context(|| elf.display().to_string())?;
-        let plan = Plan::new(&image, board, &chip).with_context(|| elf.display().to_string())?;
-        Ok(Ready { chip, plan, image })
+        let plan = Plan::new(&image, &board, &chip).with_context(|| elf.display().to_string())?;
+        Ok(Ready { board, chip, plan, image })
     }
 }
 

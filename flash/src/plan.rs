@@ -52,6 +52,8 @@ pub struct Plan {
     pub sram: Share,
     /// Bytes of stack that the board asks for.
     pub stack: u64,
+    /// Where checkpoints go, where the board keeps some: none of it is written.
+    pub checkpoints: Option<Range<u64>>,
     /// Where the log is (RTT's control block).
     pub log: Option<u64>,
 }
@@ -95,6 +97,7 @@ impl Plan {
             },
             sram: Share { bytes: sizes.sram(), limit: sram.bytes },
             stack: board.stack_bytes,
+            checkpoints: board.checkpoint_range(),
             segments,
             log: rtt.map(|symbol| symbol.address()),
         })
@@ -161,9 +164,13 @@ impl fmt::Display for Plan {
             let region = span(region);
             writeln!(f, "  {address:#010x}  {bytes:>9}  {region:<24}  {sections}")?;
         }
-        let Plan { flash, sram, stack, .. } = self;
+        let Plan { flash, sram, stack, checkpoints, .. } = self;
         let left = sram.limit - sram.bytes;
         writeln!(f, "  flash {} of {} bytes", flash.bytes, flash.limit)?;
+        if let Some(range) = checkpoints {
+            let bytes = range.end - range.start;
+            writeln!(f, "  checkpoints {bytes} bytes, {}, are left alone", span(range))?;
+        }
         writeln!(f, "  SRAM  {} of {} bytes", sram.bytes, sram.limit)?;
         write!(f, "  stack {left} bytes are left, {stack} asked for")
     }

@@ -78,13 +78,20 @@ fn a_dry_run_shows_what_is_written() {
     assert!(shown.contains(".text") && shown.contains(".data"), "{shown}");
     // Between sections there may be a few bytes for alignment.
     assert!((sizes.flash()..sizes.flash() + 64).contains(&bytes), "{bytes}, {sizes:?}");
-    assert!(shown.contains(&format!("flash {bytes} of 524288 bytes")), "{shown}");
+    assert!(shown.contains(&format!("flash {bytes} of 262144 bytes")), "{shown}");
+    let kept = "checkpoints 262144 bytes, 0x08040000..0x08080000";
+    assert!(shown.contains(kept), "{shown}");
     assert!(shown.contains(&format!("SRAM  {} of 131072 bytes", sizes.sram())), "{shown}");
 
     let ran = flash(&["flash", elf, "--board", BOARD, "--dry-run", "--json"]);
     let value: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
     assert_eq!(value["flash"]["bytes"], bytes);
     assert_eq!(value["segments"][0]["address"], 0x0800_0000);
+    assert_eq!(value["checkpoints"]["start"], 0x0804_0000);
+    let ran = flash(&["flash", elf, "--board", BOARD, "--dry-run", "--json", "--no-checkpoints"]);
+    let value: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!(value["flash"]["limit"], 0x8_0000);
+    assert!(value["checkpoints"].is_null(), "{value}");
 
     let small = ["flash", elf, "--board", BOARD, "--dry-run", "--chip", "STM32F030F4Px"];
     fails(3, &small, &["STM32F030F4Px", "does not fit the chip", "0x08000000..0x08004000"]);

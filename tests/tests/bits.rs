@@ -10,7 +10,7 @@ use offshoot::ir::Graph;
 use offshoot::pipeline::{compile, Compiled};
 use offshoot::scheme::{Loss, Scheme};
 use offshoot_boards::emulator::{self, Options};
-use offshoot_boards::Board;
+use offshoot_boards::{emulated, Board};
 use offshoot_runtime::program::Init;
 use offshoot_runtime::Slot;
 use offshoot_simulator::{Memories, Round, Simulation};
@@ -79,13 +79,12 @@ fn same_steps(
 fn demo_network() {
     let compiled = DEMO.compile(None);
     let data = DEMO.samples(&compiled).train;
-    let all = offshoot_boards::all().unwrap();
-    let runs = |board: &&Board| board.is_host() || board.emulator.is_some();
-    let names: Vec<&str> = all.iter().filter(runs).map(|board| board.name.as_str()).collect();
-    assert!(names.len() >= 8, "{names:?}");
+    let boards = emulated(offshoot_boards::all().unwrap());
+    assert!(!boards.is_empty(), "OFFSHOOT_BOARDS names no emulated board");
+    let names: Vec<&str> = boards.iter().map(|board| board.name.as_str()).collect();
+    same_steps(DEMO.name, &compiled, &data, STEPS, &["host"]);
     let runs = same_steps(DEMO.name, &compiled, &data, STEPS, &names);
-    let emulated = runs.iter().filter(|(board, _)| !board.is_host());
-    sizes::hold(emulated.map(|(board, run)| (board, run.sizes, run.stack)));
+    sizes::hold(runs.iter().map(|(board, run)| (board, run.sizes, run.stack)));
 }
 
 /// Chips that are not emulated: their images are built, within the chip's limits, and measured.

@@ -5,10 +5,11 @@
 use embassy_futures::block_on;
 use embassy_nrf::buffered_uarte::{self, BufferedUarte, InterruptHandler};
 use embassy_nrf::config::{Config, HfclkSource};
+use embassy_nrf::nvmc::Nvmc;
 use embassy_nrf::{bind_interrupts, peripherals, uarte};
 use embedded_io::{ErrorType, Read, Write};
 use offshoot_model::{Guard, Model};
-use offshoot_support_probe::{serve, stop};
+use offshoot_support_probe::{serve_with_checkpoints, stop, Checkpoints};
 use static_cell::ConstStaticCell;
 
 bind_interrupts!(struct Interrupts {
@@ -64,5 +65,11 @@ fn main() -> ! {
         RECEIVED.take(),
         SENT.take(),
     );
-    serve("nrf52840-dk", MODEL.take(), GUARD.take(), core.SYST, Link(link))
+    let checkpoints = Checkpoints {
+        flash: Nvmc::new(chip.NVMC),
+        offset: @CHECKPOINTS_OFFSET@,
+        bytes: @CHECKPOINTS_BYTES@,
+        endurance: @CHECKPOINTS_ENDURANCE@,
+    };
+    serve_with_checkpoints("nrf52840-dk", MODEL.take(), GUARD.take(), core.SYST, Link(link), checkpoints)
 }

@@ -2,11 +2,12 @@
 #![no_std]
 #![no_main]
 
+use embassy_stm32::flash::Flash;
 use embassy_stm32::rcc::{APBPrescaler, Pll, PllMul, PllPDiv, PllPreDiv, PllSource, Sysclk};
 use embassy_stm32::usart::{self, BufferedInterruptHandler, BufferedUart};
 use embassy_stm32::{bind_interrupts, peripherals, Config};
 use offshoot_model::{Guard, Model};
-use offshoot_support_probe::{serve, stop};
+use offshoot_support_probe::{serve_with_checkpoints, stop, Checkpoints};
 use static_cell::ConstStaticCell;
 
 bind_interrupts!(struct Interrupts {
@@ -45,5 +46,11 @@ fn main() -> ! {
     let link =
         BufferedUart::new(chip.USART2, chip.PA3, chip.PA2, sent, received, Interrupts, config);
     let Ok(link) = link else { stop("the clock does not allow the link's speed") };
-    serve("nucleo-f411re", MODEL.take(), GUARD.take(), core.SYST, link)
+    let checkpoints = Checkpoints {
+        flash: Flash::new_blocking(chip.FLASH),
+        offset: @CHECKPOINTS_OFFSET@,
+        bytes: @CHECKPOINTS_BYTES@,
+        endurance: @CHECKPOINTS_ENDURANCE@,
+    };
+    serve_with_checkpoints("nucleo-f411re", MODEL.take(), GUARD.take(), core.SYST, link, checkpoints)
 }

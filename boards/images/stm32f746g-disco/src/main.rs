@@ -2,11 +2,12 @@
 #![no_std]
 #![no_main]
 
+use embassy_stm32::flash::Flash;
 use embassy_stm32::rcc::{APBPrescaler, Pll, PllMul, PllPDiv, PllPreDiv, PllSource, Sysclk};
 use embassy_stm32::usart::{self, BufferedInterruptHandler, BufferedUart};
 use embassy_stm32::{bind_interrupts, peripherals, Config};
 use offshoot_model::{Guard, Model};
-use offshoot_support_probe::{serve, stop};
+use offshoot_support_probe::{serve_with_checkpoints, stop, Checkpoints};
 use static_cell::ConstStaticCell;
 
 bind_interrupts!(struct Interrupts {
@@ -47,5 +48,11 @@ fn main() -> ! {
     let link =
         BufferedUart::new(chip.USART1, chip.PB7, chip.PA9, sent, received, Interrupts, config);
     let Ok(link) = link else { stop("the clock does not allow the link's speed") };
-    serve("stm32f746g-disco", MODEL.take(), GUARD.take(), core.SYST, link)
+    let checkpoints = Checkpoints {
+        flash: Flash::new_blocking(chip.FLASH),
+        offset: @CHECKPOINTS_OFFSET@,
+        bytes: @CHECKPOINTS_BYTES@,
+        endurance: @CHECKPOINTS_ENDURANCE@,
+    };
+    serve_with_checkpoints("stm32f746g-disco", MODEL.take(), GUARD.take(), core.SYST, link, checkpoints)
 }

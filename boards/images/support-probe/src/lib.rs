@@ -2,6 +2,9 @@
 //! panic handler, and the core's own part of a [`Board`].
 #![no_std]
 
+#[cfg(feature = "checkpoints")]
+mod checkpoints;
+
 use cortex_m::peripheral::SYST;
 use defmt_rtt as _;
 use embedded_io::{Read, Write};
@@ -10,6 +13,9 @@ use offshoot_runtime::guard::GuardMemory;
 use offshoot_runtime::Trainer;
 use offshoot_support_cortex_m::{stack, Ticks};
 use panic_probe as _;
+
+#[cfg(feature = "checkpoints")]
+pub use checkpoints::{serve_with_checkpoints, Checkpoints};
 
 /// A board that counts cycles by SysTick.
 struct Core {
@@ -57,9 +63,18 @@ where
     G: GuardMemory,
     L: Read + Write,
 {
+    serve_on(trainer, guard, Core { name, ticks: Ticks::new(syst) }, link)
+}
+
+fn serve_on<T, G, B, L>(trainer: &mut T, guard: &mut G, board: B, link: L) -> !
+where
+    T: Trainer + ?Sized,
+    G: GuardMemory,
+    B: Board,
+    L: Read + Write,
+{
     defmt::info!("up; stack {=u32} bytes", stack().1);
-    let core = Core { name, ticks: Ticks::new(syst) };
-    match offshoot_firmware::serve(trainer, guard, core, Line(link)) {
+    match offshoot_firmware::serve(trainer, guard, board, Line(link)) {
         Ok(()) => stop("the link ended"),
         Err(never) => match never {},
     }

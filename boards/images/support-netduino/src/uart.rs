@@ -1,4 +1,4 @@
-//! The STM32F4's USARTs, as the emulator has them: the link, a byte at a time, asleep while none
+//! The USARTs of an STM32F2 or STM32F4, as the emulator has them: the link, a byte at a time, asleep while none
 //! comes; and the log. Clocks and pins, which the emulator does not have, are left alone.
 
 use core::convert::Infallible;
@@ -25,7 +25,7 @@ const ENABLE_RX: u32 = 1 << 5 | 1 << 2;
 #[derive(Clone, Copy)]
 struct Received;
 
-// SAFETY: line 37 of the STM32F4's NVIC is USART1.
+// SAFETY: line 37 of these chips' NVIC is USART1.
 unsafe impl InterruptNumber for Received {
     fn number(self) -> u16 {
         37

@@ -35,7 +35,15 @@ pub trait Descent {
     fn ensure_len(&self, count: usize) -> Result<(), Fault>;
 
     /// Steps the weights from `at` on, one for each of `sums`, with the stride of each.
-    fn descend(&mut self, at: usize, sums: &[i32], stride: impl Fn(usize) -> Stride);
+    ///
+    /// # Errors
+    /// [`Fault::OutOfBounds`] where there are fewer.
+    fn descend(
+        &mut self,
+        at: usize,
+        sums: &[i32],
+        stride: impl Fn(usize) -> Stride,
+    ) -> Result<(), Fault>;
 }
 
 /// `rate * gamma * 2^exponent`: what a summed error counts in this step.
@@ -172,17 +180,23 @@ impl Descent for Latent<'_> {
         })
     }
 
-    fn descend(&mut self, at: usize, sums: &[i32], stride: impl Fn(usize) -> Stride) {
+    fn descend(
+        &mut self,
+        at: usize,
+        sums: &[i32],
+        stride: impl Fn(usize) -> Stride,
+    ) -> Result<(), Fault> {
+        let weights = at..at + sums.len();
         match self {
             Latent::Residual(all) => {
-                let weights = &mut all[at..at + sums.len()];
+                let weights = all.get_mut(weights).ok_or(Fault::OutOfBounds)?;
                 for (j, (m, &sum)) in weights.iter_mut().zip(sums).enumerate() {
                     *m = stride(j).residual(*m, sum);
                 }
             }
             Latent::Stochastic(all, state) => {
+                let weights = all.get_mut(weights).ok_or(Fault::OutOfBounds)?;
                 let mut random = Xorshift::new(**state);
-                let weights = &mut all[at..at + sums.len()];
                 let mut phase = random.bits16();
                 for (j, (w, &sum)) in weights.iter_mut().zip(sums).enumerate() {
                     *w = stride(j).stochastic(*w, sum, &mut phase);
@@ -190,6 +204,7 @@ impl Descent for Latent<'_> {
                 **state = random.state();
             }
         }
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use crate::machine::typed_mut;
 use crate::program::op::{Optimizer, Precision};
 use crate::random::Xorshift;
 use crate::{Fault, Slot};
+use core::num::NonZero;
 
 /// Fraction bits of a step of a weight, of the sum of a batch, and of a velocity in 16 and in 8 bits.
 pub(super) const STEP_BITS: u32 = 28;
@@ -68,7 +69,7 @@ pub struct Optimized<'m> {
     sum: Sum<'m>,
     random: &'m mut u32,
     momentum: i32,
-    batch: u16,
+    batch: NonZero<u16>,
     /// Whether this sample is the last of its batch.
     due: bool,
 }
@@ -115,64 +116,80 @@ impl<'m> Optimized<'m> {
             },
             random: typed_mut::<u32>(random)?.first_mut().ok_or(Fault::Size)?,
             momentum: optimizer.momentum.into(),
-            batch: optimizer.batch.max(1),
+            batch: NonZero::new(optimizer.batch).unwrap_or(NonZero::<u16>::MIN),
             due,
         })
     }
 
     /// Takes `count` values from `at` on one sample further; `step` gives the stride of each, at the
     /// [pace that a batch shares](super::Pace::shared), and its summed gradient.
-    pub fn advance(&mut self, at: usize, count: usize, step: impl Fn(usize) -> (Stride, i32)) {
+    ///
+    /// # Errors
+    /// [`Fault::OutOfBounds`] where there are fewer values.
+    pub fn advance(
+        &mut self,
+        at: usize,
+        count: usize,
+        step: impl Fn(usize) -> (Stride, i32),
+    ) -> Result<(), Fault> {
         let mut random = Xorshift::new(*self.random);
         let mut memory = [0; BLOCK];
         for from in (0..count).step_by(BLOCK) {
-            let block = &mut memory[..BLOCK.min(count - from)];
-            let clip = (CLIP << STEP_BITS) / i32::from(self.batch);
+            let length = BLOCK.min(count - from);
+            let block = memory.get_mut(..length).ok_or(Fault::OutOfBounds)?;
+            let clip = (((CLIP as u32) << STEP_BITS) / NonZero::<u32>::from(self.batch)) as i32;
             for (n, u) in block.iter_mut().enumerate() {
                 let (stride, sum) = step(from + n);
                 *u = match self.parameter {
                     Parameter::Bias(_) => stride.dithered(sum, BIAS_BITS as i32, random.bits16()),
-                    _ => stride.step(sum, STEP_BITS as i32).clamp(-clip, clip),
+                    _ => stride.step(sum, STEP_BITS as i32).max(-clip).min(clip),
                 };
             }
-            self.gather(at + from, block, &mut random);
+            self.gather(at + from, block, &mut random)?;
             if self.due {
-                self.accelerate(at + from, block, &mut random);
-                self.apply(at + from, block, &mut random);
+                self.accelerate(at + from, block, &mut random)?;
+                self.apply(at + from, block, &mut random)?;
             }
         }
         *self.random = random.state();
+        Ok(())
     }
 
     /// Adds the steps of a sample to those of its batch; at its end they become the sum.
-    fn gather(&mut self, at: usize, steps: &mut [i32], random: &mut Xorshift) {
+    fn gather(&mut self, at: usize, steps: &mut [i32], random: &mut Xorshift) -> Result<(), Fault> {
         const SHIFT: u32 = STEP_BITS - SUM_BITS;
         let clip = CLIP << STEP_BITS;
         match &mut self.sum {
             Sum::None => {}
             Sum::Weights(sums) => {
-                for (u, a) in steps.iter_mut().zip(&mut sums[at..]) {
+                for (u, a) in steps.iter_mut().zip(from(sums, at)?) {
                     *u = u.saturating_add(i32::from(*a) << SHIFT).clamp(-clip, clip);
                     *a = if self.due { 0 } else { saturate16(rounded(*u, SHIFT, random)) };
                 }
             }
             Sum::Biases(sums) => {
-                for (u, a) in steps.iter_mut().zip(&mut sums[at..]) {
+                for (u, a) in steps.iter_mut().zip(from(sums, at)?) {
                     *u = u.saturating_add(*a);
                     *a = if self.due { 0 } else { *u };
                 }
             }
         }
+        Ok(())
     }
 
     /// Adds the velocity to the steps, and keeps the sum as the next velocity.
-    fn accelerate(&mut self, at: usize, steps: &mut [i32], random: &mut Xorshift) {
+    fn accelerate(
+        &mut self,
+        at: usize,
+        steps: &mut [i32],
+        random: &mut Xorshift,
+    ) -> Result<(), Fault> {
         let momentum = self.momentum;
         match &mut self.velocity {
             Velocity::None => {}
             Velocity::Narrow(all) => {
                 const SHIFT: u32 = STEP_BITS - NARROW_BITS;
-                for (u, v) in steps.iter_mut().zip(&mut all[at..]) {
+                for (u, v) in steps.iter_mut().zip(from(all, at)?) {
                     let kept = (i32::from(*v) * momentum) << (SHIFT - MOMENTUM_BITS);
                     *u = u.saturating_add(kept);
                     *v = rounded(*u, SHIFT, random).clamp(-127, 127) as i8;
@@ -180,43 +197,45 @@ impl<'m> Optimized<'m> {
             }
             Velocity::Wide(all) => {
                 const SHIFT: u32 = STEP_BITS - WIDE_BITS;
-                for (u, v) in steps.iter_mut().zip(&mut all[at..]) {
+                for (u, v) in steps.iter_mut().zip(from(all, at)?) {
                     *u = u.saturating_add(i32::from(*v) * momentum);
                     *v = saturate16(rounded(*u, SHIFT, random));
                 }
             }
             Velocity::Bias(all) => {
-                for (u, v) in steps.iter_mut().zip(&mut all[at..]) {
+                for (u, v) in steps.iter_mut().zip(from(all, at)?) {
                     let kept = i64::from(*v) * i64::from(momentum) + i64::from(random.bits16());
                     *u = saturate((kept >> MOMENTUM_BITS) + i64::from(*u));
                     *v = *u;
                 }
             }
         }
+        Ok(())
     }
 
     /// Takes the steps off the parameter.
-    fn apply(&mut self, at: usize, steps: &[i32], random: &mut Xorshift) {
+    fn apply(&mut self, at: usize, steps: &[i32], random: &mut Xorshift) -> Result<(), Fault> {
         match &mut self.parameter {
             Parameter::Residual(all) => {
                 const SHIFT: u32 = STEP_BITS - RESIDUAL_BITS as u32;
-                for (&u, m) in steps.iter().zip(&mut all[at..]) {
+                for (&u, m) in steps.iter().zip(from(all, at)?) {
                     let after = i32::from(*m) - rounded(u, SHIFT, random);
                     *m = after.clamp(-32640, 32639) as i16;
                 }
             }
             Parameter::Stochastic(all) => {
-                for (&u, w) in steps.iter().zip(&mut all[at..]) {
+                for (&u, w) in steps.iter().zip(from(all, at)?) {
                     let after = i32::from(*w) - rounded(u, STEP_BITS, random);
                     *w = after.clamp(-127, 127) as i8;
                 }
             }
             Parameter::Bias(all) => {
-                for (&u, b) in steps.iter().zip(&mut all[at..]) {
+                for (&u, b) in steps.iter().zip(from(all, at)?) {
                     *b = b.saturating_sub(rounded(u, BIAS_BITS, random));
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -245,9 +264,20 @@ impl Descent for Optimized<'_> {
         ensure(parameters == count && velocities == count && sums == count)
     }
 
-    fn descend(&mut self, at: usize, sums: &[i32], stride: impl Fn(usize) -> Stride) {
-        self.advance(at, sums.len(), |j| (stride(j), sums[j]));
+    fn descend(
+        &mut self,
+        at: usize,
+        sums: &[i32],
+        stride: impl Fn(usize) -> Stride,
+    ) -> Result<(), Fault> {
+        self.advance(at, sums.len(), |j| (stride(j), sums.get(j).copied().unwrap_or_default()))
     }
+}
+
+/// The elements from `at` on.
+#[inline]
+fn from<T>(all: &mut [T], at: usize) -> Result<&mut [T], Fault> {
+    all.get_mut(at..).ok_or(Fault::OutOfBounds)
 }
 
 /// `value / 2^bits`, rounded up with the probability of what is cut off; `bits` from 1 to 31.

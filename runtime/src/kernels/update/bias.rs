@@ -62,7 +62,8 @@ impl BiasOptimize {
         bias.ensure_len(sums.len())?;
         bias.descend(0, sums, |channel| {
             pace.times(factors.get(channel).copied().unwrap_or_default())
-        })
+        });
+        Ok(())
     }
 }
 

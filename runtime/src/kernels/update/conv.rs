@@ -44,7 +44,17 @@ impl ConvUpdate {
 
         let across = positive(geometry.window.kernel[1] as usize)?;
         let pitch = kept * groups;
-        let gradient = Gradient { geometry, error, saved, trained: kept, pitch, depth, across };
+        let of_all = positive(outputs)?;
+        let gradient = Gradient {
+            geometry,
+            error,
+            saved,
+            trained: kept,
+            pitch,
+            outputs: of_all,
+            depth,
+            across,
+        };
         for (o, &factor) in factors.iter().enumerate() {
             let stride = pace.times(factor);
             if stride.is_zero() && latent.rests() {
@@ -56,7 +66,7 @@ impl ConvUpdate {
                 any |= gradient.add(o, tap, self.x_zero, sums)?;
             }
             if any || !latent.rests() {
-                latent.descend(o * taps * kept, sums, |_| stride)?;
+                latent.descend(o * taps * kept, sums, |_| stride);
             }
         }
         Ok(())
@@ -87,7 +97,8 @@ struct Gradient<'a> {
     trained: usize,
     /// Saved channels of all groups.
     pitch: usize,
-    /// Output channels of a group.
+    /// Output channels, of all groups and of one.
+    outputs: NonZero<usize>,
     depth: NonZero<usize>,
     /// Columns of a kernel.
     across: NonZero<usize>,
@@ -100,26 +111,27 @@ impl Gradient<'_> {
         let Geometry { x, y, window } = self.geometry;
         let (rows, first_row) = self.geometry.inside(0, tap / self.across);
         let (columns, first_column) = self.geometry.inside(1, tap % self.across);
-        let (down, right) = (window.stride[0] as usize, window.stride[1] as usize);
-        let outputs = y.c as usize;
+        let (down, right) = (window.stride[0] as usize, window.stride[1] as usize * self.pitch);
+        let outputs = self.outputs;
         let group = o / self.depth * self.trained;
         let mut pending = Pending::new();
         // The zero point is taken off at the end, times the errors that met an input.
         let (mut total, mut any) = (0i32, false);
-        for (n, row) in rows.enumerate() {
-            let mut pixel = (first_row + n * down) * x.w as usize + first_column;
-            let mut at = (row * y.w as usize + columns.start) * outputs + o;
-            for _ in columns.clone() {
-                let &e = self.error.get(at).ok_or(Fault::OutOfBounds)?;
+        for (n, row) in rows.enumerate().filter(|_| !columns.is_empty()) {
+            let pixel = (first_row + n * down) * x.w as usize + first_column;
+            let mut from = pixel * self.pitch + group;
+            let line = row * y.w as usize;
+            let at = (line + columns.start) * outputs.get() + o;
+            let end = (line + columns.end - 1) * outputs.get() + o + 1;
+            let errors = self.error.get(at..end).ok_or(Fault::OutOfBounds)?;
+            for &e in errors.chunks(outputs.get()).filter_map(|pixel| pixel.first()) {
                 if e != 0 {
-                    let from = pixel * self.pitch + group;
                     let saved = self.saved.get(from..from + self.trained);
                     pending.push(sums, e as i16, saved.ok_or(Fault::OutOfBounds)?);
                     total = total.wrapping_add(e as i32);
                     any = true;
                 }
-                at += outputs;
-                pixel += right;
+                from += right;
             }
         }
         pending.flush(sums);

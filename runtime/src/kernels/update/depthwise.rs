@@ -60,7 +60,7 @@ impl DepthwiseUpdate {
                 let factor = selected.get(j).and_then(|&c| factors.get(c as usize));
                 pace.times(factor.copied().unwrap_or_default())
             };
-            latent.descend(tap * trained, sums, stride)?;
+            latent.descend(tap * trained, sums, stride);
         }
         Ok(())
     }

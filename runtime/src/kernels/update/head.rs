@@ -49,7 +49,7 @@ impl HeadOptimize {
                 latent.advance(class * input.len(), input.len(), |j| {
                     let x = input.get(j).copied().unwrap_or_default();
                     (stride, i32::from(x) * i32::from(e))
-                })?;
+                });
             }
         }
         Ok(())

@@ -34,16 +34,9 @@ pub trait Descent {
     /// That.
     fn ensure_len(&self, count: usize) -> Result<(), Fault>;
 
-    /// Steps the weights from `at` on, one for each of `sums`, with the stride of each.
-    ///
-    /// # Errors
-    /// [`Fault::OutOfBounds`] where there are fewer.
-    fn descend(
-        &mut self,
-        at: usize,
-        sums: &[i32],
-        stride: impl Fn(usize) -> Stride,
-    ) -> Result<(), Fault>;
+    /// Steps the weights from `at` on, one for each of `sums`, with the stride of each; none where they are
+    /// not all there.
+    fn descend(&mut self, at: usize, sums: &[i32], stride: impl Fn(usize) -> Stride);
 }
 
 /// `rate * gamma * 2^exponent`: what a summed error counts in this step.
@@ -180,23 +173,17 @@ impl Descent for Latent<'_> {
         })
     }
 
-    fn descend(
-        &mut self,
-        at: usize,
-        sums: &[i32],
-        stride: impl Fn(usize) -> Stride,
-    ) -> Result<(), Fault> {
-        let weights = at..at + sums.len();
+    fn descend(&mut self, at: usize, sums: &[i32], stride: impl Fn(usize) -> Stride) {
         match self {
             Latent::Residual(all) => {
-                let weights = all.get_mut(weights).ok_or(Fault::OutOfBounds)?;
+                let Some(weights) = all.get_mut(at..at + sums.len()) else { return };
                 for (j, (m, &sum)) in weights.iter_mut().zip(sums).enumerate() {
                     *m = stride(j).residual(*m, sum);
                 }
             }
             Latent::Stochastic(all, state) => {
-                let weights = all.get_mut(weights).ok_or(Fault::OutOfBounds)?;
                 let mut random = Xorshift::new(**state);
+                let Some(weights) = all.get_mut(at..at + sums.len()) else { return };
                 let mut phase = random.bits16();
                 for (j, (w, &sum)) in weights.iter_mut().zip(sums).enumerate() {
                     *w = stride(j).stochastic(*w, sum, &mut phase);
@@ -204,7 +191,6 @@ impl Descent for Latent<'_> {
                 **state = random.state();
             }
         }
-        Ok(())
     }
 }
 

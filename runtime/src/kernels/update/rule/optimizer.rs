@@ -123,20 +123,11 @@ impl<'m> Optimized<'m> {
 
     /// Takes `count` values from `at` on one sample further; `step` gives the stride of each, at the
     /// [pace that a batch shares](super::Pace::shared), and its summed gradient.
-    ///
-    /// # Errors
-    /// [`Fault::OutOfBounds`] where there are fewer values.
-    pub fn advance(
-        &mut self,
-        at: usize,
-        count: usize,
-        step: impl Fn(usize) -> (Stride, i32),
-    ) -> Result<(), Fault> {
+    pub fn advance(&mut self, at: usize, count: usize, step: impl Fn(usize) -> (Stride, i32)) {
         let mut random = Xorshift::new(*self.random);
         let mut memory = [0; BLOCK];
         for from in (0..count).step_by(BLOCK) {
-            let length = BLOCK.min(count - from);
-            let block = memory.get_mut(..length).ok_or(Fault::OutOfBounds)?;
+            let Some(block) = memory.get_mut(..BLOCK.min(count - from)) else { break };
             let clip = (((CLIP as u32) << STEP_BITS) / NonZero::<u32>::from(self.batch)) as i32;
             for (n, u) in block.iter_mut().enumerate() {
                 let (stride, sum) = step(from + n);
@@ -145,51 +136,44 @@ impl<'m> Optimized<'m> {
                     _ => stride.step(sum, STEP_BITS as i32).max(-clip).min(clip),
                 };
             }
-            self.gather(at + from, block, &mut random)?;
+            self.gather(at + from, block, &mut random);
             if self.due {
-                self.accelerate(at + from, block, &mut random)?;
-                self.apply(at + from, block, &mut random)?;
+                self.accelerate(at + from, block, &mut random);
+                self.apply(at + from, block, &mut random);
             }
         }
         *self.random = random.state();
-        Ok(())
     }
 
     /// Adds the steps of a sample to those of its batch; at its end they become the sum.
-    fn gather(&mut self, at: usize, steps: &mut [i32], random: &mut Xorshift) -> Result<(), Fault> {
+    fn gather(&mut self, at: usize, steps: &mut [i32], random: &mut Xorshift) {
         const SHIFT: u32 = STEP_BITS - SUM_BITS;
         let clip = CLIP << STEP_BITS;
         match &mut self.sum {
             Sum::None => {}
             Sum::Weights(sums) => {
-                for (u, a) in steps.iter_mut().zip(from(sums, at)?) {
+                for (u, a) in steps.iter_mut().zip(from(sums, at)) {
                     *u = u.saturating_add(i32::from(*a) << SHIFT).clamp(-clip, clip);
                     *a = if self.due { 0 } else { saturate16(rounded(*u, SHIFT, random)) };
                 }
             }
             Sum::Biases(sums) => {
-                for (u, a) in steps.iter_mut().zip(from(sums, at)?) {
+                for (u, a) in steps.iter_mut().zip(from(sums, at)) {
                     *u = u.saturating_add(*a);
                     *a = if self.due { 0 } else { *u };
                 }
             }
         }
-        Ok(())
     }
 
     /// Adds the velocity to the steps, and keeps the sum as the next velocity.
-    fn accelerate(
-        &mut self,
-        at: usize,
-        steps: &mut [i32],
-        random: &mut Xorshift,
-    ) -> Result<(), Fault> {
+    fn accelerate(&mut self, at: usize, steps: &mut [i32], random: &mut Xorshift) {
         let momentum = self.momentum;
         match &mut self.velocity {
             Velocity::None => {}
             Velocity::Narrow(all) => {
                 const SHIFT: u32 = STEP_BITS - NARROW_BITS;
-                for (u, v) in steps.iter_mut().zip(from(all, at)?) {
+                for (u, v) in steps.iter_mut().zip(from(all, at)) {
                     let kept = (i32::from(*v) * momentum) << (SHIFT - MOMENTUM_BITS);
                     *u = u.saturating_add(kept);
                     *v = rounded(*u, SHIFT, random).clamp(-127, 127) as i8;
@@ -197,45 +181,43 @@ impl<'m> Optimized<'m> {
             }
             Velocity::Wide(all) => {
                 const SHIFT: u32 = STEP_BITS - WIDE_BITS;
-                for (u, v) in steps.iter_mut().zip(from(all, at)?) {
+                for (u, v) in steps.iter_mut().zip(from(all, at)) {
                     *u = u.saturating_add(i32::from(*v) * momentum);
                     *v = saturate16(rounded(*u, SHIFT, random));
                 }
             }
             Velocity::Bias(all) => {
-                for (u, v) in steps.iter_mut().zip(from(all, at)?) {
+                for (u, v) in steps.iter_mut().zip(from(all, at)) {
                     let kept = i64::from(*v) * i64::from(momentum) + i64::from(random.bits16());
                     *u = saturate((kept >> MOMENTUM_BITS) + i64::from(*u));
                     *v = *u;
                 }
             }
         }
-        Ok(())
     }
 
     /// Takes the steps off the parameter.
-    fn apply(&mut self, at: usize, steps: &[i32], random: &mut Xorshift) -> Result<(), Fault> {
+    fn apply(&mut self, at: usize, steps: &[i32], random: &mut Xorshift) {
         match &mut self.parameter {
             Parameter::Residual(all) => {
                 const SHIFT: u32 = STEP_BITS - RESIDUAL_BITS as u32;
-                for (&u, m) in steps.iter().zip(from(all, at)?) {
+                for (&u, m) in steps.iter().zip(from(all, at)) {
                     let after = i32::from(*m) - rounded(u, SHIFT, random);
                     *m = after.clamp(-32640, 32639) as i16;
                 }
             }
             Parameter::Stochastic(all) => {
-                for (&u, w) in steps.iter().zip(from(all, at)?) {
+                for (&u, w) in steps.iter().zip(from(all, at)) {
                     let after = i32::from(*w) - rounded(u, STEP_BITS, random);
                     *w = after.clamp(-127, 127) as i8;
                 }
             }
             Parameter::Bias(all) => {
-                for (&u, b) in steps.iter().zip(from(all, at)?) {
+                for (&u, b) in steps.iter().zip(from(all, at)) {
                     *b = b.saturating_sub(rounded(u, BIAS_BITS, random));
                 }
             }
         }
-        Ok(())
     }
 }
 
@@ -264,20 +246,15 @@ impl Descent for Optimized<'_> {
         ensure(parameters == count && velocities == count && sums == count)
     }
 
-    fn descend(
-        &mut self,
-        at: usize,
-        sums: &[i32],
-        stride: impl Fn(usize) -> Stride,
-    ) -> Result<(), Fault> {
-        self.advance(at, sums.len(), |j| (stride(j), sums.get(j).copied().unwrap_or_default()))
+    fn descend(&mut self, at: usize, sums: &[i32], stride: impl Fn(usize) -> Stride) {
+        self.advance(at, sums.len(), |j| (stride(j), sums.get(j).copied().unwrap_or_default()));
     }
 }
 
 /// The elements from `at` on.
 #[inline]
-fn from<T>(all: &mut [T], at: usize) -> Result<&mut [T], Fault> {
-    all.get_mut(at..).ok_or(Fault::OutOfBounds)
+fn from<T>(all: &mut [T], at: usize) -> &mut [T] {
+    all.get_mut(at..).unwrap_or_default()
 }
 
 /// `value / 2^bits`, rounded up with the probability of what is cut off; `bits` from 1 to 31.

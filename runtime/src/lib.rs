@@ -6,7 +6,7 @@
 //! (tensors of one step, at offsets that the compiler planned). [`Interpreter`] walks the list;
 //! emitted code calls the same ops one after the other. Both give the same bytes.
 //!
-//! Invariants: nothing allocates; nothing panics on a program that [`program::verify`] accepts;
+//! Invariants: nothing allocates; nothing panics, nor faults on a program that [`program::verify`] accepts;
 //! inner loops are integer; float is IEEE f32, and only once a tensor, a row or a step.
 #![cfg_attr(not(test), no_std)]
 

@@ -42,11 +42,21 @@ where
         }
         for &byte in bytes.iter().take(n) {
             if let Some(frame) = app.feed(byte) {
-                link.write_all(frame)?;
-                link.flush()?;
+                send(&mut link, frame)?;
             }
         }
     }
+}
+
+/// Sends a frame, as far as the link takes it: one that is cut short is asked for again.
+fn send<L: Write>(link: &mut L, mut frame: &[u8]) -> Result<(), L::Error> {
+    while !frame.is_empty() {
+        match link.write(frame)? {
+            0 => break,
+            n => frame = frame.get(n..).unwrap_or_default(),
+        }
+    }
+    link.flush()
 }
 
 /// The application without its link: bytes in, frames out.

@@ -1,5 +1,6 @@
 //! Samples that are kept, with a note on each.
 
+use core::num::NonZeroUsize;
 use offshoot_runtime::guard::Guard;
 use offshoot_runtime::random::Xorshift;
 
@@ -74,7 +75,7 @@ impl Note {
 pub(super) struct Pool<'m> {
     memory: &'m mut [i8],
     /// Bytes of a place.
-    stride: usize,
+    stride: NonZeroUsize,
     /// Where the sample goes that comes.
     incoming: usize,
     random: Xorshift,
@@ -84,16 +85,17 @@ impl<'m> Pool<'m> {
     /// Places for samples of `sample` bytes.
     pub(super) fn new(memory: &'m mut [i8], sample: usize) -> Pool<'m> {
         memory.fill(0);
-        Pool { memory, stride: sample + NOTE, incoming: 0, random: Xorshift::new(0) }
+        let stride = NonZeroUsize::MIN.saturating_add(sample.saturating_add(NOTE - 1));
+        Pool { memory, stride, incoming: 0, random: Xorshift::new(0) }
     }
 
     pub(super) fn note(&self, at: usize) -> Note {
-        let place = self.memory.chunks_exact(self.stride).nth(at);
+        let place = self.memory.chunks_exact(self.stride.get()).nth(at);
         place.and_then(|place| place.first_chunk()).map(Note::read).unwrap_or_default()
     }
 
     pub(super) fn set(&mut self, at: usize, note: Note) {
-        let place = self.memory.chunks_exact_mut(self.stride).nth(at);
+        let place = self.memory.chunks_exact_mut(self.stride.get()).nth(at);
         if let Some(bytes) = place.and_then(|place| place.first_chunk_mut()) {
             *bytes = note.bytes();
         }
@@ -101,13 +103,13 @@ impl<'m> Pool<'m> {
 
     /// The values of the sample at a place.
     pub(super) fn sample(&self, at: usize) -> &[i8] {
-        let place = self.memory.chunks_exact(self.stride).nth(at).unwrap_or_default();
+        let place = self.memory.chunks_exact(self.stride.get()).nth(at).unwrap_or_default();
         place.get(NOTE..).unwrap_or_default()
     }
 
     /// All notes, in the order of their places.
     pub(super) fn notes(&self) -> impl Iterator<Item = (usize, Note)> + '_ {
-        let places = self.memory.chunks_exact(self.stride).enumerate();
+        let places = self.memory.chunks_exact(self.stride.get()).enumerate();
         places.filter_map(|(at, place)| Some((at, Note::read(place.first_chunk()?))))
     }
 
@@ -118,7 +120,7 @@ impl<'m> Pool<'m> {
 
     /// Turns every role into what `to` makes of it.
     pub(super) fn turn(&mut self, to: impl Fn(Note) -> Note) {
-        for place in self.memory.chunks_exact_mut(self.stride) {
+        for place in self.memory.chunks_exact_mut(self.stride.get()) {
             if let Some(bytes) = place.first_chunk_mut() {
                 *bytes = to(Note::read(bytes)).bytes();
             }
@@ -132,7 +134,7 @@ impl<'m> Pool<'m> {
             self.incoming = free.map_or(0, |(at, _)| at);
         }
         let place =
-            self.memory.chunks_exact_mut(self.stride).nth(self.incoming).unwrap_or_default();
+            self.memory.chunks_exact_mut(self.stride.get()).nth(self.incoming).unwrap_or_default();
         let place = place.get_mut(NOTE + offset..).unwrap_or_default();
         place.iter_mut().zip(values).for_each(|(to, from)| *to = from);
     }

@@ -37,9 +37,12 @@ impl Pass {
                     trainer.restart();
                 }
                 let place = trainer.input();
-                let end = self.given.saturating_add(place.len());
-                place.copy_from_slice(sample.get(self.given..end).ok_or(Fault::Size)?);
-                self.given = end;
+                let rest = sample.get(self.given..).ok_or(Fault::Size)?;
+                if rest.len() < place.len() {
+                    return Err(Fault::Size);
+                }
+                self.given = self.given.saturating_add(place.len());
+                place.iter_mut().zip(rest).for_each(|(to, &from)| *to = from);
                 trainer.begin(Task::Receive)?;
                 self.phase = Phase::Receive;
             }

@@ -2,6 +2,7 @@
 
 use super::record::{HEADER_BYTES, MARK_BYTES};
 use super::{Flash, StoreError, CHUNK};
+use core::num::NonZero;
 
 /// A run of bytes of the flash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +34,8 @@ pub(super) struct Parts {
 /// What the part's sizes allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    pub unit: u32,
-    pub page: u32,
+    pub unit: NonZero<u32>,
+    pub page: NonZero<u32>,
     /// Whole pages.
     pub capacity: u32,
 }
@@ -48,17 +49,18 @@ impl Layout {
             && page >= HEADER_BYTES.next_multiple_of(unit);
         let pages = flash.capacity().checked_div(page).filter(|_| suits);
         let capacity = pages.and_then(|pages| u32::try_from(pages * page).ok());
-        let capacity = capacity.ok_or(StoreError::Unsuited)?;
-        Ok(Layout { unit: unit as u32, page: page as u32, capacity })
+        let sizes = NonZero::new(unit as u32).zip(NonZero::new(page as u32));
+        let (capacity, (unit, page)) = capacity.zip(sizes).ok_or(StoreError::Unsuited)?;
+        Ok(Layout { unit, page, capacity })
     }
 
     /// The parts of a slot for `length` bytes of state; none where that is more than flash can be.
     pub(super) fn parts(&self, length: u32) -> Option<Parts> {
-        let up = |bytes: u32, to: u32| bytes.checked_next_multiple_of(to);
+        let up = |bytes: u32, to: NonZero<u32>| bytes.checked_next_multiple_of(to.get());
         let state = up(HEADER_BYTES as u32, self.unit)?;
         let mark = state.checked_add(up(length, self.unit)?)?;
         let seal = mark.checked_add(up(MARK_BYTES as u32, self.unit)?)?;
-        let bytes = up(seal.checked_add(self.unit)?, self.page)?;
+        let bytes = up(seal.checked_add(self.unit.get())?, self.page)?;
         Some(Parts { state, mark, seal, bytes })
     }
 

@@ -287,7 +287,7 @@ impl Store {
         state: &[u8],
     ) -> Result<u32, StoreError> {
         let parts = self.parts;
-        for page in (span.at..span.end()).step_by(self.layout.page as usize) {
+        for page in (span.at..span.end()).step_by(self.layout.page.get() as usize) {
             flash.erase(page)?;
         }
         let mut crc = Crc::new();
@@ -314,7 +314,7 @@ impl Store {
         for part in bytes.chunks(CHUNK) {
             let mut chunk = Chunk([0xFF; CHUNK]);
             chunk.0.iter_mut().zip(part).for_each(|(to, &from)| *to = from);
-            let whole = part.len().next_multiple_of(self.layout.unit as usize);
+            let whole = part.len().next_multiple_of(self.layout.unit.get() as usize);
             flash.write(at, chunk.0.get(..whole).ok_or(StoreError::Unsuited)?)?;
             at = at.saturating_add(whole as u32);
         }
@@ -333,7 +333,7 @@ impl Store {
         while done < length {
             let mut chunk = Chunk([0; CHUNK]);
             let now = (length - done).min(CHUNK as u32);
-            let whole = now.next_multiple_of(self.layout.unit) as usize;
+            let whole = now.next_multiple_of(self.layout.unit.get()) as usize;
             let place = chunk.0.get_mut(..whole).ok_or(StoreError::Unsuited)?;
             flash.read(at.saturating_add(done), place)?;
             take(place.get(..now as usize).unwrap_or_default());
@@ -386,7 +386,8 @@ impl Store {
     fn sealed(&self, flash: &mut dyn Flash, found: &Found) -> bool {
         let mut begun = false;
         let mut take = |bytes: &[u8]| begun |= bytes.iter().any(|&byte| byte != 0xFF);
-        let read = self.get(flash, found.span.at + found.parts.seal, self.layout.unit, &mut take);
+        let read =
+            self.get(flash, found.span.at + found.parts.seal, self.layout.unit.get(), &mut take);
         read.is_ok() && begun
     }
 
@@ -414,7 +415,7 @@ impl Store {
         let (mut best, mut at) = (None, 0);
         while at < self.layout.capacity {
             let found = self.find(flash, at);
-            at = at.saturating_add(found.map_or(self.layout.page, |found| found.span.bytes));
+            at = at.saturating_add(found.map_or(self.layout.page.get(), |found| found.span.bytes));
             best = found.filter(|found| better(best, found)).or(best);
         }
         best

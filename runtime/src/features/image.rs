@@ -3,6 +3,8 @@
 //! Pixel centres lie at half coordinates: output `x` of `w` looks at `(x + 1/2) * W / w` of an
 //! image `W` wide.
 
+use core::num::NonZero;
+
 /// Most pixels along a side: so that all positions fit 32 bits.
 pub const MOST: u16 = 16_384;
 
@@ -124,32 +126,38 @@ pub const fn grey(red: u8, green: u8, blue: u8) -> u8 {
 #[derive(Clone, Copy)]
 struct Axis {
     from: u32,
-    size: u32,
-    out: u32,
+    size: NonZero<u32>,
+    out: NonZero<u32>,
 }
 
 impl Axis {
+    /// Twice the output's length, which is at most [`MOST`].
+    fn twice(self) -> NonZero<u32> {
+        self.out.saturating_mul(const { NonZero::new(2).unwrap() })
+    }
+
     /// The pixel at the centre of output `x`.
     fn nearest(self, x: u32) -> u32 {
-        self.from + (2 * x + 1) * self.size / (2 * self.out)
+        self.from + (2 * x + 1) * self.size.get() / self.twice()
     }
 
     /// The two pixels about the centre of output `x`, and the second one's weight.
     fn pair(self, x: u32) -> (u32, u32, u32) {
         // Twice the position, in units of 1/out, less the half pixel to the first centre.
-        let doubled = ((2 * x + 1) * self.size).saturating_sub(self.out);
-        let low = doubled / (2 * self.out);
-        let weight = ((doubled % (2 * self.out)) << BITS) / (2 * self.out);
-        let high = (low + 1).min(self.size - 1);
+        let doubled = ((2 * x + 1) * self.size.get()).saturating_sub(self.out.get());
+        let low = doubled / self.twice();
+        let weight = ((doubled % self.twice()) << BITS) / self.twice();
+        let high = (low + 1).min(self.size.get() - 1);
         (self.from + low, self.from + high, weight)
     }
 
     /// The pixels that output `x` covers, each with its share in units of `1 / out` pixels; shares
     /// sum to the used part's size.
     fn covered(self, x: u32) -> impl Iterator<Item = (u32, u32)> + Clone {
-        let (begin, end) = (x * self.size, (x + 1) * self.size);
-        (begin / self.out..end.div_ceil(self.out)).map(move |pixel| {
-            let (first, last) = (pixel * self.out, (pixel + 1) * self.out);
+        let (begin, end) = (x * self.size.get(), (x + 1) * self.size.get());
+        let out = self.out.get();
+        (begin / self.out..end.div_ceil(out)).map(move |pixel| {
+            let (first, last) = (pixel * out, (pixel + 1) * out);
             (self.from + pixel, last.min(end) - first.max(begin))
         })
     }
@@ -159,24 +167,26 @@ impl Image<'_> {
     #[inline]
     fn at(&self, x: u32, y: u32, channel: usize) -> u32 {
         let pixel = y as usize * self.width as usize + x as usize;
-        u32::from(self.pixels[pixel * self.channels as usize + channel])
+        let at = pixel * self.channels as usize + channel;
+        self.pixels.get(at).copied().unwrap_or_default().into()
     }
 
-    fn check(&self) -> Result<(), ImageError> {
-        sides(self.width, self.height)?;
+    /// Its sides, where it is sound.
+    fn check(&self) -> Result<[NonZero<u32>; 2], ImageError> {
+        let sides = sides(self.width, self.height)?;
         channels(self.channels)?;
         let needed = self.width as usize * self.height as usize * self.channels as usize;
         match self.pixels.len() == needed {
-            true => Ok(()),
+            true => Ok(sides),
             false => Err(ImageError::Pixels { found: self.pixels.len(), needed }),
         }
     }
 }
 
-fn sides(width: u16, height: u16) -> Result<(), ImageError> {
-    match (1..=MOST).contains(&width) && (1..=MOST).contains(&height) {
-        true => Ok(()),
-        false => Err(ImageError::Side { width, height }),
+fn sides(width: u16, height: u16) -> Result<[NonZero<u32>; 2], ImageError> {
+    match [width, height].map(|side| NonZero::new(u32::from(side)).filter(|_| side <= MOST)) {
+        [Some(across), Some(down)] => Ok([across, down]),
+        _ => Err(ImageError::Side { width, height }),
     }
 }
 
@@ -204,22 +214,21 @@ impl Resize {
         out: &mut [T],
         map: impl Fn(u8) -> T,
     ) -> Result<(), ImageError> {
-        image.check()?;
-        sides(self.width, self.height)?;
+        let whole = image.check()?;
+        let [width, height] = sides(self.width, self.height)?;
         channels(self.channels)?;
         if out.len() != self.outputs() {
             return Err(ImageError::Output { found: out.len(), needed: self.outputs() });
         }
-        let (columns, rows) = self.axes(image);
+        let (columns, rows) = self.axes(whole, [width, height]);
         let shrinks = columns.size >= columns.out && rows.size >= rows.out;
         let filter = match self.filter {
             Filter::Auto if shrinks => Filter::Area,
             Filter::Auto => Filter::Bilinear,
             other => other,
         };
-        let width = usize::from(self.width);
         for (index, values) in out.chunks_exact_mut(usize::from(self.channels)).enumerate() {
-            let (x, y) = ((index % width) as u32, (index / width) as u32);
+            let (x, y) = (index as u32 % width, index as u32 / width);
             let sample = |channel| match filter {
                 Filter::Nearest => image.at(columns.nearest(x), rows.nearest(y), channel) as u8,
                 Filter::Bilinear => bilinear(image, columns.pair(x), rows.pair(y), channel),
@@ -239,15 +248,22 @@ impl Resize {
         Ok(())
     }
 
-    /// The part of an image that is used.
-    fn axes(&self, image: &Image<'_>) -> (Axis, Axis) {
-        let (w, h) = (u32::from(image.width), u32::from(image.height));
-        let (out_w, out_h) = (u32::from(self.width), u32::from(self.height));
+    /// The part of an image that is used, by the sides of image and output.
+    fn axes(&self, [w, h]: [NonZero<u32>; 2], [out_w, out_h]: [NonZero<u32>; 2]) -> (Axis, Axis) {
+        let part = |whole: NonZero<u32>, scaled: u32| {
+            NonZero::new(scaled).unwrap_or(NonZero::<u32>::MIN).min(whole)
+        };
         let (used_w, used_h) = match self.crop {
             Crop::None => (w, h),
-            Crop::Centre => ((h * out_w / out_h).clamp(1, w), (w * out_h / out_w).clamp(1, h)),
+            Crop::Centre => {
+                (part(w, h.get() * out_w.get() / out_h), part(h, w.get() * out_h.get() / out_w))
+            }
         };
-        let axis = |whole: u32, size: u32, out| Axis { from: (whole - size) / 2, size, out };
+        let axis = |whole: NonZero<u32>, size: NonZero<u32>, out| Axis {
+            from: (whole.get() - size.get()) / 2,
+            size,
+            out,
+        };
         (axis(w, used_w, out_w), axis(h, used_h, out_h))
     }
 }
@@ -268,7 +284,7 @@ fn area(image: &Image<'_>, columns: Axis, rows: Axis, at: (u32, u32), channel: u
             columns.covered(at.0).map(|(x, wide)| u64::from(image.at(x, y, channel) * wide)).sum();
         sum += row * u64::from(high);
     }
-    let whole = u64::from(columns.size) * u64::from(rows.size);
+    let whole = (u64::from(columns.size.get()) * u64::from(rows.size.get())).max(1);
     ((sum + whole / 2) / whole) as u8
 }
 

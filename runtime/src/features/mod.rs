@@ -5,7 +5,7 @@
 //! run this same code. Invariants: both compute the same bits, since nothing is used but IEEE
 //! operations that are defined to the last bit (`+ - * /` and square root, never fused) and the
 //! functions of `libm`, which are built from those; nothing allocates, the caller gives all memory;
-//! nothing panics once a specification was accepted.
+//! nothing panics.
 #![deny(missing_docs)]
 
 pub mod audio;

@@ -24,6 +24,7 @@ mod x86;
 pub use x86::widest;
 
 use crate::Fault;
+use core::num::NonZero;
 
 /// [`Fault::Size`] unless `holds`.
 fn ensure(holds: bool) -> Result<(), Fault> {
@@ -32,6 +33,11 @@ fn ensure(holds: bool) -> Result<(), Fault> {
     } else {
         Err(Fault::Size)
     }
+}
+
+/// `count` as what divides: of 0 there is [`Fault::Size`].
+fn positive(count: usize) -> Result<NonZero<usize>, Fault> {
+    NonZero::new(count).ok_or(Fault::Size)
 }
 
 /// Index of the greatest value, the first of equals; 0 of nothing.

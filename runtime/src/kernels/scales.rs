@@ -32,10 +32,4 @@ impl<'m> Scales<'m> {
         let shift = self.shift.get(first..).unwrap_or(&[]);
         multiplier.iter().zip(shift).map(|(&value, &s)| Multiplier { value, shift: s.into() })
     }
-
-    /// The multiplier of `channel`, which must exist.
-    #[inline]
-    pub fn get(&self, channel: usize) -> Multiplier {
-        Multiplier { value: self.multiplier[channel], shift: self.shift[channel].into() }
-    }
 }

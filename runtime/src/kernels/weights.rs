@@ -1,9 +1,11 @@
 //! Rows of a weight matrix: frozen ones as they lie in flash, trained channels laid over them.
 
+use super::positive;
 use crate::arena::Arena;
 use crate::machine::{part, table, typed};
 use crate::program::op::{Precision, Weights};
 use crate::Fault;
+use core::num::NonZero;
 
 /// The weight that a residual latent `m` (8.8) stands for: `(m + 128) >> 8`.
 #[inline]
@@ -18,7 +20,7 @@ pub struct Rows<'m> {
     latent: Latent<'m>,
     selected: &'m [u16],
     taps: usize,
-    channels: usize,
+    channels: NonZero<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,26 +61,29 @@ impl<'m> Rows<'m> {
         {
             return Err(Fault::Size);
         }
-        Ok(Rows { frozen, latent, selected, taps, channels })
+        Ok(Rows { frozen, latent, selected, taps, channels: positive(channels)? })
     }
 
     /// Row `index`: the frozen row itself, or an assembled copy in `buffer`, which holds
     /// `taps * channels` bytes where weights are trained.
+    ///
+    /// # Errors
+    /// A [`Fault`] where there is no such row, or `buffer` does not hold it.
     #[inline]
-    pub fn row<'b>(&self, index: usize, buffer: &'b mut [i8]) -> &'b [i8]
+    pub fn row<'b>(&self, index: usize, buffer: &'b mut [i8]) -> Result<&'b [i8], Fault>
     where
         'm: 'b,
     {
-        let length = self.taps * self.channels;
-        let frozen = &self.frozen[index * length..(index + 1) * length];
+        let length = self.taps * self.channels.get();
         if matches!(self.latent, Latent::None) {
-            return frozen;
+            let at = index * length;
+            return self.frozen.get(at..at + length).ok_or(Fault::OutOfBounds);
         }
-        let buffer = &mut buffer[..length];
-        for (tap, weights) in buffer.chunks_exact_mut(self.channels).enumerate() {
-            self.assemble(index, tap, weights);
+        let buffer = buffer.get_mut(..length).ok_or(Fault::Size)?;
+        for (tap, weights) in buffer.chunks_exact_mut(self.channels.get()).enumerate() {
+            self.assemble(index, tap, weights)?;
         }
-        buffer
+        Ok(buffer)
     }
 
     /// All frozen elements, where nothing is trained.
@@ -102,32 +107,43 @@ impl<'m> Rows<'m> {
             return Ok(frozen);
         }
         let buffer = buffer.get_mut(..self.frozen.len()).ok_or(Fault::Size)?;
-        for (index, row) in buffer.chunks_exact_mut(self.taps * self.channels).enumerate() {
-            self.row(index, row);
+        for (place, weights) in buffer.chunks_exact_mut(self.channels.get()).enumerate() {
+            self.place(place, weights)?;
         }
         Ok(buffer)
     }
 
     /// Writes kernel position `tap` of row `index` to `weights`, which holds `channels` bytes.
-    pub fn assemble(&self, index: usize, tap: usize, weights: &mut [i8]) {
-        let place = index * self.taps + tap;
+    ///
+    /// # Errors
+    /// [`Fault::OutOfBounds`] where there is no such place.
+    pub fn assemble(&self, index: usize, tap: usize, weights: &mut [i8]) -> Result<(), Fault> {
+        self.place(index * self.taps + tap, weights)
+    }
+
+    /// [`Rows::assemble`] by the place among the kernel positions of all rows.
+    fn place(&self, place: usize, weights: &mut [i8]) -> Result<(), Fault> {
         let trained = self.selected.len();
-        let (from, at) = (place * self.channels, place * trained);
-        if trained < self.channels {
-            weights.copy_from_slice(&self.frozen[from..from + self.channels]);
+        let (from, at) = (place * self.channels.get(), place * trained);
+        if trained < self.channels.get() {
+            let frozen = self.frozen.get(from..from + weights.len()).ok_or(Fault::OutOfBounds)?;
+            weights.copy_from_slice(frozen);
         }
         match self.latent {
             Latent::None => {}
             Latent::Residual(latent) => {
-                for (&c, &m) in self.selected.iter().zip(&latent[at..at + trained]) {
-                    weights[c as usize] = effective(m);
+                let latent = latent.get(at..at + trained).ok_or(Fault::OutOfBounds)?;
+                for (&c, &m) in self.selected.iter().zip(latent) {
+                    *weights.get_mut(c as usize).ok_or(Fault::OutOfBounds)? = effective(m);
                 }
             }
             Latent::Stochastic(latent) => {
-                for (&c, &w) in self.selected.iter().zip(&latent[at..at + trained]) {
-                    weights[c as usize] = w;
+                let latent = latent.get(at..at + trained).ok_or(Fault::OutOfBounds)?;
+                for (&c, &w) in self.selected.iter().zip(latent) {
+                    *weights.get_mut(c as usize).ok_or(Fault::OutOfBounds)? = w;
                 }
             }
         }
+        Ok(())
     }
 }

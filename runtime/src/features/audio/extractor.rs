@@ -43,9 +43,10 @@ impl<'m> Extractor<'m> {
         if work.len() != needed {
             return Err(SpecError::Work { found: work.len(), needed });
         }
-        let (history, rest) = work.split_at_mut(spec.frame.into());
-        let (spectrum, rest) = rest.split_at_mut(spec.fft.into());
-        let (bands, coefficients) = rest.split_at_mut(spec.bands.into());
+        let mut rest = work;
+        let [history, spectrum, bands, coefficients] =
+            [spec.frame, spec.fft, spec.bands, spec.mfcc]
+                .map(|length| rest.split_off_mut(..length.into()).unwrap_or_default());
         let tables = spec.tables(tables)?;
         let (filled, skip, previous) = (0, 0, 0.0);
         let spec = *spec;
@@ -86,7 +87,10 @@ impl<'m> Extractor<'m> {
         self.analyse();
         let (frame, hop) = (self.history.len(), usize::from(self.spec.hop));
         let kept = frame.saturating_sub(hop);
-        self.history.copy_within(frame - kept.., 0);
+        // Nothing is kept where frames do not overlap.
+        if let Some(from) = (kept > 0).then(|| frame - kept) {
+            self.history.copy_within(from.., 0);
+        }
         (self.filled, self.skip) = (kept, hop.saturating_sub(frame));
         Some(self.features())
     }

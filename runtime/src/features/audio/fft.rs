@@ -16,7 +16,7 @@ impl<'t> Twiddles<'t> {
     #[inline]
     fn pairs(self, step: usize) -> impl Iterator<Item = (f32, f32)> + 't {
         let (cosines, sines) = (self.quarter.iter(), self.quarter.iter().rev());
-        cosines.step_by(step).zip(sines.step_by(step)).map(|(&c, &s)| (c, s))
+        cosines.step_by(step.max(1)).zip(sines.step_by(step.max(1))).map(|(&c, &s)| (c, s))
     }
 }
 
@@ -26,10 +26,12 @@ impl<'t> Twiddles<'t> {
 pub(super) fn load(buffer: &mut [f32], mut samples: impl Iterator<Item = f32>) {
     let half = buffer.len() / 2;
     let unused = usize::BITS - half.trailing_zeros();
+    let (numbers, _) = buffer.as_chunks_mut::<2>();
     for k in 0..half {
-        let to = 2 * (k.reverse_bits() >> unused);
-        buffer[to] = samples.next().unwrap_or(0.0);
-        buffer[to + 1] = samples.next().unwrap_or(0.0);
+        let number = [samples.next().unwrap_or(0.0), samples.next().unwrap_or(0.0)];
+        if let Some(to) = numbers.get_mut(k.reverse_bits() >> unused) {
+            *to = number;
+        }
     }
 }
 
@@ -37,21 +39,27 @@ pub(super) fn load(buffer: &mut [f32], mut samples: impl Iterator<Item = f32>) {
 /// `2 k`, and the last one at index 1.
 pub(super) fn power(buffer: &mut [f32], twiddles: Twiddles<'_>) {
     complex(buffer, twiddles);
-    let n = buffer.len();
     let square = |re: f32, im: f32| re * re + im * im;
-    let (re, im) = (buffer[0], buffer[1]);
-    buffer[0] = square(re + im, 0.0);
-    buffer[1] = square(re - im, 0.0);
-    for (k, (cosine, sine)) in (1..=n / 4).zip(twiddles.pairs(1).skip(1)) {
-        let (low, high) = (2 * k, n - 2 * k);
-        let (a, b) = (buffer[low], buffer[low + 1]);
-        let (c, d) = (buffer[high], buffer[high + 1]);
+    let (numbers, _) = buffer.as_chunks_mut::<2>();
+    let half = numbers.len();
+    let Some(first) = numbers.first_mut() else { return };
+    let [re, im] = *first;
+    *first = [square(re + im, 0.0), square(re - im, 0.0)];
+    for (low, (cosine, sine)) in (1..=half / 2).zip(twiddles.pairs(1).skip(1)) {
+        let high = half - low;
+        let (Some(&[a, b]), Some(&[c, d])) = (numbers.get(low), numbers.get(high)) else { return };
         // Transforms of the even samples and of the odd ones, each hermitian.
         let (even_re, even_im) = (0.5 * (a + c), 0.5 * (b - d));
         let (odd_re, odd_im) = (0.5 * (b + d), 0.5 * (c - a));
         let (re, im) = (cosine * odd_re + sine * odd_im, cosine * odd_im - sine * odd_re);
-        buffer[low] = square(even_re + re, even_im + im);
-        buffer[high] = square(even_re - re, even_im - im);
+        // The last time they are the same.
+        let powers =
+            [(low, square(even_re + re, even_im + im)), (high, square(even_re - re, even_im - im))];
+        for (at, power) in powers {
+            if let Some([to, _]) = numbers.get_mut(at) {
+                *to = power;
+            }
+        }
     }
 }
 
@@ -59,12 +67,11 @@ pub(super) fn power(buffer: &mut [f32], twiddles: Twiddles<'_>) {
 /// once, which multiply by nothing.
 fn complex(buffer: &mut [f32], twiddles: Twiddles<'_>) {
     let n = buffer.len();
-    for block in buffer.chunks_exact_mut(8) {
-        let [a, b, c, d, e, f, g, h] =
-            [block[0], block[1], block[2], block[3], block[4], block[5], block[6], block[7]];
+    for block in buffer.as_chunks_mut::<8>().0 {
+        let [a, b, c, d, e, f, g, h] = *block;
         let (sum, difference) = ((a + c, b + d), (a - c, b - d));
         let (other, turned) = ((e + g, f + h), (f - h, g - e));
-        block.copy_from_slice(&[
+        *block = [
             sum.0 + other.0,
             sum.1 + other.1,
             difference.0 + turned.0,
@@ -73,17 +80,17 @@ fn complex(buffer: &mut [f32], twiddles: Twiddles<'_>) {
             sum.1 - other.1,
             difference.0 - turned.0,
             difference.1 - turned.1,
-        ]);
+        ];
     }
     let mut span = 8;
     while span < n {
-        for block in buffer.chunks_exact_mut(2 * span) {
-            let (low, high) = block.split_at_mut(span);
+        for block in buffer.chunks_exact_mut((2 * span).max(1)) {
             // A quarter turn on, cosine and sine change places: one pair serves two butterflies.
-            let (low, low_on) = low.split_at_mut(span / 2);
-            let (high, high_on) = high.split_at_mut(span / 2);
-            let first = low.chunks_exact_mut(2).zip(high.chunks_exact_mut(2));
-            let second = low_on.chunks_exact_mut(2).zip(high_on.chunks_exact_mut(2));
+            let mut quarters = block.chunks_exact_mut((span / 2).max(1));
+            let [low, low_on, high, high_on] =
+                [(); 4].map(|()| quarters.next().unwrap_or_default().as_chunks_mut::<2>().0);
+            let first = low.iter_mut().zip(high);
+            let second = low_on.iter_mut().zip(high_on);
             for (((a, b), (c, d)), (cosine, sine)) in
                 first.zip(second).zip(twiddles.pairs(n / span))
             {
@@ -97,7 +104,7 @@ fn complex(buffer: &mut [f32], twiddles: Twiddles<'_>) {
 
 /// `a, b` to `a + w b, a - w b`.
 #[inline]
-fn butterfly(a: &mut [f32], b: &mut [f32], w_re: f32, w_im: f32) {
+fn butterfly(a: &mut [f32; 2], b: &mut [f32; 2], w_re: f32, w_im: f32) {
     let (re, im) = (b[0] * w_re - b[1] * w_im, b[0] * w_im + b[1] * w_re);
     (b[0], b[1]) = (a[0] - re, a[1] - im);
     (a[0], a[1]) = (a[0] + re, a[1] + im);

@@ -58,12 +58,9 @@ impl AudioSpec {
         if tables.len() != needed {
             return Err(SpecError::Tables { found: tables.len(), needed });
         }
-        let [window_len, quarter_len, edges_len, bins, _, _] = self.lengths();
-        let (window, rest) = tables.split_at_mut(window_len);
-        let (twiddles, rest) = rest.split_at_mut(quarter_len);
-        let (edges, rest) = rest.split_at_mut(edges_len);
-        let (rising, rest) = rest.split_at_mut(bins);
-        let (falling, dct) = rest.split_at_mut(bins);
+        let mut rest = tables;
+        let [window, twiddles, edges, rising, falling, dct] =
+            self.lengths().map(|length| rest.split_off_mut(..length).unwrap_or_default());
         self.fill_window(window);
         quarter(twiddles);
         self.fill_bands(edges, rising, falling);
@@ -77,12 +74,9 @@ impl AudioSpec {
         if tables.len() != needed {
             return Err(SpecError::Tables { found: tables.len(), needed });
         }
-        let [window_len, quarter_len, edges_len, bins, _, _] = self.lengths();
-        let (window, rest) = tables.split_at(window_len);
-        let (quarter, rest) = rest.split_at(quarter_len);
-        let (edges, rest) = rest.split_at(edges_len);
-        let (rising, rest) = rest.split_at(bins);
-        let (falling, dct) = rest.split_at(bins);
+        let mut rest = tables;
+        let [window, quarter, edges, rising, falling, dct] =
+            self.lengths().map(|length| rest.split_off(..length).unwrap_or_default());
         Ok(Tables { window, twiddles: Twiddles::new(quarter), edges, rising, falling, dct })
     }
 
@@ -139,10 +133,10 @@ impl AudioSpec {
                 let share = up(hz_of(bin)).clamp(0.0, 1.0);
                 // The band that begins at the edge below, and the one that ends at this.
                 if edge <= usize::from(self.bands) {
-                    rising[bin] = (share * height(edge - 1)) as f32;
+                    set(rising, bin, share * height(edge - 1));
                 }
                 if edge >= 2 {
-                    falling[bin] = ((1.0 - share) * height(edge - 2)) as f32;
+                    set(falling, bin, (1.0 - share) * height(edge - 2));
                 }
                 bin += 1;
             }
@@ -151,7 +145,7 @@ impl AudioSpec {
     }
 
     fn fill_dct(&self, dct: &mut [f32]) {
-        let bands = usize::from(self.bands);
+        let bands = usize::from(self.bands).max(1);
         for (i, row) in dct.chunks_exact_mut(bands).enumerate() {
             let scale = libm::sqrt(if i == 0 { 1.0 } else { 2.0 } / bands as f64);
             for (m, d) in row.iter_mut().enumerate() {
@@ -165,10 +159,18 @@ impl AudioSpec {
 
 /// A quarter of a cosine's period, both ends included.
 pub(super) fn quarter(table: &mut [f32]) {
-    let last = table.len() - 1;
-    for (k, c) in table.iter_mut().enumerate() {
-        *c = libm::cos(TAU / 4.0 * k as f64 / last as f64) as f32;
-    }
     // cos(pi / 2) as the nearest f64 to its argument has it is not quite 0.
-    table[last] = 0.0;
+    let Some((end, table)) = table.split_last_mut() else { return };
+    *end = 0.0;
+    let last = table.len() as f64;
+    for (k, c) in table.iter_mut().enumerate() {
+        *c = libm::cos(TAU / 4.0 * k as f64 / last) as f32;
+    }
+}
+
+/// Sets a weight, rounded, where there is such a bin.
+fn set(weights: &mut [f32], bin: usize, weight: f64) {
+    if let Some(to) = weights.get_mut(bin) {
+        *to = weight as f32;
+    }
 }

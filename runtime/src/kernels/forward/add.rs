@@ -57,8 +57,8 @@ impl Add {
         let term =
             |x: i8, n: usize| self.scales[n].scale((x as i32 - self.zeros[n] as i32) << LEFT_SHIFT);
         let done = x86::add::<{ LEFT_SHIFT as i32 }>(self, a, b, &mut y);
-        for (i, (&a, &b)) in a[done..].iter().zip(&b[done..]).enumerate() {
-            y.put(done + i, self.y_scale.scale(term(a, 0).saturating_add(term(b, 1))));
+        for (i, (&a, &b)) in a.iter().zip(b).enumerate().skip(done) {
+            y.put(i, self.y_scale.scale(term(a, 0).saturating_add(term(b, 1))));
         }
         Ok(())
     }

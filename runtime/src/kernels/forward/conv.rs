@@ -7,14 +7,15 @@
 
 use super::dot::{dot, total};
 use super::output::Output;
-use crate::kernels::ensure;
 use crate::kernels::scales::Scales;
 use crate::kernels::weights::Rows;
 use crate::kernels::window::Reach;
 use crate::kernels::x86;
+use crate::kernels::{ensure, positive};
 use crate::machine::{fixed, typed, typed_mut};
 use crate::program::op::{Conv, Geometry, Window};
 use crate::{Fault, Machine};
+use core::num::NonZero;
 
 /// Windows that are computed side by side.
 const TILE: usize = 4;
@@ -46,10 +47,11 @@ impl Conv {
         if x86::conv(&self.geometry, groups, x, (&rows, buffer), parameters, self.x_zero, &mut y) {
             return Ok(());
         }
-        let windows = Windows::new(self.geometry, x, channels, groups, self.x_zero);
+        let windows = Windows::new(self.geometry, x, channels, groups, self.x_zero)?;
+        let depth = positive(outputs / groups)?;
         for (o, (&bias, scale)) in bias.iter().zip(scales.from(0)).enumerate() {
-            let row = rows.row(o, buffer);
-            let first = o / (outputs / groups) * channels;
+            let row = rows.row(o, buffer)?;
+            let first = o / depth * channels;
             windows.each(row, first, |position, sum| {
                 y.put(position * outputs + o, scale.scale(bias.saturating_add(sum)));
             })?;
@@ -71,7 +73,7 @@ struct Windows<'m> {
     x: &'m [i8],
     /// Channels a group has, and all channels.
     channels: usize,
-    pixel: usize,
+    pixel: NonZero<usize>,
     dense: bool,
     pointwise: bool,
     zero: i32,
@@ -84,11 +86,11 @@ impl<'m> Windows<'m> {
         channels: usize,
         groups: usize,
         zero: i16,
-    ) -> Windows<'m> {
-        let pixel = geometry.x.c as usize;
+    ) -> Result<Windows<'m>, Fault> {
+        let pixel = positive(geometry.x.c as usize)?;
         let dense = groups == 1 && geometry.window.dilation[1] == 1;
         let pointwise = is_pointwise(&geometry, groups);
-        Windows { geometry, x, channels, pixel, dense, pointwise, zero: zero.into() }
+        Ok(Windows { geometry, x, channels, pixel, dense, pointwise, zero: zero.into() })
     }
 
     /// Hands `sum w (x - zero)` of every output position to `put`; the row's group begins at
@@ -98,7 +100,7 @@ impl<'m> Windows<'m> {
         let Geometry { y, window, .. } = self.geometry;
         let (height, width) = (window.kernel[0] as usize, window.kernel[1] as usize);
         let across = y.w as usize;
-        let step = window.stride[1] as usize * self.pixel;
+        let step = window.stride[1] as usize * self.pixel.get();
         let whole = -self.zero * total(row);
         if self.pointwise {
             self.pixels(row, whole, put);
@@ -141,20 +143,18 @@ impl<'m> Windows<'m> {
     /// [`Windows::each`] where every window is one pixel: no edges, no runs.
     #[inline]
     fn pixels(&self, row: &[i8], base: i32, mut put: impl FnMut(usize, i32)) {
-        let tiles = self.x.chunks_exact(TILE * self.pixel);
-        let rest = tiles.remainder().chunks_exact(self.pixel);
+        let mut pixels = self.x.chunks_exact(self.pixel.get());
         let mut at = 0;
-        for tile in tiles {
-            let (left, right) = tile.split_at(TILE / 2 * self.pixel);
-            let ((a, b), (c, d)) = (left.split_at(self.pixel), right.split_at(self.pixel));
+        while pixels.len() >= TILE {
+            let tile = [(); TILE].map(|()| pixels.next().unwrap_or_default());
             let mut sums = [base; TILE];
-            dot(row, [a, b, c, d], &mut sums);
+            dot(row, tile, &mut sums);
             for sum in sums {
                 put(at, sum);
                 at += 1;
             }
         }
-        for pixel in rest {
+        for pixel in pixels {
             let mut sum = [base];
             dot(row, [pixel], &mut sum);
             put(at, sum[0]);
@@ -183,7 +183,7 @@ impl<'m> Windows<'m> {
             for run in 0..runs {
                 let at = (ky * width + h.from) * self.channels + run * length;
                 let w = row.get(at..at + length).ok_or(Fault::Size)?;
-                let start = (pixel + run * h.step) * self.pixel + first;
+                let start = (pixel + run * h.step) * self.pixel.get() + first;
                 let mut x = [w; N];
                 for (n, x) in x.iter_mut().enumerate() {
                     let start = start + n * step;

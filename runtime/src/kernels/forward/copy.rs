@@ -1,6 +1,6 @@
 //! Moves of elements from one tensor to another.
 
-use crate::kernels::ensure;
+use crate::kernels::{ensure, positive};
 use crate::machine::{part, typed, typed_mut};
 use crate::program::op::{Copy, Path};
 use crate::{Fault, Machine, Memory};
@@ -13,19 +13,16 @@ impl Path {
         &self,
         mut f: impl FnMut(usize, usize, usize) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let [a, b, c, d, e] = self.size.map(i64::from);
-        let place = |at: u32, steps: &[i32; 5], turn: [i64; 4]| {
-            let moved = turn.iter().zip(steps).map(|(&t, &s)| t * i64::from(s)).sum::<i64>();
+        let [a, b, c, d, e] = self.size.map(usize::from);
+        let place = |at: u32, steps: &[i32; 5], turn: [usize; 4]| {
+            let moved = turn.iter().zip(steps).map(|(&t, &s)| t as i64 * i64::from(s)).sum::<i64>();
             usize::try_from(i64::from(at) + moved).map_err(|_| Fault::OutOfBounds)
         };
+        let (breadth, depth) = (positive(b)?, positive(d)?);
         for outer in 0..a * b {
             for inner in 0..c * d {
-                let turn = [outer / b, outer % b, inner / d, inner % d];
-                f(
-                    place(self.from_at, &self.from, turn)?,
-                    place(self.to_at, &self.to, turn)?,
-                    e as usize,
-                )?;
+                let turn = [outer / breadth, outer % breadth, inner / depth, inner % depth];
+                f(place(self.from_at, &self.from, turn)?, place(self.to_at, &self.to, turn)?, e)?;
             }
         }
         Ok(())
@@ -60,7 +57,8 @@ impl Copy {
         self.path.runs(|from, to, count| {
             if self.scale.value == 0 && (from_step, to_step) == (1, 1) {
                 let source = x.get(from..from + count).ok_or(Fault::OutOfBounds)?;
-                y.get_mut(to..to + count).ok_or(Fault::OutOfBounds)?.copy_from_slice(source);
+                let place = y.get_mut(to..to + source.len()).ok_or(Fault::OutOfBounds)?;
+                place.copy_from_slice(source);
                 return Ok(());
             }
             for n in 0..count as isize {

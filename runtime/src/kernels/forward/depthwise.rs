@@ -2,14 +2,15 @@
 
 use super::output::Output;
 use super::{blocks, LANES};
-use crate::kernels::ensure;
 use crate::kernels::scales::Scales;
 use crate::kernels::weights::Rows;
 use crate::kernels::window::Reach;
 use crate::kernels::x86;
+use crate::kernels::{ensure, positive};
 use crate::machine::{fixed, typed, typed_mut};
 use crate::program::op::{Depthwise, Geometry};
 use crate::{Fault, Machine};
+use core::num::NonZero;
 
 impl Depthwise {
     /// Runs the kernel.
@@ -34,7 +35,14 @@ impl Depthwise {
         if x86::depthwise(&self.geometry, x, w, (bias, &scales), self.x_zero, &mut y) {
             return Ok(());
         }
-        let kernel = Kernel { geometry: self.geometry, x, w, zero: self.x_zero };
+        let kernel = Kernel {
+            geometry: self.geometry,
+            channels: positive(channels)?,
+            pitch: positive(channels * window.dilation[1] as usize)?,
+            x,
+            w,
+            zero: self.x_zero,
+        };
         let single = if channels < LANES { channels } else { 0 };
         for oy in 0..ys.h as usize {
             let v = self.geometry.rows(oy);
@@ -62,6 +70,9 @@ impl Depthwise {
 /// What the sums are computed from.
 struct Kernel<'m> {
     geometry: Geometry,
+    channels: NonZero<usize>,
+    /// Elements from one pixel that a window sees to the next.
+    pitch: NonZero<usize>,
     x: &'m [i8],
     w: &'m [i8],
     zero: i16,
@@ -71,14 +82,15 @@ impl Kernel<'_> {
     /// `sum w (x - zero)` over one window, for `N` channels from `c` on.
     #[inline]
     fn sums<const N: usize>(&self, v: Reach, h: Reach, c: usize) -> Result<[i32; N], Fault> {
-        let channels = self.geometry.x.c as usize;
+        let channels = self.channels.get();
         let mut sums = [0i32; N];
         for (line, ky) in (v.from..v.to).enumerate() {
             let pixel = (v.first + line * v.step) * self.geometry.x.w as usize + h.first;
             let tap = ky * self.geometry.window.kernel[1] as usize + h.from;
             let x = self.x.get(pixel * channels + c..).ok_or(Fault::Size)?;
             let w = self.w.get(tap * channels + c..).ok_or(Fault::Size)?;
-            for (x, w) in x.chunks(channels * h.step).zip(w.chunks(channels)).take(h.to - h.from) {
+            let taps = x.chunks(self.pitch.get()).zip(w.chunks(channels));
+            for (x, w) in taps.take(h.to - h.from) {
                 let (x, w) = (x.first_chunk::<N>(), w.first_chunk::<N>());
                 let (x, w) = (x.ok_or(Fault::Size)?, w.ok_or(Fault::Size)?);
                 for ((sum, &x), &w) in sums.iter_mut().zip(x).zip(w) {

@@ -1,7 +1,7 @@
 //! Maxima over sliding windows.
 
-use crate::kernels::ensure;
 use crate::kernels::window::Reach;
+use crate::kernels::{ensure, positive};
 use crate::machine::{typed, typed_mut};
 use crate::program::op::{Geometry, MaxPool};
 use crate::{Fault, Machine};
@@ -19,9 +19,10 @@ impl MaxPool {
         ensure(x.len() == xs.elements() && y.len() == ys.elements())?;
         ensure(ys.c == xs.c && channels > 0 && (index.is_empty() || index.len() == y.len()))?;
         let mut index = index.chunks_exact_mut(channels);
+        let across = positive(ys.w as usize)?;
         for (at, y) in y.chunks_exact_mut(channels).enumerate() {
-            let v = self.geometry.rows(at / ys.w as usize);
-            let h = self.geometry.columns(at % ys.w as usize);
+            let v = self.geometry.rows(at / across);
+            let h = self.geometry.columns(at % across);
             y.fill(i8::MIN);
             match index.next() {
                 None => self.pixels(v, h, |_, pixel| {

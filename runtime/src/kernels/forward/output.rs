@@ -45,7 +45,7 @@ impl<'m> Output<'m> {
     #[inline]
     pub fn put(&mut self, index: usize, scaled: i32) {
         let value = scaled.saturating_add(self.zero);
-        let kept = value.clamp(self.min, self.max);
+        let kept = value.max(self.min).min(self.max);
         if let Some(y) = self.y.get_mut(index) {
             *y = kept as i8;
         }

@@ -7,6 +7,7 @@ use crate::kernels::window::Reach;
 use crate::machine::{typed, typed_mut};
 use crate::program::op::{AvgPool, Geometry, PoolMean, FEATURE_BITS};
 use crate::{Fault, Machine};
+use core::num::NonZero;
 
 impl AvgPool {
     /// Runs the kernel.
@@ -30,15 +31,15 @@ impl AvgPool {
             let v = self.geometry.rows(oy);
             for ox in 0..ys.w as usize {
                 let h = self.geometry.columns(ox);
-                let count = ((v.to - v.from) * (h.to - h.from)) as i32;
-                ensure(count > 0)?;
+                let count = ((v.to - v.from) * (h.to - h.from)) as u32;
+                let count = NonZero::new(count).ok_or(Fault::Size)?;
                 let pixel = (oy * ys.w as usize + ox) * channels;
                 let mut store = |c: usize, sums: &[i32]| {
                     for (n, &sum) in sums.iter().enumerate() {
                         let scaled = if own_scale {
                             rounded_quotient(sum, count) - zero
                         } else {
-                            self.scale.scale(sum - count * zero)
+                            self.scale.scale(sum - count.get() as i32 * zero)
                         };
                         y.put(pixel + c + n, scaled);
                     }
@@ -57,9 +58,13 @@ impl AvgPool {
 
 /// `round(sum / count)`, half away from zero.
 #[inline]
-fn rounded_quotient(sum: i32, count: i32) -> i32 {
-    let half = count / 2;
-    (if sum > 0 { sum + half } else { sum - half }) / count
+fn rounded_quotient(sum: i32, count: NonZero<u32>) -> i32 {
+    let size = ((sum.unsigned_abs() + count.get() / 2) / count) as i32;
+    if sum > 0 {
+        size
+    } else {
+        -size
+    }
 }
 
 /// Sums of raw values over one window, for `N` channels from `c` on.
@@ -76,7 +81,7 @@ fn sums<const N: usize>(
     for line in 0..v.to - v.from {
         let pixel = (v.first + line * v.step) * geometry.x.w as usize + h.first;
         let x = x.get(pixel * channels + c..).ok_or(Fault::Size)?;
-        for x in x.chunks(channels * h.step).take(h.to - h.from) {
+        for x in x.chunks((channels * h.step).max(1)).take(h.to - h.from) {
             let x = x.first_chunk::<N>().ok_or(Fault::Size)?;
             for (sum, &x) in sums.iter_mut().zip(x) {
                 *sum += x as i32;

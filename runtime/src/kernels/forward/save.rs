@@ -24,7 +24,7 @@ impl SaveChannels {
         // Indices ascend, so this many between the ends means all of them.
         if last + 1 - first.min(last + 1) == selected.len() {
             for (x, y) in pixels {
-                y.copy_from_slice(x.get(first..=last).ok_or(Fault::Size)?);
+                y.copy_from_slice(x.get(first..first + y.len()).ok_or(Fault::Size)?);
             }
         } else {
             for (x, y) in pixels {

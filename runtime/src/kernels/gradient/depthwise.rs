@@ -2,11 +2,11 @@
 
 use super::sink::Sink;
 use crate::error_scale::{exponent, write};
-use crate::kernels::ensure;
 use crate::kernels::scales::Scales;
 use crate::kernels::scratch::depthwise_input_grad;
 use crate::kernels::weights::Rows;
 use crate::kernels::x86;
+use crate::kernels::{ensure, positive};
 use crate::machine::typed_mut;
 use crate::program::op::DepthwiseInputGrad;
 use crate::{Fault, Machine};
@@ -22,7 +22,7 @@ impl DepthwiseInputGrad {
         let unit = exponent(&m.state, &self.error)?.saturating_sub(self.fraction as i32);
         let errors = [&self.error, &self.skip, &self.output];
         let (error, mut sink) = Sink::open(&mut m.arena, &m.state, unit, errors, self.mask)?;
-        let (channels, columns) = (x.c as usize, x.w as usize);
+        let (channels, columns) = (x.c as usize, positive(x.w as usize)?);
         let (taps, across) = (window.taps(), window.kernel[1] as usize);
         ensure(x.c == y.c && channels == self.weights.channels as usize && channels > 0)?;
         ensure(sink.len() == x.elements() && error.len() == y.elements())?;
@@ -31,7 +31,7 @@ impl DepthwiseInputGrad {
         let scales = Scales::new(&self.scale, m.constants, channels)?;
         let (_, [scratch]) = m.scratch.split([], [self.scratch])?;
         ensure(scratch.len() >= depthwise_input_grad(&self.weights))?;
-        let (sums, buffer) = scratch.split_at_mut(4 * channels);
+        let (sums, buffer) = scratch.split_at_mut_checked(4 * channels).ok_or(Fault::Size)?;
         let (sums, buffer): (&mut [i32], &mut [i8]) = (typed_mut(sums)?, typed_mut(buffer)?);
         write(&mut m.state, &self.output, unit, |quantizer, state| {
             let rows = Rows::new(&self.weights, m.constants, state)?;
@@ -46,16 +46,18 @@ impl DepthwiseInputGrad {
                     for (c, kx) in self.geometry.columns_seeing(pixel % columns) {
                         let at = (r * y.w as usize + c) * channels;
                         let tap = (ky * across + kx) * channels;
-                        let error = &error[at..at + channels];
-                        let weights = &weights[tap..tap + channels];
+                        let error = error.get(at..at + channels).ok_or(Fault::OutOfBounds)?;
+                        let weights = weights.get(tap..tap + channels).ok_or(Fault::OutOfBounds)?;
                         for ((s, &e), &w) in sums.iter_mut().zip(error).zip(weights) {
                             *s = s.wrapping_add(e as i32 * w as i32);
                         }
                     }
                 }
                 let at = pixel * channels;
-                for (c, sum) in sums.iter_mut().enumerate().filter(|(c, _)| sink.passes(at + c)) {
-                    *sum = scales.get(c).scale_wide(*sum, 0);
+                for ((c, sum), scale) in sums.iter_mut().enumerate().zip(scales.from(0)) {
+                    if sink.passes(at + c) {
+                        *sum = scale.scale_wide(*sum, 0);
+                    }
                 }
                 sink.put(quantizer, at, sums);
             }

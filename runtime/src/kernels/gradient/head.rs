@@ -3,8 +3,8 @@
 use super::sink::Sink;
 use super::CHUNK;
 use crate::error_scale::{exponent, write};
-use crate::kernels::ensure;
 use crate::kernels::weights::effective;
+use crate::kernels::{ensure, positive};
 use crate::machine::table;
 use crate::program::op::{Error, HeadInputGrad};
 use crate::{Fault, Machine, Slot};
@@ -18,21 +18,21 @@ impl HeadInputGrad {
         let unit = exponent(&m.state, &self.error)?.saturating_add(self.weight_exponent as i32);
         let errors = [&self.error, &Error::default(), &self.output];
         let (error, mut sink) = Sink::open(&mut m.arena, &m.state, unit, errors, Slot::default())?;
-        let features = sink.len();
-        ensure(features > 0 && self.latent.len() == 2 * features * error.len())?;
+        let features = positive(sink.len())?;
+        ensure(self.latent.len() == 2 * features.get() * error.len())?;
         write(&mut m.state, &self.output, unit, |quantizer, state| {
             let latent: &[i16] = table(state.bytes(), self.latent)?;
-            for at in (0..features).step_by(CHUNK) {
-                let count = CHUNK.min(features - at);
+            for at in (0..features.get()).step_by(CHUNK) {
                 let mut sums = [0i32; CHUNK];
-                for (row, &e) in latent.chunks_exact(features).zip(error) {
+                for (row, &e) in latent.chunks_exact(features.get()).zip(error) {
                     if e != 0 {
-                        for (s, &w) in sums.iter_mut().zip(&row[at..at + count]) {
+                        for (s, &w) in sums.iter_mut().zip(row.get(at..).unwrap_or_default()) {
                             *s = s.wrapping_add(effective(w) as i32 * e as i32);
                         }
                     }
                 }
-                sink.put(quantizer, at, &sums[..count]);
+                let sums = sums.get(..features.get() - at).unwrap_or(&sums);
+                sink.put(quantizer, at, sums);
             }
             Ok(())
         })

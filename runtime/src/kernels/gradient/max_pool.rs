@@ -3,7 +3,7 @@
 use super::sink::Sink;
 use super::{CHUNK, FRACTION};
 use crate::error_scale::{exponent, write};
-use crate::kernels::ensure;
+use crate::kernels::{ensure, positive};
 use crate::machine::Machine;
 use crate::program::op::MaxPoolInputGrad;
 use crate::{Fault, Slot};
@@ -23,9 +23,9 @@ impl MaxPoolInputGrad {
         let channels = x.c as usize;
         ensure(x.c == y.c && sink.len() == x.elements() && error.len() == y.elements())?;
         ensure(index.len() == error.len() && !error.is_empty())?;
-        let (rows, columns) = (x.h as usize, x.w as usize);
+        let columns = positive(x.w as usize)?;
         write(&mut m.state, &self.output, unit, |quantizer, _| {
-            for pixel in 0..rows * columns {
+            for pixel in 0..x.positions() {
                 for from in (0..channels).step_by(CHUNK) {
                     let count = CHUNK.min(channels - from);
                     let mut sums = [0i32; CHUNK];
@@ -33,7 +33,9 @@ impl MaxPoolInputGrad {
                         for (c, kx) in self.geometry.columns_seeing(pixel % columns) {
                             let tap = ky * self.geometry.window.kernel[1] as usize + kx;
                             let at = (r * y.w as usize + c) * channels + from;
-                            let won = error[at..at + count].iter().zip(&index[at..at + count]);
+                            let error = error.get(at..at + count).ok_or(Fault::OutOfBounds)?;
+                            let index = index.get(at..at + count).ok_or(Fault::OutOfBounds)?;
+                            let won = error.iter().zip(index);
                             for (sum, (&e, &winner)) in sums.iter_mut().zip(won) {
                                 *sum += if usize::from(winner) == tap {
                                     i32::from(e) << FRACTION
@@ -43,7 +45,8 @@ impl MaxPoolInputGrad {
                             }
                         }
                     }
-                    sink.put(quantizer, pixel * channels + from, &sums[..count]);
+                    let sums = sums.get(..count).unwrap_or(&sums);
+                    sink.put(quantizer, pixel * channels + from, sums);
                 }
             }
             Ok(())

@@ -27,7 +27,9 @@ impl MulInputGrad {
         let value = |pixel: usize, c: usize| {
             let at =
                 pixel * self.other_steps.pixel as usize + c * self.other_steps.channel as usize;
-            i32::from(error[pixel * channels + c]) * (i32::from(other[at] as i8) - zero)
+            let error = error.get(pixel * channels + c).copied().unwrap_or_default();
+            let other = other.get(at).copied().unwrap_or_default() as i8;
+            i32::from(error) * (i32::from(other) - zero)
         };
         // Along an axis that the factor was broadcast to, one element gets the sum.
         let spread = |step: u16, count: usize| if step == 0 { (1, count) } else { (count, 1) };

@@ -3,7 +3,7 @@
 use super::sink::Sink;
 use crate::error_scale::{exponent, write};
 use crate::fixed::Multiplier;
-use crate::kernels::ensure;
+use crate::kernels::{ensure, positive};
 use crate::machine::{typed, Machine};
 use crate::program::op::NormalizeInputGrad;
 use crate::Fault;
@@ -22,12 +22,13 @@ impl NormalizeInputGrad {
         let (error, [normal, kept], mut sink) =
             Sink::open_with(&mut m.arena, &m.state, unit, errors, self.mask, others)?;
         let (normal, kept): (&[i8], &[f32]) = (typed(normal)?, typed(kept)?);
-        ensure(depth > 0 && sink.len() == error.len() && normal.len() == error.len())?;
+        ensure(sink.len() == error.len() && normal.len() == error.len())?;
+        let each = positive(depth)?;
         ensure(error.len().is_multiple_of(depth) && kept.len() == error.len() / depth)?;
         // Steps of y from its zero point.
         let steps = |y: i8| i32::from(y) - i32::from(self.y_zero);
         write(&mut m.state, &self.output, unit, |quantizer, _| {
-            let rows = error.chunks_exact(depth).zip(normal.chunks_exact(depth));
+            let rows = error.chunks_exact(each.get()).zip(normal.chunks_exact(each.get()));
             for (pixel, ((e, y), &reciprocal)) in rows.zip(kept).enumerate() {
                 let sum = e.iter().fold(0, |sum: i32, &e| sum.wrapping_add(e.into()));
                 let products = e.iter().zip(y).map(|(&e, &y)| i32::from(e) * steps(y));
@@ -36,8 +37,10 @@ impl NormalizeInputGrad {
                 let along = share * (self.y_scale * self.y_scale) * product.unsigned_abs() as f32;
                 let (own, along) = (Multiplier::from_f32(share), Multiplier::from_f32(along));
                 sink.put_each(quantizer, pixel * depth, depth, |c| {
-                    let off = (i32::from(self.depth) * i32::from(e[c])).wrapping_sub(sum);
-                    let along = along.scale_wide(steps(y[c]) * product.signum(), fraction);
+                    let (e, y) = (e.get(c).copied().unwrap_or_default(), y.get(c).copied());
+                    let off = (i32::from(self.depth) * i32::from(e)).wrapping_sub(sum);
+                    let y = y.map_or(0, steps) * product.signum();
+                    let along = along.scale_wide(y, fraction);
                     own.scale_wide(off, fraction).saturating_sub(along)
                 });
             }

@@ -3,7 +3,7 @@
 use super::sink::Sink;
 use super::CHUNK;
 use crate::error_scale::{exponent, write};
-use crate::kernels::ensure;
+use crate::kernels::{ensure, positive};
 use crate::program::op::PoolInputGrad;
 use crate::{Fault, Machine};
 
@@ -20,9 +20,9 @@ impl PoolInputGrad {
         let channels = x.c as usize;
         ensure(x.c == y.c && sink.len() == x.elements() && error.len() == y.elements())?;
         ensure(!error.is_empty())?;
-        let (rows, columns) = (x.h as usize, x.w as usize);
+        let columns = positive(x.w as usize)?;
         write(&mut m.state, &self.output, unit, |quantizer, _| {
-            for pixel in 0..rows * columns {
+            for pixel in 0..x.positions() {
                 for from in (0..channels).step_by(CHUNK) {
                     let count = CHUNK.min(channels - from);
                     let mut sums = [0i32; CHUNK];
@@ -30,12 +30,14 @@ impl PoolInputGrad {
                         for (c, _) in self.geometry.columns_seeing(pixel % columns) {
                             let share = self.share(r, c);
                             let at = (r * y.w as usize + c) * channels + from;
-                            for (s, &e) in sums.iter_mut().zip(&error[at..at + count]) {
+                            let error = error.get(at..at + count).ok_or(Fault::OutOfBounds)?;
+                            for (s, &e) in sums.iter_mut().zip(error) {
                                 *s = s.wrapping_add(share.wrapping_mul(e as i32));
                             }
                         }
                     }
-                    sink.put(quantizer, pixel * channels + from, &sums[..count]);
+                    let sums = sums.get(..count).unwrap_or(&sums);
+                    sink.put(quantizer, pixel * channels + from, sums);
                 }
             }
             Ok(())

@@ -2,7 +2,7 @@
 
 use super::sink::Sink;
 use crate::error_scale::{exponent, write};
-use crate::kernels::ensure;
+use crate::kernels::{ensure, positive};
 use crate::machine::Machine;
 use crate::program::op::SoftmaxInputGrad;
 use crate::{Fault, Slot};
@@ -23,18 +23,20 @@ impl SoftmaxInputGrad {
         let others = [self.probability, Slot::default()];
         let (error, [probability, _], mut sink) =
             Sink::open_with(&mut m.arena, &m.state, unit, errors, self.mask, others)?;
-        ensure(depth > 0 && sink.len() == error.len() && probability.len() == error.len())?;
+        let each = positive(depth)?;
+        ensure(sink.len() == error.len() && probability.len() == error.len())?;
         ensure(error.len().is_multiple_of(depth))?;
         // From the zero point -128 on.
         let share = |p: u8| i32::from(p as i8) + 128;
         write(&mut m.state, &self.output, unit, |quantizer, _| {
-            let rows = error.chunks_exact(depth).zip(probability.chunks_exact(depth));
+            let rows = error.chunks_exact(each.get()).zip(probability.chunks_exact(each.get()));
             for (pixel, (e, p)) in rows.enumerate() {
                 let products = e.iter().zip(p).map(|(&e, &p)| i32::from(e) * share(p));
                 let mean = products.fold(0, i32::wrapping_add);
                 sink.put_each(quantizer, pixel * depth, depth, |c| {
-                    let off = (i32::from(e[c]) << PLACES).saturating_sub(mean);
-                    share(p[c]).saturating_mul(off)
+                    let e = e.get(c).copied().unwrap_or_default();
+                    let off = (i32::from(e) << PLACES).saturating_sub(mean);
+                    p.get(c).map_or(0, |&p| share(p)).saturating_mul(off)
                 });
             }
             Ok(())

@@ -28,7 +28,9 @@ impl SumGrad {
         ensure(error.len() == sink.len())?;
         let down = unit.saturating_sub(own);
         write(&mut m.state, &self.output, unit, |quantizer, _| {
-            sink.put_each(quantizer, 0, error.len(), |i| shift_rounding(error[i] as i32, down));
+            sink.put_each(quantizer, 0, error.len(), |i| {
+                shift_rounding(error.get(i).copied().unwrap_or_default().into(), down)
+            });
             Ok(())
         })
     }

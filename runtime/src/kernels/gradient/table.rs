@@ -24,7 +24,8 @@ impl TableInputGrad {
         ensure(x.len() == error.len() && sink.len() == error.len())?;
         write(&mut m.state, &self.output, unit, |quantizer, _| {
             sink.put_each(quantizer, 0, error.len(), |i| {
-                i32::from(error[i]) * i32::from(slope[entry(x[i] as i8)])
+                let error = error.get(i).copied().unwrap_or_default();
+                x.get(i).map_or(0, |&x| i32::from(error) * i32::from(slope[entry(x as i8)]))
             });
             Ok(())
         })

@@ -36,9 +36,8 @@ impl BiasUpdate {
         let ([], [sums]) = scratch.split([], [self.scratch])?;
         let error: &[i8] = typed(error)?;
         let sums: &mut [i32] = typed_mut(sums)?;
-        ensure(channels > 0 && sums.len() >= channels)?;
-        ensure(error.len().is_multiple_of(channels))?;
-        let sums = &mut sums[..channels];
+        ensure(channels > 0 && error.len().is_multiple_of(channels))?;
+        let sums = sums.get_mut(..channels).ok_or(Fault::Size)?;
         sums.fill(0);
         for pixel in error.chunks_exact(channels) {
             for (s, &e) in sums.iter_mut().zip(pixel) {
@@ -61,7 +60,9 @@ impl BiasOptimize {
         let sums = update.sums(factors.len(), &mut m.arena, &mut m.scratch)?;
         let mut bias = Optimized::open(&mut m.state, update.bias, Held::Bias, optimizer)?;
         bias.ensure_len(sums.len())?;
-        bias.descend(0, sums, |channel| pace.times(factors[channel]));
+        bias.descend(0, sums, |channel| {
+            pace.times(factors.get(channel).copied().unwrap_or_default())
+        });
         Ok(())
     }
 }

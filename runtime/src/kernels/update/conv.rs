@@ -2,11 +2,12 @@
 
 use super::rule::{Descent, Held, Latent, Optimized, Pace};
 use crate::arena::Arena;
-use crate::kernels::ensure;
 use crate::kernels::x86::Pending;
+use crate::kernels::{ensure, positive};
 use crate::machine::{table, typed, typed_mut};
 use crate::program::op::{ConvOptimize, ConvUpdate, Geometry};
 use crate::{Fault, Machine};
+use core::num::NonZero;
 
 impl ConvUpdate {
     /// Steps every row whose output had an error.
@@ -32,28 +33,40 @@ impl ConvUpdate {
         let (_, [scratch]) = m.scratch.split([], [self.scratch])?;
         let sums: &mut [i32] = typed_mut(scratch)?;
         let (outputs, groups) = (geometry.y.c as usize, self.groups as usize);
-        let (taps, trained) = (geometry.window.taps(), self.weights.selected.len() / 2);
-        ensure(groups > 0 && outputs % groups == 0 && trained > 0)?;
+        let (taps, trained) = (geometry.window.taps(), positive(self.weights.selected.len() / 2)?);
+        let (kept, depth) = (trained.get(), positive(outputs / positive(groups)?)?);
+        ensure(depth.get() * groups == outputs)?;
         ensure(factors.len() == outputs && error.len() == geometry.y.elements())?;
-        ensure(saved.len() == geometry.x.positions() * trained * groups)?;
-        ensure(sums.len() >= taps * trained)?;
-        let sums = &mut sums[..taps * trained];
+        ensure(saved.len() == geometry.x.positions() * kept * groups)?;
+        let sums = sums.get_mut(..taps * kept).ok_or(Fault::Size)?;
         let mut latent = open(&mut m.state)?;
-        latent.ensure_len(outputs * taps * trained)?;
+        latent.ensure_len(outputs * taps * kept)?;
 
-        let gradient = Gradient { geometry, error, saved, trained, groups };
+        let across = positive(geometry.window.kernel[1] as usize)?;
+        let pitch = kept * groups;
+        let of_all = positive(outputs)?;
+        let gradient = Gradient {
+            geometry,
+            error,
+            saved,
+            trained: kept,
+            pitch,
+            outputs: of_all,
+            depth,
+            across,
+        };
         for (o, &factor) in factors.iter().enumerate() {
             let stride = pace.times(factor);
             if stride.is_zero() && latent.rests() {
                 continue;
             }
             let mut any = false;
-            for (tap, sums) in sums.chunks_exact_mut(trained).enumerate() {
+            for (tap, sums) in sums.chunks_exact_mut(trained.get()).enumerate() {
                 sums.fill(0);
-                any |= gradient.add(o, tap, self.x_zero, sums);
+                any |= gradient.add(o, tap, self.x_zero, sums)?;
             }
             if any || !latent.rests() {
-                latent.descend(o * taps * trained, sums, |_| stride);
+                latent.descend(o * taps * kept, sums, |_| stride);
             }
         }
         Ok(())
@@ -82,43 +95,49 @@ struct Gradient<'a> {
     saved: &'a [i8],
     /// Saved channels of a group.
     trained: usize,
-    groups: usize,
+    /// Saved channels of all groups.
+    pitch: usize,
+    /// Output channels, of all groups and of one.
+    outputs: NonZero<usize>,
+    depth: NonZero<usize>,
+    /// Columns of a kernel.
+    across: NonZero<usize>,
 }
 
 impl Gradient<'_> {
     /// Adds `sum_p e (x - zero)` for one output channel and kernel position; says whether any
     /// error was not 0.
-    fn add(&self, o: usize, tap: usize, zero: i16, sums: &mut [i32]) -> bool {
+    fn add(&self, o: usize, tap: usize, zero: i16, sums: &mut [i32]) -> Result<bool, Fault> {
         let Geometry { x, y, window } = self.geometry;
-        let across = window.kernel[1] as usize;
-        let (rows, first_row) = self.geometry.inside(0, tap / across);
-        let (columns, first_column) = self.geometry.inside(1, tap % across);
-        let (down, right) = (window.stride[0] as usize, window.stride[1] as usize);
-        let outputs = y.c as usize;
-        let group = o / (outputs / self.groups) * self.trained;
-        let pitch = self.trained * self.groups;
+        let (rows, first_row) = self.geometry.inside(0, tap / self.across);
+        let (columns, first_column) = self.geometry.inside(1, tap % self.across);
+        let (down, right) = (window.stride[0] as usize, window.stride[1] as usize * self.pitch);
+        let outputs = self.outputs;
+        let group = o / self.depth * self.trained;
         let mut pending = Pending::new();
         // The zero point is taken off at the end, times the errors that met an input.
         let (mut total, mut any) = (0i32, false);
-        for (n, row) in rows.enumerate() {
-            let mut pixel = (first_row + n * down) * x.w as usize + first_column;
-            let mut at = (row * y.w as usize + columns.start) * outputs + o;
-            for _ in columns.clone() {
-                let e = self.error[at];
+        for (n, row) in rows.enumerate().filter(|_| !columns.is_empty()) {
+            let pixel = (first_row + n * down) * x.w as usize + first_column;
+            let mut from = pixel * self.pitch + group;
+            let line = row * y.w as usize;
+            let at = (line + columns.start) * outputs.get() + o;
+            let end = (line + columns.end - 1) * outputs.get() + o + 1;
+            let errors = self.error.get(at..end).ok_or(Fault::OutOfBounds)?;
+            for &e in errors.chunks(outputs.get()).filter_map(|pixel| pixel.first()) {
                 if e != 0 {
-                    let from = pixel * pitch + group;
-                    pending.push(sums, e as i16, &self.saved[from..from + self.trained]);
+                    let saved = self.saved.get(from..from + self.trained);
+                    pending.push(sums, e as i16, saved.ok_or(Fault::OutOfBounds)?);
                     total = total.wrapping_add(e as i32);
                     any = true;
                 }
-                at += outputs;
-                pixel += right;
+                from += right;
             }
         }
         pending.flush(sums);
         let shift = total.wrapping_mul(zero as i32);
         sums.iter_mut().for_each(|s| *s = s.wrapping_sub(shift));
-        any
+        Ok(any)
     }
 }
 

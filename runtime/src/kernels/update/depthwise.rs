@@ -2,7 +2,7 @@
 
 use super::rule::{Descent, Held, Latent, Optimized, Pace};
 use crate::arena::Arena;
-use crate::kernels::ensure;
+use crate::kernels::{ensure, positive};
 use crate::machine::{table, typed, typed_mut};
 use crate::program::op::{DepthwiseOptimize, DepthwiseUpdate};
 use crate::{Fault, Machine};
@@ -34,12 +34,12 @@ impl DepthwiseUpdate {
         let (channels, trained, taps) = (y.c as usize, selected.len(), window.taps());
         ensure(trained > 0 && selected.iter().all(|&c| (c as usize) < channels))?;
         ensure(factors.len() == channels && error.len() == y.elements())?;
-        ensure(saved.len() == x.positions() * trained && sums.len() >= trained)?;
-        let sums = &mut sums[..trained];
+        ensure(saved.len() == x.positions() * trained)?;
+        let sums = sums.get_mut(..trained).ok_or(Fault::Size)?;
         let mut latent = open(&mut m.state)?;
         latent.ensure_len(taps * trained)?;
 
-        let across = window.kernel[1] as usize;
+        let across = positive(window.kernel[1] as usize)?;
         let chosen = Chosen::new(selected);
         for tap in 0..taps {
             sums.fill(0);
@@ -50,12 +50,16 @@ impl DepthwiseUpdate {
                 for (n, column) in columns.clone().enumerate() {
                     let pixel = seen + first_column + n * window.stride[1] as usize;
                     let at = (row * y.w as usize + column) * channels;
-                    let error = &error[at..at + channels];
-                    let saved = &saved[pixel * trained..(pixel + 1) * trained];
-                    chosen.add(error, saved, self.x_zero, sums);
+                    let error = error.get(at..at + channels).ok_or(Fault::OutOfBounds)?;
+                    let from = pixel * trained;
+                    let saved = saved.get(from..from + trained).ok_or(Fault::OutOfBounds)?;
+                    chosen.add(error, saved, self.x_zero, sums)?;
                 }
             }
-            let stride = |j: usize| pace.times(factors[selected[j] as usize]);
+            let stride = |j: usize| {
+                let factor = selected.get(j).and_then(|&c| factors.get(c as usize));
+                pace.times(factor.copied().unwrap_or_default())
+            };
             latent.descend(tap * trained, sums, stride);
         }
         Ok(())
@@ -85,7 +89,8 @@ enum Chosen<'a> {
 
 impl<'a> Chosen<'a> {
     fn new(selected: &'a [u16]) -> Self {
-        let neighbours = selected.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == 1);
+        let mut pairs = selected.iter().zip(selected.iter().skip(1));
+        let neighbours = pairs.all(|(a, b)| b.wrapping_sub(*a) == 1);
         match selected.first() {
             Some(&first) if neighbours => Chosen::Neighbours(first as usize),
             _ => Chosen::Scattered(selected),
@@ -94,21 +99,23 @@ impl<'a> Chosen<'a> {
 
     /// Adds `e (x - zero)` of one pixel.
     #[inline]
-    fn add(self, error: &[i8], saved: &[i8], zero: i16, sums: &mut [i32]) {
+    fn add(self, error: &[i8], saved: &[i8], zero: i16, sums: &mut [i32]) -> Result<(), Fault> {
         let product = |e: i8, x: i8| e as i32 * (x as i16).wrapping_sub(zero) as i32;
         match self {
             Chosen::Neighbours(first) => {
-                let error = &error[first..first + saved.len()];
+                let error = error.get(first..).ok_or(Fault::OutOfBounds)?;
                 for ((s, &e), &x) in sums.iter_mut().zip(error).zip(saved) {
                     *s = s.wrapping_add(product(e, x));
                 }
             }
             Chosen::Scattered(selected) => {
                 for ((s, &c), &x) in sums.iter_mut().zip(selected).zip(saved) {
-                    *s = s.wrapping_add(product(error[c as usize], x));
+                    let &e = error.get(c as usize).ok_or(Fault::OutOfBounds)?;
+                    *s = s.wrapping_add(product(e, x));
                 }
             }
         }
+        Ok(())
     }
 }
 

@@ -47,7 +47,8 @@ impl HeadOptimize {
         for (class, &e) in error.iter().enumerate() {
             if e != 0 || !latent.rests() {
                 latent.advance(class * input.len(), input.len(), |j| {
-                    (stride, i32::from(input[j]) * i32::from(e))
+                    let x = input.get(j).copied().unwrap_or_default();
+                    (stride, i32::from(x) * i32::from(e))
                 });
             }
         }

@@ -14,6 +14,7 @@ use crate::kernels::forward::Output;
 use crate::kernels::scales::Scales;
 use crate::kernels::weights::Rows;
 use crate::program::op::Geometry;
+use crate::Fault;
 
 /// Fewer windows than this do not pay for weights laid out anew.
 const FEWEST: usize = 3;
@@ -50,8 +51,8 @@ pub fn conv(
     ROOM.with_borrow_mut(|room| {
         // SAFETY: the processor has AVX2.
         unsafe { room.run(geometry, x, rows, buffer, bias, scales, zero, y) }
-    });
-    true
+    })
+    .is_ok()
 }
 
 impl Room {
@@ -67,14 +68,14 @@ impl Room {
         scales: &Scales<'_>,
         zero: i16,
         y: &mut Output<'_>,
-    ) {
+    ) -> Result<(), Fault> {
         let (channels, taps) = (geometry.x.c as usize, geometry.window.taps());
         let (across, count, outputs) = (geometry.y.w as usize, outputs(geometry), bias.len());
         let length = taps * channels;
         let whole = length.next_multiple_of(16);
         self.weights.clear(outputs, length);
         for o in 0..outputs {
-            self.weights.set(o, rows.row(o, buffer));
+            self.weights.set(o, rows.row(o, buffer)?);
         }
         self.channels.clear();
         self.channels.extend((0..outputs).step_by(8).map(|o| Channels::new(o, bias, scales)));
@@ -88,7 +89,7 @@ impl Room {
                     end.put(y, at * outputs, eight(window, weights));
                 }
             }
-            return;
+            return Ok(());
         }
         let portion = (PORTION / whole).max(1);
         for first in (0..count).step_by(portion) {
@@ -104,6 +105,7 @@ impl Room {
                 }
             }
         }
+        Ok(())
     }
 }
 

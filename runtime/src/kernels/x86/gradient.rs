@@ -173,10 +173,10 @@ impl Room {
                 store32(wide.scale(sum), sums);
             }
             let first = 8 * whole.len();
-            for (c, sum) in (first..channels).zip(rest) {
+            for ((c, sum), scale) in (first..channels).zip(rest).zip(scales.from(first)) {
                 let products =
                     seen.iter().map(|&[e, w]| i32::from(error[e + c]) * i32::from(weights[w + c]));
-                *sum = scales.get(c).scale_wide(products.fold(0, i32::wrapping_add), 0);
+                *sum = scale.scale_wide(products.fold(0, i32::wrapping_add), 0);
             }
             put(sink, quantizer, pixel * channels, &self.sums);
         }

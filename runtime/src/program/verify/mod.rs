@@ -1,5 +1,5 @@
-//! Accepts a program, or says what is wrong with it: no op of an accepted program can fail,
-//! panic, or touch what is not its own.
+//! Accepts a program, or says what is wrong with it: no op of an accepted program can fail or
+//! touch what is not its own.
 //!
 //! What holds of every op afterwards:
 //! * each slot lies in the memory its role asks for, inside it, aligned for its elements (the

@@ -28,7 +28,7 @@ impl SoftmaxCrossEntropy {
         let of_label = *logits.get(label).ok_or(Fault::Label)?;
         let weight = weights.get(label).copied().unwrap_or(1.0);
         let class = argmax(logits);
-        let top = logits[class as usize];
+        let top = *logits.get(class as usize).ok_or(Fault::Size)?;
         // `top` is the greatest, so the difference can only overflow upwards: beyond the table.
         let below =
             |logit: i32| self.sixteenths.scale_wide(top.saturating_sub(logit), FINE as i32).max(0);

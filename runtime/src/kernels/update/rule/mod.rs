@@ -34,7 +34,8 @@ pub trait Descent {
     /// That.
     fn ensure_len(&self, count: usize) -> Result<(), Fault>;
 
-    /// Steps the weights from `at` on, one for each of `sums`, with the stride of each.
+    /// Steps the weights from `at` on, one for each of `sums`, with the stride of each; none where they are
+    /// not all there.
     fn descend(&mut self, at: usize, sums: &[i32], stride: impl Fn(usize) -> Stride);
 }
 
@@ -175,14 +176,14 @@ impl Descent for Latent<'_> {
     fn descend(&mut self, at: usize, sums: &[i32], stride: impl Fn(usize) -> Stride) {
         match self {
             Latent::Residual(all) => {
-                let weights = &mut all[at..at + sums.len()];
+                let Some(weights) = all.get_mut(at..at + sums.len()) else { return };
                 for (j, (m, &sum)) in weights.iter_mut().zip(sums).enumerate() {
                     *m = stride(j).residual(*m, sum);
                 }
             }
             Latent::Stochastic(all, state) => {
                 let mut random = Xorshift::new(**state);
-                let weights = &mut all[at..at + sums.len()];
+                let Some(weights) = all.get_mut(at..at + sums.len()) else { return };
                 let mut phase = random.bits16();
                 for (j, (w, &sum)) in weights.iter_mut().zip(sums).enumerate() {
                     *w = stride(j).stochastic(*w, sum, &mut phase);

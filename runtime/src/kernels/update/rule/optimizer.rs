@@ -13,6 +13,7 @@ use crate::machine::typed_mut;
 use crate::program::op::{Optimizer, Precision};
 use crate::random::Xorshift;
 use crate::{Fault, Slot};
+use core::num::NonZero;
 
 /// Fraction bits of a step of a weight, of the sum of a batch, and of a velocity in 16 and in 8 bits.
 pub(super) const STEP_BITS: u32 = 28;
@@ -68,7 +69,7 @@ pub struct Optimized<'m> {
     sum: Sum<'m>,
     random: &'m mut u32,
     momentum: i32,
-    batch: u16,
+    batch: NonZero<u16>,
     /// Whether this sample is the last of its batch.
     due: bool,
 }
@@ -115,7 +116,7 @@ impl<'m> Optimized<'m> {
             },
             random: typed_mut::<u32>(random)?.first_mut().ok_or(Fault::Size)?,
             momentum: optimizer.momentum.into(),
-            batch: optimizer.batch.max(1),
+            batch: NonZero::new(optimizer.batch).unwrap_or(NonZero::<u16>::MIN),
             due,
         })
     }
@@ -126,13 +127,13 @@ impl<'m> Optimized<'m> {
         let mut random = Xorshift::new(*self.random);
         let mut memory = [0; BLOCK];
         for from in (0..count).step_by(BLOCK) {
-            let block = &mut memory[..BLOCK.min(count - from)];
-            let clip = (CLIP << STEP_BITS) / i32::from(self.batch);
+            let Some(block) = memory.get_mut(..BLOCK.min(count - from)) else { break };
+            let clip = (((CLIP as u32) << STEP_BITS) / NonZero::<u32>::from(self.batch)) as i32;
             for (n, u) in block.iter_mut().enumerate() {
                 let (stride, sum) = step(from + n);
                 *u = match self.parameter {
                     Parameter::Bias(_) => stride.dithered(sum, BIAS_BITS as i32, random.bits16()),
-                    _ => stride.step(sum, STEP_BITS as i32).clamp(-clip, clip),
+                    _ => stride.step(sum, STEP_BITS as i32).max(-clip).min(clip),
                 };
             }
             self.gather(at + from, block, &mut random);
@@ -151,13 +152,13 @@ impl<'m> Optimized<'m> {
         match &mut self.sum {
             Sum::None => {}
             Sum::Weights(sums) => {
-                for (u, a) in steps.iter_mut().zip(&mut sums[at..]) {
+                for (u, a) in steps.iter_mut().zip(from(sums, at)) {
                     *u = u.saturating_add(i32::from(*a) << SHIFT).clamp(-clip, clip);
                     *a = if self.due { 0 } else { saturate16(rounded(*u, SHIFT, random)) };
                 }
             }
             Sum::Biases(sums) => {
-                for (u, a) in steps.iter_mut().zip(&mut sums[at..]) {
+                for (u, a) in steps.iter_mut().zip(from(sums, at)) {
                     *u = u.saturating_add(*a);
                     *a = if self.due { 0 } else { *u };
                 }
@@ -172,7 +173,7 @@ impl<'m> Optimized<'m> {
             Velocity::None => {}
             Velocity::Narrow(all) => {
                 const SHIFT: u32 = STEP_BITS - NARROW_BITS;
-                for (u, v) in steps.iter_mut().zip(&mut all[at..]) {
+                for (u, v) in steps.iter_mut().zip(from(all, at)) {
                     let kept = (i32::from(*v) * momentum) << (SHIFT - MOMENTUM_BITS);
                     *u = u.saturating_add(kept);
                     *v = rounded(*u, SHIFT, random).clamp(-127, 127) as i8;
@@ -180,13 +181,13 @@ impl<'m> Optimized<'m> {
             }
             Velocity::Wide(all) => {
                 const SHIFT: u32 = STEP_BITS - WIDE_BITS;
-                for (u, v) in steps.iter_mut().zip(&mut all[at..]) {
+                for (u, v) in steps.iter_mut().zip(from(all, at)) {
                     *u = u.saturating_add(i32::from(*v) * momentum);
                     *v = saturate16(rounded(*u, SHIFT, random));
                 }
             }
             Velocity::Bias(all) => {
-                for (u, v) in steps.iter_mut().zip(&mut all[at..]) {
+                for (u, v) in steps.iter_mut().zip(from(all, at)) {
                     let kept = i64::from(*v) * i64::from(momentum) + i64::from(random.bits16());
                     *u = saturate((kept >> MOMENTUM_BITS) + i64::from(*u));
                     *v = *u;
@@ -200,19 +201,19 @@ impl<'m> Optimized<'m> {
         match &mut self.parameter {
             Parameter::Residual(all) => {
                 const SHIFT: u32 = STEP_BITS - RESIDUAL_BITS as u32;
-                for (&u, m) in steps.iter().zip(&mut all[at..]) {
+                for (&u, m) in steps.iter().zip(from(all, at)) {
                     let after = i32::from(*m) - rounded(u, SHIFT, random);
                     *m = after.clamp(-32640, 32639) as i16;
                 }
             }
             Parameter::Stochastic(all) => {
-                for (&u, w) in steps.iter().zip(&mut all[at..]) {
+                for (&u, w) in steps.iter().zip(from(all, at)) {
                     let after = i32::from(*w) - rounded(u, STEP_BITS, random);
                     *w = after.clamp(-127, 127) as i8;
                 }
             }
             Parameter::Bias(all) => {
-                for (&u, b) in steps.iter().zip(&mut all[at..]) {
+                for (&u, b) in steps.iter().zip(from(all, at)) {
                     *b = b.saturating_sub(rounded(u, BIAS_BITS, random));
                 }
             }
@@ -246,8 +247,14 @@ impl Descent for Optimized<'_> {
     }
 
     fn descend(&mut self, at: usize, sums: &[i32], stride: impl Fn(usize) -> Stride) {
-        self.advance(at, sums.len(), |j| (stride(j), sums[j]));
+        self.advance(at, sums.len(), |j| (stride(j), sums.get(j).copied().unwrap_or_default()));
     }
+}
+
+/// The elements from `at` on.
+#[inline]
+fn from<T>(all: &mut [T], at: usize) -> &mut [T] {
+    all.get_mut(at..).unwrap_or_default()
 }
 
 /// `value / 2^bits`, rounded up with the probability of what is cut off; `bits` from 1 to 31.

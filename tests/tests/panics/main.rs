@@ -1,0 +1,74 @@
+//! No panic can be reached on a device: all of the runtime, a program as it is emitted and the application
+//! around them are linked for a Cortex-M4, and nothing that is left refers to `core::panicking`.
+
+mod sites;
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::{fs, io};
+
+use offshoot::emit;
+use offshoot_boards::toolchain;
+use offshoot_runtime::guard::GuardMemory;
+use offshoot_tests::cases::{root, DEMO};
+use offshoot_tests::guarded::All;
+
+const TARGET: &str = "thumbv7em-none-eabihf";
+
+/// Builds share folders.
+static BUILDING: Mutex<()> = Mutex::new(());
+
+/// Builds `tests/images/panics` and gives the program.
+fn image(features: &str) -> PathBuf {
+    let _guard = BUILDING.lock().unwrap_or_else(|e| e.into_inner());
+    let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = temporary.join(format!("panics{features}"));
+    let (model, root) = (temporary.join("panics-model"), root().canonicalize().unwrap());
+    let compiled = DEMO.compile(None);
+    let runtime = root.join("runtime");
+    let names = &compiled.placed.names;
+    let files = emit::files(&compiled.program, "demo", names, &All::GUARD, &runtime, &model);
+    emit::write(files).unwrap();
+    materialise(&folder, &root, &model).unwrap();
+    let target_dir = temporary.join("images/target");
+    let route = toolchain::route(TARGET).unwrap_or_else(|e| panic!("{e}"));
+    let mut build = route.cargo_build(TARGET);
+    build.args(["--features", features, "--target-dir"]).arg(&target_dir).current_dir(&folder);
+    let output = build.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let built = target_dir.join(TARGET).join("release/offshoot-panics");
+    let program = folder.join("program.elf");
+    fs::copy(built, &program).unwrap();
+    program
+}
+
+/// Copies the image's sources, with the places that they need filled in.
+fn materialise(folder: &Path, root: &Path, model: &Path) -> io::Result<()> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/panics");
+    fs::create_dir_all(folder.join("src"))?;
+    for file in ["Cargo.toml", "Cargo.lock", "build.rs", "src/main.rs"] {
+        let text = fs::read_to_string(source.join(file))?;
+        let text = text.replace("@ROOT@", &root.display().to_string());
+        fs::write(folder.join(file), text.replace("@MODEL@", &model.display().to_string()))?;
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs a cross compiler: cargo xtask test"]
+fn no_panic_is_left_on_a_device() {
+    let sites = sites::of(&image(""));
+    let list: Vec<String> = sites.iter().map(|site| format!("\n  {site}")).collect();
+    assert!(list.is_empty(), "these can panic on a device:{}", list.concat());
+}
+
+/// A function that indexes a slice is found and named, so that what is not found is not there.
+#[test]
+#[ignore = "needs a cross compiler: cargo xtask test"]
+fn an_index_that_may_be_out_of_bounds_is_found() {
+    let sites = sites::of(&image("planted"));
+    assert!(!sites.is_empty(), "not found");
+    for site in sites {
+        assert!(site.place.contains("src/main.rs:") && site.function.contains("planted"), "{site}");
+    }
+}

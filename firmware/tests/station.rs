@@ -237,9 +237,9 @@ fn goes_on_whatever_goes_wrong() {
     assert!(notes.0.contains(&State::Rest));
 }
 
-#[test]
-fn memory_of_another_size_is_refused() {
-    let (mut toy, mut memory) = (Toy::new(INPUT), vec![0; INPUT - 1]);
+/// What a station says, again and again, whose memory for a sample has so many values.
+fn refused(memory: usize, rules: Rules, trouble: Trouble) {
+    let (mut toy, mut memory) = (Toy::new(INPUT), vec![0; memory]);
     let mut unguarded = Unguarded;
     let around = Surroundings {
         source: &mut Stored::new(&[]),
@@ -248,14 +248,21 @@ fn memory_of_another_size_is_refused() {
         clock: &mut Watch::default(),
         flash: None,
     };
-    let mut station = Station::new(&mut toy, &mut unguarded, &mut memory, around, RULES);
+    let mut station = Station::new(&mut toy, &mut unguarded, &mut memory, around, rules);
     for _ in 0..3 {
-        assert_eq!(station.poll(), Some(Event::Failed(Trouble::Memory(INPUT))));
+        assert_eq!(station.poll(), Some(Event::Failed(trouble)));
         while station.state() == State::Rest {
             assert_eq!(station.poll(), None);
         }
         assert_eq!(station.state(), State::Start);
     }
+}
+
+#[test]
+fn what_cannot_work_is_told_for_ever() {
+    refused(INPUT - 1, RULES, Trouble::Memory(INPUT));
+    refused(INPUT, Rules { rate: f32::NAN, ..RULES }, Trouble::Rate);
+    refused(INPUT, Rules { rate: -0.1, ..RULES }, Trouble::Rate);
     assert_eq!(Stored::new(&[]).fill(&mut [0]), Err(SourceError::Empty));
     assert_eq!(StoredLabels(&[]).label(3), Err(SourceError::Empty));
 }

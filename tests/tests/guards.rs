@@ -291,8 +291,12 @@ fn replay_keeps_what_was_known() {
 #[test]
 #[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
 fn guards_are_the_same_on_a_core() {
-    fn session<T: Transport>(device: &mut Client<T>, rate: f32) -> (u64, Watched) {
-        let ([upright, rotated], mut random) = (digits(), Random::new(11));
+    fn session<T: Transport>(
+        device: &mut Client<T>,
+        rate: f32,
+        [upright, rotated]: &[Dataset; 2],
+    ) -> (u64, Watched) {
+        let mut random = Random::new(11);
         device.reset().unwrap();
         for _ in 0..64 {
             device.infer(upright.test.input(random.below(upright.test.len()))).unwrap();
@@ -305,7 +309,8 @@ fn guards_are_the_same_on_a_core() {
         learn(device, &upright.train, &mut random, rate / 8.0, (150, 0));
         (device.state_hash().unwrap(), device.watched().unwrap())
     }
-    let (hash, told) = guarded(All::of, |device, rate| session(device, rate));
+    let digits = digits();
+    let (hash, told) = guarded(All::of, |device, rate| session(device, rate, &digits));
     println!("{told:?}");
     assert!(told.drift.is_some() && told.taken_back > 0 && told.replayed > 0, "{told:?}");
     let compiled = DEMO.compile(None);
@@ -314,7 +319,7 @@ fn guards_are_the_same_on_a_core() {
     let built = build_guarded(&compiled, &All::GUARD, &board, folder, "guarded").unwrap();
     let mut device = Device::start(&board, &built, None, false).unwrap();
     let rate = default_rate(&compiled.program.program());
-    assert_eq!(session(&mut device.client, rate), (hash, told));
+    assert_eq!(session(&mut device.client, rate, &digits), (hash, told));
     let bytes = All::GUARD.bytes(&compiled.program.header).total() as u64;
     assert!(device.sizes.bss > bytes + u64::from(compiled.program.header.arena));
     assert_eq!(All::GUARD.drift, Drift::Watch);

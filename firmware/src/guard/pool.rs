@@ -181,7 +181,7 @@ impl<'m> Pool<'m> {
 
     /// A number below `end`, or 0.
     pub(super) fn below(&mut self, end: usize) -> usize {
-        let bits = u64::from(self.random.bits16()) << 16 | u64::from(self.random.bits16());
-        (bits * end as u64 >> 32) as usize
+        let bits = (u64::from(self.random.bits16()) << 16) | u64::from(self.random.bits16());
+        ((bits * end as u64) >> 32) as usize
     }
 }

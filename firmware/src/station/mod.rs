@@ -223,6 +223,9 @@ impl<'m, T: Trainer + ?Sized, G: GuardMemory> Station<'m, T, G> {
         if self.sample.len() != values {
             return Err(Trouble::Memory(values));
         }
+        if !(self.rules.rate.is_finite() && self.rules.rate >= 0.0) {
+            return Err(Trouble::Rate);
+        }
         self.trainer.reset().map_err(Trouble::Program)?;
         self.started = true;
         self.kept.open(&*self.trainer);

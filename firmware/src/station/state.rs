@@ -95,6 +95,8 @@ pub enum Trouble {
     NoFlash,
     /// The memory for a sample does not have this many values, which the program's input has.
     Memory(usize),
+    /// The learning rate is not a number, negative or infinite.
+    Rate,
 }
 
 impl core::fmt::Display for Trouble {
@@ -104,6 +106,7 @@ impl core::fmt::Display for Trouble {
             Trouble::Label(error) => write!(f, "no label: {error}"),
             Trouble::Program(fault) => write!(f, "{fault}"),
             Trouble::Store(error) => write!(f, "checkpoint: {error}"),
+            Trouble::Rate => f.write_str("the learning rate must be finite and not negative"),
             Trouble::NoFlash => {
                 f.write_str("no flash to keep rounds in: give it some, or keep them in SRAM")
             }

@@ -232,7 +232,6 @@ fn goes_on_whatever_goes_wrong() {
     }
     assert!(events.iter().any(|event| matches!(event, Event::Kept(_))));
     assert_eq!(station.steps(), 40);
-    drop(station);
     assert_eq!(toy.steps, 40);
     assert!(notes.0.contains(&State::Rest));
 }

@@ -193,7 +193,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         let unfit = Unfit { advice: Some(advice), ..*unfit };
         let mut on = format!("{} on {}", args.model.display(), args.board.name);
         if guarded.bytes.total() > 0 {
-            on += &format!(", beside {} of guards", bytes(guarded.bytes.total() as u64));
+            on +=
+                &format!(", beside {} that --guard asks for", bytes(guarded.bytes.total() as u64));
         }
         return Err(anyhow::Error::new(unfit).context(on));
     }

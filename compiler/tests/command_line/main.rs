@@ -7,6 +7,7 @@ mod data;
 mod external;
 mod fit;
 mod folders;
+mod guards;
 mod inspect;
 mod keeping;
 mod layers;

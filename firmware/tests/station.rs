@@ -6,6 +6,7 @@ use common::part::{Part, Tear};
 use common::{expected, sample, Toy, INPUT};
 use embedded_hal::digital::{self, ErrorKind, InputPin, OutputPin};
 use embedded_hal::spi::{self, Operation, SpiDevice};
+use offshoot_firmware::guard::{Admission, Due, Guards, Keeper};
 use offshoot_firmware::station::hal::{Buttons, Lamp, Registers, SpiRegisters};
 use offshoot_firmware::station::{
     Clock, Event, Indicator, Label, LabelSource, Rules, SampleSource, SourceError, State, Station,
@@ -172,6 +173,93 @@ fn a_bad_round_is_undone() {
     assert_eq!(judged::<true>(Some(Part::new(12, 5))), Ok(in_sram));
     assert_eq!(judged::<false>(Some(Part::new(12, 5))), Ok(in_sram));
     assert_eq!(judged::<true>(None), Err(Trouble::NoFlash));
+}
+
+/// A keeper that fails two times in three.
+#[derive(Default)]
+struct Worn {
+    asked: u32,
+    state: Vec<u8>,
+    steps: u32,
+}
+
+impl Worn {
+    fn ask(&mut self) -> Result<(), u32> {
+        self.asked += 1;
+        if self.asked.is_multiple_of(3) {
+            Ok(())
+        } else {
+            Err(self.asked)
+        }
+    }
+}
+
+impl Keeper for Worn {
+    type Error = u32;
+
+    fn keep<T: Trainer + ?Sized>(&mut self, trainer: &T, steps: u32) -> Result<(), u32> {
+        self.ask()?;
+        (self.state, self.steps) = (trainer.state().to_vec(), steps);
+        Ok(())
+    }
+
+    fn go_back<T: Trainer + ?Sized>(
+        &mut self,
+        trainer: &mut T,
+        steps: &mut u32,
+    ) -> Result<(), u32> {
+        self.ask()?;
+        trainer.state_mut().copy_from_slice(&self.state);
+        *steps = self.steps;
+        Ok(())
+    }
+}
+
+#[test]
+fn nothing_is_learnt_until_a_round_is_kept_or_undone() {
+    let mut toy = expected(0);
+    let mut memory = vec![0; Gate::<true>::GUARD.bytes(toy.header()).total()];
+    let mut guards = Guards::<Gate<true>>::new(&mut memory, toy.header());
+    let (mut keeper, mut steps, mut pending) = (Worn::default(), 0, false);
+    let (mut failed, mut ended) = (0, [0, 0]);
+    for i in 0..1_000 {
+        let label = i as u16 % 2;
+        guards.stage(0, sample(i).into_iter());
+        if guards.admit(label) == Admission::Train {
+            assert!(!pending, "sample {i}");
+            toy.present(&sample(i)).unwrap();
+            toy.train(label, 0.5).unwrap();
+            steps += 1;
+            guards.trained(label);
+        }
+        loop {
+            let due = guards.due(&mut toy, &mut steps, &mut keeper);
+            pending = due.is_err();
+            match due {
+                Err(_) => {
+                    failed += 1;
+                    break;
+                }
+                Ok(Due::Nothing) => break,
+                Ok(Due::Begun) => {}
+                Ok(Due::Ended(verdict)) => {
+                    ended[usize::from(verdict.kept)] += 1;
+                    assert_eq!(steps, keeper.steps);
+                    assert!(toy.state == keeper.state);
+                }
+                Ok(Due::Train { at, label }) => {
+                    toy.present(guards.sample(at)).unwrap();
+                    toy.train(label, 0.5).unwrap();
+                    steps += 1;
+                }
+                Ok(Due::Infer { at }) => {
+                    toy.present(guards.sample(at)).unwrap();
+                    guards.answered(toy.infer().unwrap());
+                }
+            }
+        }
+    }
+    assert!(failed > 100 && ended[0] > 10 && ended[1] > 10, "{failed}, {ended:?}");
 }
 
 /// Fails, gives a few values at a time, or none.

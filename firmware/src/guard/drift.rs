@@ -65,7 +65,8 @@ pub(super) struct Detector {
     /// Samples since the reference was begun.
     pub(super) observed: u32,
     pub(super) flag: Option<Flag>,
-    /// Of the sample that comes: values, their sum, and that of their squares.
+    /// Of the sample that comes: whether it was looked at, its values, their sum, and that of their squares.
+    seen: bool,
     values: u32,
     sum: i64,
     squares: u64,
@@ -78,6 +79,7 @@ impl Detector {
             sums: Default::default(),
             observed: 0,
             flag: None,
+            seen: false,
             values: 0,
             sum: 0,
             squares: 0,
@@ -92,7 +94,7 @@ impl Detector {
     /// Takes values of the sample that comes, from `offset` of it on.
     pub(super) fn stage(&mut self, offset: usize, values: impl Iterator<Item = i8>) {
         if offset == 0 {
-            (self.values, self.sum, self.squares) = (0, 0, 0);
+            (self.seen, self.values, self.sum, self.squares) = (false, 0, 0, 0);
         }
         for value in values.map(i64::from) {
             self.values = self.values.saturating_add(1);
@@ -101,13 +103,15 @@ impl Detector {
         }
     }
 
-    /// The sample is complete, and `confidence` what the network makes of it, where it was asked.
+    /// The sample is complete, and `confidence` what the network makes of it, where it was asked. Its values
+    /// count once, however often it is used.
     pub(super) fn observe(&mut self, confidence: Option<f32>) {
-        self.observed = self.observed.saturating_add(1);
+        let new = !core::mem::replace(&mut self.seen, true);
+        self.observed = self.observed.saturating_add(u32::from(new));
         let count = self.values.max(1) as f32;
         let mean = self.sum as f32 / count;
         let contrast = libm::sqrtf((self.squares as f32 / count - mean * mean).max(0.0));
-        let values = [Some(mean), Some(contrast), confidence];
+        let values = [Some(mean).filter(|_| new), Some(contrast).filter(|_| new), confidence];
         for ((sums, statistic), value) in self.sums.iter_mut().zip(Statistic::ALL).zip(values) {
             let off = value.is_some_and(|value| sums.observe(value, self.reference));
             if off && self.flag.is_none() {

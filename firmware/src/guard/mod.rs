@@ -103,10 +103,10 @@ impl Sums {
         self.greatest = self.greatest.max(off.abs());
     }
 
-    /// Whether there are not more errors than before, or so few more that chance may be the reason: by
-    /// less than the standard deviation of a sum of such differences whose mean is 0, where they are
-    /// many. With classes it is McNemar's test: the square of the number of samples that are right before
-    /// or after, but not both. Errors that are no numbers are worse.
+    /// Whether there are no more errors than before, or so few more that chance may be the reason: less
+    /// than one standard deviation of a sum of such differences whose mean is 0, minus the greatest of them.
+    /// With classes that is McNemar's test: the deviation is the square root of the number of samples that
+    /// are right before or after, but not both. Errors that are no numbers are worse.
     fn is_no_worse(&self) -> bool {
         let more = self.after - self.before;
         more <= 0.0 || more <= libm::sqrtf(self.squares) - self.greatest
@@ -214,7 +214,8 @@ impl<'m, G: GuardMemory> Guards<'m, G> {
         }
         let most = G::GUARD.held_out;
         self.since_held = self.since_held.saturating_add(1);
-        if self.judged && self.since_held < G::GUARD.hold_every {
+        let learns = self.judged && self.phase == Phase::Learning;
+        if learns && self.since_held < G::GUARD.hold_every {
             return Admission::Train;
         }
         self.since_held = 0;
@@ -259,8 +260,8 @@ impl<'m, G: GuardMemory> Guards<'m, G> {
     /// the trainer's state, and follow it where that goes back.
     ///
     /// # Errors
-    /// The keeper's; the round is void then, and learning goes on once another labelled sample, which is
-    /// held out, finds the keeper well.
+    /// The keeper's. Until it keeps the round, or goes back, every labelled sample is held out, and the
+    /// round is judged anew after each.
     pub fn due<T, K>(
         &mut self,
         trainer: &mut T,
@@ -299,7 +300,7 @@ impl<'m, G: GuardMemory> Guards<'m, G> {
                         self.phase = Phase::Learning;
                         let ended = self.end_round(trainer, steps, keeper, first);
                         if ended.is_err() {
-                            self.replaced();
+                            self.phase = Phase::Judging { at: 0, first };
                         }
                         return ended;
                     }

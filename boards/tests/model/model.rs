@@ -35,13 +35,16 @@ pub struct Model {
     input: [i8; INPUT],
     /// Rows, as int8.
     state: [u8; INPUT * CLASSES],
-    task: Option<Task>,
+    /// What was begun last, if it was. An `Option` would not be all zeros.
+    task: Task,
+    begun: bool,
 }
 
 impl Model {
     /// All zeros.
     pub const fn new() -> Model {
-        Model { input: [0; INPUT], state: [0; INPUT * CLASSES], task: None }
+        let (input, state) = ([0; INPUT], [0; INPUT * CLASSES]);
+        Model { input, state, task: Task::Receive, begun: false }
     }
 
     fn logit(&self, class: usize) -> i32 {
@@ -89,12 +92,15 @@ impl Trainer for Model {
         if matches!(task, Task::Train { label, .. } if label as usize >= CLASSES) {
             return Err(Fault::Label);
         }
-        self.task = Some(task);
+        (self.task, self.begun) = (task, true);
         Ok(())
     }
 
     fn slice(&mut self) -> Result<Progress, Fault> {
-        Ok(match self.task.take().ok_or(Fault::Idle)? {
+        if !core::mem::take(&mut self.begun) {
+            return Err(Fault::Idle);
+        }
+        Ok(match self.task {
             Task::Receive => Progress::Received { more: false },
             Task::Infer => Progress::Inferred(Prediction::Class(self.class())),
             Task::Train { label, rate } => Progress::Trained(self.learn(label, rate)),
@@ -102,7 +108,7 @@ impl Trainer for Model {
     }
 
     fn restart(&mut self) {
-        self.task = None;
+        self.begun = false;
     }
 
     fn margin(&self) -> u32 {

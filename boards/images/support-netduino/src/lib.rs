@@ -58,7 +58,7 @@ where
     log_to(uart::log);
     defmt::info!("up; stack {=u32} bytes", stack().1);
     let board = Netduino { name, clock_mhz, ticks: Ticks::new(core.SYST) };
-    match offshoot_firmware::serve(trainer, guard, board, Uart::new(core.NVIC)) {
+    match offshoot_firmware::serve(trainer, guard, board, Uart::new()) {
         Ok(()) => stop("the link ended"),
         Err(never) => match never {},
     }

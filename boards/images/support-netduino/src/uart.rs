@@ -1,9 +1,10 @@
-//! The USARTs of an STM32F2 or STM32F4, as the emulator has them: the link, a byte at a time, asleep while none
-//! comes; and the log. Clocks and pins, which the emulator does not have, are left alone.
+//! The USARTs of an STM32F2 or STM32F4, as the emulator has them: the link, a byte at a time, and the log.
+//! Clocks and pins, which the emulator does not have, are left alone.
+//!
+//! The core does not sleep while no byte comes: the emulator puts its clock right some time after a core
+//! has woken, so that the instructions of a step would seem to be some dozens more or less.
 
 use core::convert::Infallible;
-use cortex_m::interrupt::{self, InterruptNumber};
-use cortex_m::peripheral::NVIC;
 use embedded_io::{ErrorType, Read, Write};
 
 /// The link's: USART1.
@@ -19,42 +20,16 @@ const RX_FULL: u32 = 1 << 5;
 const TX_EMPTY: u32 = 1 << 7;
 /// The USART and its transmitter.
 const ENABLE_TX: u32 = 1 << 13 | 1 << 3;
-/// Receiver and the receiver's interrupt.
-const ENABLE_RX: u32 = 1 << 5 | 1 << 2;
-
-#[derive(Clone, Copy)]
-struct Received;
-
-// SAFETY: line 37 of these chips' NVIC is USART1.
-unsafe impl InterruptNumber for Received {
-    fn number(self) -> u16 {
-        37
-    }
-}
+/// The receiver.
+const ENABLE_RX: u32 = 1 << 2;
 
 /// The link.
-pub struct Uart {
-    _nvic: NVIC,
-}
+pub struct Uart(());
 
 impl Uart {
-    pub fn new(nvic: NVIC) -> Uart {
+    pub fn new() -> Uart {
         write(LINK, CONTROL, ENABLE_TX | ENABLE_RX);
-        Uart { _nvic: nvic }
-    }
-
-    /// Sleeps until a byte may have come. The interrupt only wakes: it is masked again before
-    /// interrupts are on, so that it needs no handler. Reading the byte ends it.
-    fn sleep(&mut self) {
-        interrupt::free(|_| {
-            // SAFETY: no critical section relies on this line, which nobody else uses.
-            unsafe { NVIC::unmask(Received) };
-            if read(LINK, STATUS) & RX_FULL == 0 {
-                cortex_m::asm::wfi();
-            }
-            NVIC::mask(Received);
-            NVIC::unpend(Received);
-        });
+        Uart(())
     }
 }
 
@@ -90,9 +65,7 @@ impl ErrorType for Uart {
 impl Read for Uart {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
         let Some(place) = buffer.first_mut() else { return Ok(0) };
-        while read(LINK, STATUS) & RX_FULL == 0 {
-            self.sleep();
-        }
+        while read(LINK, STATUS) & RX_FULL == 0 {}
         *place = read(LINK, DATA) as u8;
         Ok(1)
     }

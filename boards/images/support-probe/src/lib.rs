@@ -51,13 +51,7 @@ pub fn stop(why: &str) -> ! {
 }
 
 /// Serves `trainer` over `link` as the board called `name`, for ever; `guard` is the memory of its guards.
-pub fn serve<T, G, L>(
-    name: &'static str,
-    trainer: &mut T,
-    guard: &mut G,
-    syst: SYST,
-    link: L,
-) -> !
+pub fn serve<T, G, L>(name: &'static str, trainer: &mut T, guard: &mut G, syst: SYST, link: L) -> !
 where
     T: Trainer + ?Sized,
     G: GuardMemory,

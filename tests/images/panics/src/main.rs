@@ -8,10 +8,10 @@ use core::hint::black_box;
 use core::panic::PanicInfo;
 
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
-use offshoot_firmware::store::Storage;
 use offshoot_firmware::station::{
     Clock, Label, LabelSource, Rules, SampleSource, SourceError, Station, Surroundings,
 };
+use offshoot_firmware::store::Storage;
 use offshoot_firmware::{serve, Board, Counter, Stack};
 use offshoot_model::{Guard, Model};
 use offshoot_runtime::features::audio::{AudioSpec, Extractor};
@@ -113,7 +113,8 @@ fn features() {
         }
     }
     let image = black_box(Image { pixels: &[], width: 0, height: 0, channels: 0 });
-    let resize = Resize { width: 0, height: 0, channels: 0, crop: Crop::None, filter: Filter::Auto };
+    let resize =
+        Resize { width: 0, height: 0, channels: 0, crop: Crop::None, filter: Filter::Auto };
     let resize = black_box(resize);
     let _ = black_box(resize.run(&image, out, |pixel| (pixel ^ 128) as i8));
 }

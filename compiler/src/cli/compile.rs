@@ -33,7 +33,7 @@ pub struct Args {
     head: Head,
     /// Update scheme: a TOML file, or in short form, for example `biases=20,24:1/4,27:1/2`.
     #[arg(long, default_value = "head", value_parser = update)]
-    update: Update,
+    update: Given<Scheme>,
     /// The board that must hold it.
     #[arg(long, default_value = "qemu-mps2-an386", value_parser = board)]
     board: Board,
@@ -52,7 +52,7 @@ pub struct Args {
     /// What the device watches its learning with: a TOML file, or in short form, for example
     /// `held-out=64,drift=watch` (docs/guards.md).
     #[arg(long, default_value = "", hide_default_value = true, value_parser = guard)]
-    guard: Watch,
+    guard: Given<GuardFile>,
     /// Bytes of flash that an image may use, in place of the board's.
     #[arg(long, allow_negative_numbers = true)]
     flash: Option<u64>,
@@ -82,62 +82,47 @@ pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// What `--update` names.
+/// What an argument names: a TOML file, or the same in short form.
 #[derive(Clone, Debug)]
-enum Update {
+enum Given<T> {
     File(PathBuf),
-    Short(Scheme),
+    Short(T),
 }
 
-/// Reads `--update`: a file where there is one of that name, else the short form.
-fn update(text: &str) -> Result<Update, SchemeError> {
-    let path = Path::new(text);
-    if path.extension().is_some_and(|e| e == "toml") || path.is_file() {
-        return Ok(Update::File(path.into()));
+impl<T: Clone> Given<T> {
+    /// Reads an argument: a file where there is one of that name, else the short form.
+    fn of<E>(text: &str, short: fn(&str) -> Result<T, E>) -> Result<Given<T>, E> {
+        let path = Path::new(text);
+        if path.extension().is_some_and(|e| e == "toml") || path.is_file() {
+            return Ok(Given::File(path.into()));
+        }
+        short(text).map(Given::Short)
     }
-    Scheme::from_short(text).map(Update::Short)
-}
 
-/// What `--guard` names.
-#[derive(Clone, Debug)]
-enum Watch {
-    File(PathBuf),
-    Short(GuardFile),
-}
-
-/// Reads `--guard`, as [`update`] does.
-fn guard(text: &str) -> Result<Watch, GuardError> {
-    let path = Path::new(text);
-    if path.extension().is_some_and(|e| e == "toml") || path.is_file() {
-        return Ok(Watch::File(path.into()));
-    }
-    GuardFile::from_short(text).map(Watch::Short)
-}
-
-impl Watch {
-    fn file(&self) -> Result<GuardFile> {
+    /// What it is; `what` is what messages call it.
+    fn read<E>(&self, what: &str, toml: fn(&str) -> Result<T, E>) -> Result<T>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
         match self {
-            Watch::Short(file) => Ok(file.clone()),
-            Watch::File(path) => {
+            Given::Short(given) => Ok(given.clone()),
+            Given::File(path) => {
                 let content = fs::read_to_string(path)
-                    .with_context(|| format!("cannot read the guards {}", path.display()))?;
-                GuardFile::from_toml(&content).with_context(|| path.display().to_string())
+                    .with_context(|| format!("cannot read the {what} {}", path.display()))?;
+                toml(&content).with_context(|| path.display().to_string())
             }
         }
     }
 }
 
-impl Update {
-    fn scheme(&self) -> Result<Scheme> {
-        match self {
-            Update::Short(scheme) => Ok(scheme.clone()),
-            Update::File(path) => {
-                let content = fs::read_to_string(path)
-                    .with_context(|| format!("cannot read the update scheme {}", path.display()))?;
-                Scheme::from_toml(&content).with_context(|| path.display().to_string())
-            }
-        }
-    }
+/// Reads `--update`.
+fn update(text: &str) -> Result<Given<Scheme>, SchemeError> {
+    Given::of(text, Scheme::from_short)
+}
+
+/// Reads `--guard`.
+fn guard(text: &str) -> Result<Given<GuardFile>, GuardError> {
+    Given::of(text, GuardFile::from_short)
 }
 
 /// The board of a name: an unknown one is a wrong argument.
@@ -173,7 +158,8 @@ impl Head {
 
 /// Runs the command.
 pub fn run(args: &Args, json: bool) -> Result<()> {
-    let (scheme, guard) = (args.update.scheme()?, args.guard.file()?);
+    let scheme = args.update.read("update scheme", Scheme::from_toml)?;
+    let guard = args.guard.read("guards", GuardFile::from_toml)?;
     let graph = import::import_with(&args.model, args.reading.options())?;
     let (graph, quantization) = args.calibration.integers(graph, &args.model)?;
     let input = if args.input_rows { Input::Rows } else { Input::Whole };

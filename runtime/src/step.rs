@@ -123,17 +123,26 @@ impl Cursor {
     }
 }
 
-/// The scalars that a training step begins with.
+/// Whether a program can be trained on a sample with this label.
 ///
 /// # Errors
 /// [`Fault::NotTrainable`] where the program only infers, [`Fault::Label`] where the label is no
 /// class; a network that reproduces its input takes any.
-pub fn begun(header: &Header, label: u16, rate: f32) -> Result<Step, Fault> {
+pub fn takes(header: &Header, label: u16) -> Result<(), Fault> {
     match header.output_kind {
         Output::Scores => Err(Fault::NotTrainable),
         Output::Logits if label >= header.classes => Err(Fault::Label),
-        Output::Logits | Output::Reconstruction => Ok(Step { label, rate, ..Step::NONE }),
+        Output::Logits | Output::Reconstruction => Ok(()),
     }
+}
+
+/// The scalars that a training step begins with.
+///
+/// # Errors
+/// Those of [`takes`].
+pub fn begun(header: &Header, label: u16, rate: f32) -> Result<Step, Fault> {
+    takes(header, label)?;
+    Ok(Step { label, rate, ..Step::NONE })
 }
 
 /// What the step reports once its ops have run.

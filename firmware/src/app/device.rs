@@ -5,8 +5,7 @@ use crate::board::Board;
 use crate::guard::{Admission, Due, Guards};
 use crate::link::{Answer, Command, Refusal, Stats, Stepped, Welcome, CHUNK_BYTES, PROTOCOL};
 use offshoot_runtime::guard::GuardMemory;
-use offshoot_runtime::program::Output;
-use offshoot_runtime::{hash, Fault, Progress, StepReport, Task, Trainer};
+use offshoot_runtime::{hash, step, Fault, Progress, StepReport, Task, Trainer};
 
 /// What requests act on.
 #[derive(Debug)]
@@ -173,10 +172,7 @@ impl<'t, T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'t, T, B, G> {
             return Err(Refusal::Rate);
         }
         let mut count = self.take_sample()?;
-        let header = self.trainer.header();
-        if header.output_kind == Output::Logits && label >= header.classes {
-            return Err(Refusal::Fault(Fault::Label));
-        }
+        step::takes(self.trainer.header(), label)?;
         let admission = self.guards.admit(label);
         let report = match admission {
             Admission::Train => {

@@ -28,8 +28,7 @@ use crate::guard::{Admission, Due, Guards, Watched};
 use crate::store::Flash;
 use keep::Kept;
 use offshoot_runtime::guard::{GuardMemory, Snapshot, Unguarded};
-use offshoot_runtime::program::Output;
-use offshoot_runtime::{Fault, Progress, Task, Trainer};
+use offshoot_runtime::{step, Progress, Task, Trainer};
 use pass::Pass;
 
 /// What is around a station.
@@ -262,10 +261,7 @@ impl<'m, T: Trainer + ?Sized, G: GuardMemory> Station<'m, T, G> {
             self.enter(State::Collect);
             return Ok(None);
         };
-        let header = self.trainer.header();
-        if header.output_kind == Output::Logits && label >= header.classes {
-            return Err(Trouble::Program(Fault::Label));
-        }
+        step::takes(self.trainer.header(), label).map_err(Trouble::Program)?;
         self.label = label;
         let admission = self.guards.admit(label);
         if admission == Admission::Train {

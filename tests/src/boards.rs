@@ -50,10 +50,7 @@ pub fn build_guarded(
 ) -> Result<Built, DeviceError> {
     let out = temporary.join(folder);
     let model = out.join("model");
-    let runtime = root().canonicalize().expect("the repository").join("runtime");
-    let names = &compiled.placed.names;
-    let files = emit::files(&compiled.program, folder, names, guard, &runtime, &model);
-    emit::write(files).unwrap_or_else(|e| panic!("{e}"));
+    emit_model(compiled, guard, folder, &model);
     let _guard = BUILDING.lock().unwrap_or_else(|e| e.into_inner());
     let target = temporary.join("images/target");
     let mut built = build_image(board, &model, root(), &out, Some(&target))?;
@@ -61,6 +58,34 @@ pub fn build_guarded(
     fs::copy(&built.elf, &elf).unwrap_or_else(|e| panic!("{}: {e}", elf.display()));
     built.elf = elf;
     Ok(built)
+}
+
+/// Writes the crate of `compiled`, watched with `guard`, to `model`.
+///
+/// # Panics
+/// Where it cannot be written.
+pub fn emit_model(compiled: &Compiled, guard: &Guard, name: &str, model: &Path) {
+    let runtime = root().canonicalize().expect("the repository").join("runtime");
+    let names = &compiled.placed.names;
+    let files = emit::files(&compiled.program, name, names, guard, &runtime, model);
+    emit::write(files).unwrap_or_else(|e| panic!("{e}"));
+}
+
+/// Copies `files` of the image `name` in `tests/images` to `folder`, with the places of its crates.
+///
+/// # Panics
+/// Where they cannot be read or written.
+pub fn copy_image(name: &str, files: &[&str], model: &Path, folder: &Path) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("images").join(name);
+    let root = root().canonicalize().expect("the repository");
+    for file in files {
+        let text = fs::read_to_string(from.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+        let text = text.replace("@ROOT@", &root.to_string_lossy());
+        let text = text.replace("@MODEL@", &model.to_string_lossy());
+        let to = folder.join(file);
+        fs::create_dir_all(to.parent().unwrap_or(folder)).unwrap_or_else(|e| panic!("{e}"));
+        fs::write(&to, text).unwrap_or_else(|e| panic!("{}: {e}", to.display()));
+    }
 }
 
 /// Runs `compiled` on `board`. Files go below `folder`; `temporary` is the folder for build

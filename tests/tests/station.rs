@@ -7,7 +7,6 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::{fs, io};
 
-use offshoot::emit;
 use offshoot::pipeline::Compiled;
 use offshoot_boards::build::build;
 use offshoot_boards::emulator::{self, Options};
@@ -17,7 +16,8 @@ use offshoot_firmware::station::{
 use offshoot_runtime::guard::GuardMemory;
 use offshoot_runtime::{hash, Interpreter, Trainer};
 use offshoot_simulator::AlignedBytes;
-use offshoot_tests::cases::{root, DEMO};
+use offshoot_tests::boards::{copy_image, emit_model};
+use offshoot_tests::cases::DEMO;
 use offshoot_tests::chip::Chip;
 use offshoot_tests::guarded::Judged;
 
@@ -115,21 +115,9 @@ fn source(given: &Given) -> String {
     text
 }
 
-/// Copies the image with the places of its crates, and the samples, into `folder`.
-fn materialise(folder: &Path, model: &Path, given: &Given) -> io::Result<()> {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/station");
-    fs::create_dir_all(folder.join("src"))?;
-    fs::create_dir_all(folder.join(".cargo"))?;
-    let root = root().canonicalize()?;
-    for file in
-        ["Cargo.toml", "Cargo.lock", "build.rs", "memory.x", "src/main.rs", ".cargo/config.toml"]
-    {
-        let text = fs::read_to_string(from.join(file))?;
-        let text = text.replace("@ROOT@", &root.to_string_lossy());
-        fs::write(folder.join(file), text.replace("@MODEL@", &model.to_string_lossy()))?;
-    }
-    fs::write(folder.join("src/samples.rs"), source(given))
-}
+/// Files of the image, beside the samples.
+const FILES: [&str; 6] =
+    ["Cargo.toml", "Cargo.lock", "build.rs", "memory.x", "src/main.rs", ".cargo/config.toml"];
 
 #[test]
 #[ignore = "needs an emulator and a cross compiler: cargo xtask test"]
@@ -138,11 +126,9 @@ fn a_station_on_a_cortex_m4_does_the_same() {
     let given = given(&compiled);
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("station");
     let (model, folder) = (out.join("model"), out.join("image"));
-    let runtime = root().canonicalize().unwrap().join("runtime");
-    let names = &compiled.placed.names;
-    let files = emit::files(&compiled.program, "demo", names, &Judged::GUARD, &runtime, &model);
-    emit::write(files).unwrap();
-    materialise(&folder, &model, &given).unwrap();
+    emit_model(&compiled, &Judged::GUARD, "demo", &model);
+    copy_image("station", &FILES, &model, &folder);
+    fs::write(folder.join("src/samples.rs"), source(&given)).unwrap();
     let mut board = offshoot_boards::find("qemu-mps2-an386").unwrap();
     // The name of the image's package follows from the board's.
     board.name = "station".into();

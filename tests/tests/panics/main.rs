@@ -3,14 +3,14 @@
 
 mod sites;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::{fs, io};
 
-use offshoot::emit;
 use offshoot_boards::toolchain;
 use offshoot_runtime::guard::GuardMemory;
-use offshoot_tests::cases::{root, DEMO};
+use offshoot_tests::boards::{copy_image, emit_model};
+use offshoot_tests::cases::DEMO;
 use offshoot_tests::guarded::All;
 
 const TARGET: &str = "thumbv7em-none-eabihf";
@@ -23,13 +23,9 @@ fn image(features: &str) -> PathBuf {
     let _guard = BUILDING.lock().unwrap_or_else(|e| e.into_inner());
     let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let folder = temporary.join(format!("panics{features}"));
-    let (model, root) = (temporary.join("panics-model"), root().canonicalize().unwrap());
-    let compiled = DEMO.compile(None);
-    let runtime = root.join("runtime");
-    let names = &compiled.placed.names;
-    let files = emit::files(&compiled.program, "demo", names, &All::GUARD, &runtime, &model);
-    emit::write(files).unwrap();
-    materialise(&folder, &root, &model).unwrap();
+    let model = temporary.join("panics-model");
+    emit_model(&DEMO.compile(None), &All::GUARD, "demo", &model);
+    copy_image("panics", &["Cargo.toml", "Cargo.lock", "build.rs", "src/main.rs"], &model, &folder);
     let target_dir = temporary.join("images/target");
     let route = toolchain::route(TARGET).unwrap_or_else(|e| panic!("{e}"));
     let mut build = route.cargo_build(TARGET);
@@ -40,18 +36,6 @@ fn image(features: &str) -> PathBuf {
     let program = folder.join("program.elf");
     fs::copy(built, &program).unwrap();
     program
-}
-
-/// Copies the image's sources, with the places that they need filled in.
-fn materialise(folder: &Path, root: &Path, model: &Path) -> io::Result<()> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/panics");
-    fs::create_dir_all(folder.join("src"))?;
-    for file in ["Cargo.toml", "Cargo.lock", "build.rs", "src/main.rs"] {
-        let text = fs::read_to_string(source.join(file))?;
-        let text = text.replace("@ROOT@", &root.display().to_string());
-        fs::write(folder.join(file), text.replace("@MODEL@", &model.display().to_string()))?;
-    }
-    Ok(())
 }
 
 #[test]

@@ -83,7 +83,7 @@ pub fn run(args: &Args, plan: &Plan) -> Result<()> {
     let progress = Progress::new(1);
     let mut worker = progress.worker();
     let ground = Ground::load(cell, tier, &mut worker)?;
-    let file = compiled(cell, &ground.graph)?.program;
+    let file = compiled(cell, &ground)?.program;
     let program = file.program();
     let mut memories = Memories::of(&program);
     let mut simulation = Simulation::new(program, &mut memories)?;

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::{ensure, Context, Result};
 use offshoot::adapt::HeadStart;
+use offshoot::adapter::{attach, Adapter};
 use offshoot::import::import;
 use offshoot::ir::Graph;
 use offshoot::learn::Watch;
 use offshoot::pipeline::{compile, Compiled};
 use offshoot::quantize::{is_real, quantize};
+use offshoot::scheme::Loss;
 use offshoot_runtime::program::op::{Precision, Weights};
 use offshoot_runtime::program::Op;
 use offshoot_simulator::data::Dataset;
@@ -69,7 +71,7 @@ pub fn trained_layers(program: &ProgramFile) -> impl Iterator<Item = Weights> + 
 }
 
 /// The program and the graph of a cell.
-pub fn compiled(cell: &Cell<'_>, graph: &Graph) -> Result<Compiled> {
+pub fn compiled(cell: &Cell<'_>, ground: &Ground) -> Result<Compiled> {
     let mut scheme = cell.scheme.scheme()?;
     ensure!(
         scheme.optimizer.is_plain() || !cell.method.is_study(),
@@ -86,5 +88,11 @@ pub fn compiled(cell: &Cell<'_>, graph: &Graph) -> Result<Compiled> {
         (None, Some(classes)) => HeadStart::Zero { classes: classes.into() },
         _ => HeadStart::Classifier,
     };
-    Ok(compile(graph, start, &scheme)?)
+    let Some(adapter) = cell.scheme.adapter()? else {
+        return Ok(compile(&ground.graph, start, &scheme)?);
+    };
+    let adapter = Adapter { precision: scheme.precision, ..adapter };
+    let headed = scheme.loss != Loss::MeanSquare;
+    let attached = attach(&ground.graph, &adapter, headed, &ground.samples.train)?;
+    Ok(compile(&attached, start, &scheme)?)
 }

@@ -92,7 +92,7 @@ impl<'p> Bench<'p> {
         worker.prepare(&cell.name());
         let ground = self.ground(cell, worker)?;
         *kept = Some(ground.clone());
-        let compiled = compiled(cell, &ground.graph)?;
+        let compiled = compiled(cell, &ground)?;
         let program = match cell.method {
             Method::Unscaled => unscaled(&compiled)?,
             _ => compiled.program.clone(),

@@ -8,6 +8,7 @@
 //! [`schedule`] orders them, [`place`] gives every tensor its offset, [`emit`] writes the program.
 
 pub mod adapt;
+pub mod adapter;
 pub mod band;
 pub mod device;
 pub mod differentiate;

@@ -146,12 +146,20 @@ impl Case {
     /// # Panics
     /// Where it does not compile.
     pub fn compile_in(&self, scheme: Option<&str>, layout: Layout) -> Compiled {
-        let path = Case::path(self.model).expect("is_there");
-        let graph = self.integers(import(&path).unwrap_or_else(|e| panic!("{e}")));
+        let graph = self.graph();
         let start =
             self.classes.map_or(HeadStart::Classifier, |classes| HeadStart::Zero { classes });
         let scheme = Scheme::from_short(scheme.unwrap_or(self.scheme)).expect("a valid scheme");
         compile_in(&graph, start, &scheme, layout).unwrap_or_else(|e| panic!("{}: {e}", self.name))
+    }
+
+    /// Its int8 network.
+    ///
+    /// # Panics
+    /// Where it cannot be imported.
+    pub fn graph(&self) -> Graph {
+        let path = Case::path(self.model).expect("is_there");
+        self.integers(import(&path).unwrap_or_else(|e| panic!("{e}")))
     }
 
     /// The int8 network of one of real numbers.

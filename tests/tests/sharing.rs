@@ -7,7 +7,7 @@ use offshoot::lower::{lower, root, tensor, Lowered};
 use offshoot::ops::Op;
 use offshoot::pipeline::{compile_in, Compiled, Input, Layout};
 use offshoot::place::{check, Placed};
-use offshoot::scheme::{Biases, Layer, Loss, Optimizer, Scheme, WeightRule};
+use offshoot::scheme::{Layer, Layers, Loss, Optimizer, Scheme, WeightRule};
 use offshoot::trim::Trim;
 use offshoot_runtime::program::op::{self as rt, Precision};
 use offshoot_runtime::{Interpreter, Memory, Slot, Trainer};
@@ -56,12 +56,12 @@ fn scheme(graph: &Graph, random: &mut Random) -> Scheme {
         weights.push(WeightRule { layer: Layer::Index(index), channels: share });
     }
     let biases = match random.below(4) {
-        0 if first == 0 => Biases::Word("all".into()),
+        0 if first == 0 => Layers::Word("all".into()),
         1 => {
             let some = random.sample(count - first, 3).into_iter();
-            Biases::Layers(some.map(|at| Layer::Index(first + at)).collect())
+            Layers::Named(some.map(|at| Layer::Index(first + at)).collect())
         }
-        _ => Biases::Last(random.below(count - first + 1)),
+        _ => Layers::Last(random.below(count - first + 1)),
     };
     let loss = match random.below(4) {
         _ if reproduces => Loss::MeanSquare,
@@ -76,11 +76,11 @@ fn scheme(graph: &Graph, random: &mut Random) -> Scheme {
     };
     let precision = [Precision::Residual, Precision::Stochastic][random.below(2)];
     let nothing = match &biases {
-        Biases::Last(count) => *count == 0 && weights.is_empty(),
-        Biases::Layers(named) => named.is_empty() && weights.is_empty(),
-        Biases::Word(_) => false,
+        Layers::Last(count) => *count == 0 && weights.is_empty(),
+        Layers::Named(named) => named.is_empty() && weights.is_empty(),
+        Layers::Word(_) => false,
     };
-    let biases = if reproduces && nothing { Biases::Last(1) } else { biases };
+    let biases = if reproduces && nothing { Layers::Last(1) } else { biases };
     Scheme { precision, biases, weights, loss, optimizer }
 }
 

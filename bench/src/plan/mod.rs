@@ -99,7 +99,8 @@ impl Plan {
                 checked.with_context(|| format!("network {}", network.name))?;
             }
             for scheme in &network.schemes {
-                scheme.scheme().with_context(|| format!("{}/{}", network.name, scheme.name))?;
+                let read = scheme.scheme().and_then(|_| scheme.adapter());
+                read.with_context(|| format!("{}/{}", network.name, scheme.name))?;
             }
             let schemes: BTreeSet<_> = network.schemes.iter().map(|s| &s.name).collect();
             ensure!(

@@ -1,6 +1,7 @@
 //! Networks of a plan: where they come from, what of them is trained, and how.
 
 use anyhow::{ensure, Context, Result};
+use offshoot::adapter::Adapter;
 use offshoot::scheme::Scheme;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,8 @@ pub struct Update {
     pub name: String,
     /// A TOML file, or the short form.
     pub update: String,
+    /// An adapter, in short form, that starts from the training samples.
+    pub adapter: Option<String>,
 }
 
 /// How a network learns.
@@ -119,6 +122,11 @@ impl Update {
         let path = root().join(&self.update);
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         Ok(Scheme::from_toml(&text)?)
+    }
+
+    /// The adapter, where there is one.
+    pub fn adapter(&self) -> Result<Option<Adapter>> {
+        self.adapter.as_deref().map(Adapter::from_short).transpose().map_err(Into::into)
     }
 }
 

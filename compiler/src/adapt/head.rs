@@ -89,6 +89,11 @@ struct Features {
     skipped: TensorId,
 }
 
+/// The node of `graph` that a head would replace, if there is one.
+pub(crate) fn classifier_of(graph: &Graph) -> Option<NodeId> {
+    classifier(graph).ok().map(|(id, _)| id)
+}
+
 /// The classifier's node and the features before it.
 fn classifier(graph: &Graph) -> Result<(NodeId, Features), AdaptError> {
     let producers = graph.producers();

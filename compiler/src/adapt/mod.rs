@@ -10,9 +10,10 @@ mod room;
 use crate::ir::{Graph, Node, TensorId, Trained};
 use crate::ops::conv2d::is_depthwise;
 use crate::ops::Op;
-use crate::scheme::{Biases, Layer, Loss, Scheme};
+use crate::scheme::{Layer, Layers, Loss, Scheme};
 use offshoot_runtime::program::op::{MeanSquare, Precision};
 
+pub(crate) use head::classifier_of;
 pub use head::HeadStart;
 
 /// A network cannot be adapted as asked.
@@ -135,10 +136,11 @@ pub fn adapt(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Graph, 
 }
 
 /// The layers that a scheme may name, in execution order: convolutions, and fully connected layers,
-/// unless their weights are frozen.
+/// unless their weights are frozen or belong to an adapter.
 pub fn layers(graph: &Graph) -> Vec<&Node> {
-    let frozen = |n: &Node| n.inputs.get(1).is_some_and(|&w| graph.tensor(w).frozen);
-    let is_layer = |n: &&Node| matches!(n.op, Op::Conv2d(_)) && !frozen(n);
+    let own = |t: TensorId| !graph.tensor(t).frozen && !graph.tensor(t).adapter;
+    let is_layer =
+        |n: &&Node| matches!(n.op, Op::Conv2d(_)) && n.inputs.get(1).is_some_and(|&w| own(w));
     graph.nodes().map(|(_, n)| n).filter(is_layer).collect()
 }
 
@@ -168,7 +170,7 @@ fn mark(graph: &mut Graph, node: &Node, operand: usize, trained: Trained) {
 
 /// Input `operand` of a node, a constant. One that other nodes read too is copied first: training
 /// one layer must not change another.
-fn own(graph: &mut Graph, node: &Node, operand: usize) -> Option<TensorId> {
+pub(crate) fn own(graph: &mut Graph, node: &Node, operand: usize) -> Option<TensorId> {
     let id = graph.nodes().find(|(_, n)| n.outputs == node.outputs).map(|(id, _)| id)?;
     // Not `node.inputs`: an earlier call may have copied the constant.
     let mut constant = graph.node(id).inputs[operand];
@@ -197,14 +199,14 @@ fn find(layers: &[Node], layer: &Layer) -> Result<usize, AdaptError> {
     })
 }
 
-fn biases(layers: &[Node], biases: &Biases) -> Result<Vec<usize>, AdaptError> {
+fn biases(layers: &[Node], biases: &Layers) -> Result<Vec<usize>, AdaptError> {
     match biases {
-        Biases::Last(asked) if *asked > layers.len() => {
+        Layers::Last(asked) if *asked > layers.len() => {
             Err(AdaptError::TooManyBiases { asked: *asked, count: layers.len() })
         }
-        Biases::Last(asked) => Ok((layers.len() - asked..layers.len()).collect()),
-        Biases::Word(_) => Ok((0..layers.len()).collect()),
-        Biases::Layers(names) => names.iter().map(|l| find(layers, l)).collect(),
+        Layers::Last(asked) => Ok((layers.len() - asked..layers.len()).collect()),
+        Layers::Word(_) => Ok((0..layers.len()).collect()),
+        Layers::Named(names) => names.iter().map(|l| find(layers, l)).collect(),
     }
 }
 

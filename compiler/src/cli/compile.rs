@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::builder::TypedValueParser;
 use offshoot::adapt::HeadStart;
+use offshoot::adapter::{attach, Adapter, AdapterError};
 use offshoot::fit::{self, Limits, Sizes, Unfit};
 use offshoot::guard::{GuardError, GuardFile, Guarded};
 use offshoot::ir::{print, Constants};
 use offshoot::pipeline::{self, Compiled, Input, Layout};
 use offshoot::report::{Report, Sample};
-use offshoot::scheme::{Scheme, SchemeError};
+use offshoot::scheme::{Loss, Scheme, SchemeError};
 use offshoot::trim::Trim;
 use offshoot::{emit, import};
 use offshoot_boards::{Board, BoardError};
@@ -34,6 +35,10 @@ pub struct Args {
     /// Update scheme: a TOML file, or in short form, for example `biases=20,24:1/4,27:1/2`.
     #[arg(long, default_value = "head", value_parser = update)]
     update: Given<Scheme>,
+    /// An adapter beside the network's own layers, which starts from the samples of --calibrate: a TOML file,
+    /// or in short form, for example `lora,layers=20,rank=4` (docs/adapters.md).
+    #[arg(long, value_parser = adapter)]
+    adapter: Option<Given<Adapter>>,
     /// The board that must hold it.
     #[arg(long, default_value = "qemu-mps2-an386", value_parser = board)]
     board: Board,
@@ -120,6 +125,11 @@ fn update(text: &str) -> Result<Given<Scheme>, SchemeError> {
     Given::of(text, Scheme::from_short)
 }
 
+/// Reads `--adapter`.
+fn adapter(text: &str) -> Result<Given<Adapter>, AdapterError> {
+    Given::of(text, Adapter::from_short)
+}
+
 /// Reads `--guard`.
 fn guard(text: &str) -> Result<Given<GuardFile>, GuardError> {
     Given::of(text, GuardFile::from_short)
@@ -161,7 +171,16 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let scheme = args.update.read("update scheme", Scheme::from_toml)?;
     let guard = args.guard.read("guards", GuardFile::from_toml)?;
     let graph = import::import_with(&args.model, args.reading.options())?;
-    let (graph, quantization) = args.calibration.integers(graph, &args.model)?;
+    let adapter =
+        args.adapter.as_ref().map(|a| a.read("adapter", Adapter::from_toml)).transpose()?;
+    let (mut graph, quantization) =
+        args.calibration.integers(graph, &args.model, adapter.is_some())?;
+    if let Some(adapter) = adapter {
+        let samples = args.calibration.samples(&graph)?;
+        let headed = scheme.loss != Loss::MeanSquare;
+        graph = attach(&graph, &adapter, headed, &samples)
+            .with_context(|| args.model.display().to_string())?;
+    }
     let input = if args.input_rows { Input::Rows } else { Input::Whole };
     let trim = Trim { recompute: args.recompute, ..Trim::default() };
     let layout = Layout { input, trim, ..Layout::default() };

@@ -6,7 +6,9 @@ use anyhow::{Context, Result};
 use offshoot::import::Options;
 use offshoot::ir::{Graph, Quant};
 use offshoot::quantize::{is_real, quantize, Quantization, Samples, LEAST};
-use offshoot_simulator::data;
+use offshoot_runtime::program::op::Shape;
+use offshoot_runtime::program::Header;
+use offshoot_simulator::data::{self, Split};
 
 use super::output::say;
 use super::simulate::{normalization, options};
@@ -27,11 +29,11 @@ impl Reading {
     }
 }
 
-/// How a float model is quantised.
+/// Samples of the kind that the device will meet.
 #[derive(Debug, clap::Args)]
 pub struct Calibration {
-    /// Samples that a float model is quantised by, in any form that `--data` takes; the training
-    /// split is used.
+    /// Samples that a float model is quantised by, and that an adapter starts from, in any form that
+    /// `--data` takes; the training split is used.
     #[arg(long, value_name = "DATA")]
     calibrate: Option<PathBuf>,
     /// Map values to (v - MEAN) / STD before the model sees them.
@@ -44,7 +46,13 @@ pub struct Calibration {
 
 impl Calibration {
     /// The int8 network of `graph`, read from `model`, and what was done where it was a float one.
-    pub fn integers(&self, graph: Graph, model: &Path) -> Result<(Graph, Option<Quantization>)> {
+    /// `otherwise`: whether samples are of use in any case.
+    pub fn integers(
+        &self,
+        graph: Graph,
+        model: &Path,
+        otherwise: bool,
+    ) -> Result<(Graph, Option<Quantization>)> {
         let name = model.display();
         let Some(path) = &self.calibrate else {
             anyhow::ensure!(
@@ -53,6 +61,9 @@ impl Calibration {
             );
             return Ok((graph, None));
         };
+        if otherwise && !is_real(&graph) {
+            return Ok((graph, None));
+        }
         anyhow::ensure!(
             is_real(&graph),
             "{name} is quantised already; leave out --calibrate, or give the float model"
@@ -64,6 +75,23 @@ impl Calibration {
         let (graph, done) = quantize(&graph, &samples)
             .with_context(|| format!("cannot quantise {name} by {}", path.display()))?;
         Ok((graph, Some(done)))
+    }
+
+    /// The samples as the int8 network `graph` reads them.
+    pub fn samples(&self, graph: &Graph) -> Result<Split> {
+        let path = self.calibrate.as_ref().context(
+            "an adapter starts from what layers see on samples; give some with --calibrate DATA",
+        )?;
+        let [h, w, c] = input_shape(graph).map(|side| side as u16);
+        let input = graph.input.map(|input| graph.tensor(input));
+        let header = Header {
+            input_shape: Shape { h, w, c },
+            input_scale: input.map_or(1.0, |t| t.scale_of(0)),
+            input_zero: input.map_or(0, |t| t.zero()) as i16,
+            ..Header::default()
+        };
+        let options = options(self.normalize, self.data_spec.as_deref())?;
+        Ok(data::load(path, &header, &options)?.train)
     }
 }
 

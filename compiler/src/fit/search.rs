@@ -16,7 +16,7 @@ use super::{Advice, Larger, Lesser, Limits, Sizes};
 use crate::adapt::{adapt, layers, HeadStart};
 use crate::ir::Graph;
 use crate::pipeline::{compile_in, Input, Layout};
-use crate::scheme::{Biases, Layer, Optimizer, Scheme, WeightRule};
+use crate::scheme::{Layer, Layers, Optimizer, Scheme, WeightRule};
 
 /// Shares of the channels that were asked for.
 const SHARES: [f64; 4] = [0.75, 0.5, 0.25, 0.125];
@@ -81,9 +81,9 @@ impl<'s> Asked<'s> {
             Layer::Name(name) => nodes.iter().position(|n| n.name == *name),
         };
         let biases = match &scheme.biases {
-            Biases::Last(count) => (nodes.len().saturating_sub(*count)..nodes.len()).collect(),
-            Biases::Word(_) => (0..nodes.len()).collect(),
-            Biases::Layers(named) => named.iter().filter_map(find).collect(),
+            Layers::Last(count) => (nodes.len().saturating_sub(*count)..nodes.len()).collect(),
+            Layers::Word(_) => (0..nodes.len()).collect(),
+            Layers::Named(named) => named.iter().filter_map(find).collect(),
         };
         let cost = |index: usize, share: f64| {
             let [input, weights] =
@@ -109,9 +109,9 @@ impl<'s> Asked<'s> {
         let biases = if *biases == self.biases {
             self.scheme.biases.clone()
         } else if biases.iter().copied().eq(self.layers - biases.len()..self.layers) {
-            Biases::Last(biases.len())
+            Layers::Last(biases.len())
         } else {
-            Biases::Layers(biases.iter().map(|&index| Layer::Index(index)).collect())
+            Layers::Named(biases.iter().map(|&index| Layer::Index(index)).collect())
         };
         Scheme { biases, weights: rules, ..self.scheme.clone() }
     }

@@ -9,7 +9,7 @@ use crate::fit::{Limits, Sizes};
 use crate::ir::{Fold, Graph, Node, NodeId, TensorId};
 use crate::lower::Banded;
 use crate::pipeline::{compile, compile_inference, CompileError, Compiled};
-use crate::scheme::{Biases, Layer as LayerName, Scheme, WeightRule};
+use crate::scheme::{Layer as LayerName, Layers, Scheme, WeightRule};
 
 /// What can be trained of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -198,7 +198,7 @@ fn schemes(layers: usize) -> Vec<(String, Scheme)> {
     if layers == 0 {
         return schemes;
     }
-    let biases = Biases::Word("all".into());
+    let biases = Layers::Word("all".into());
     let all = Scheme { biases: biases.clone(), ..Scheme::default() };
     schemes.push(("biases=all".to_string(), all));
     let mut starts = vec![layers - layers.div_ceil(4), 0];
@@ -208,7 +208,7 @@ fn schemes(layers: usize) -> Vec<(String, Scheme)> {
         let weights: Vec<WeightRule> = (start..layers).map(rule).collect();
         let named: Vec<String> = (start..layers).map(|index| format!(",{index}:1")).collect();
         let count = layers - start;
-        let scheme = Scheme { biases: Biases::Last(count), weights, ..Scheme::default() };
+        let scheme = Scheme { biases: Layers::Last(count), weights, ..Scheme::default() };
         schemes.push((format!("biases={count}{}", named.concat()), scheme));
     }
     schemes

@@ -96,6 +96,7 @@ fn parse_tensor(cursor: &mut Cursor) -> Result<Tensor, String> {
                 }
             }
             "frozen" => tensor.frozen = true,
+            "adapter" => tensor.adapter = true,
             "trained" => {
                 let precision = match cursor.any_word()?.as_str() {
                     "residual" => Precision::Residual,

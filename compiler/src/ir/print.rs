@@ -76,6 +76,9 @@ fn describe(tensor: &Tensor, constants: Constants) -> String {
     if tensor.frozen {
         text.push_str(" frozen");
     }
+    if tensor.adapter {
+        text.push_str(" adapter");
+    }
     if let Some(trained) = &tensor.trained {
         text.push_str(match trained.precision {
             Precision::Residual => " trained residual",

@@ -190,13 +190,24 @@ pub struct Tensor {
     /// Set where a constant is never trained: the steps of a recurrent layer share it, and what one of
     /// them would learn is not what the others would.
     pub frozen: bool,
+    /// Set where it is a constant of an [adapter](crate::adapter): no update scheme names it.
+    pub adapter: bool,
 }
 
 impl Tensor {
     /// A tensor that a node computes, or the input.
     pub fn computed(name: impl Into<String>, dtype: DType, shape: Vec<usize>) -> Tensor {
         let name = name.into();
-        Tensor { name, dtype, shape, quant: None, data: None, trained: None, frozen: false }
+        Tensor {
+            name,
+            dtype,
+            shape,
+            quant: None,
+            data: None,
+            trained: None,
+            frozen: false,
+            adapter: false,
+        }
     }
 
     /// A constant.
@@ -206,15 +217,8 @@ impl Tensor {
         data: Data,
         quant: Quant,
     ) -> Tensor {
-        Tensor {
-            name: name.into(),
-            dtype: data.dtype(),
-            shape,
-            quant: Some(quant),
-            data: Some(data),
-            trained: None,
-            frozen: false,
-        }
+        let tensor = Tensor::computed(name, data.dtype(), shape);
+        Tensor { quant: Some(quant), data: Some(data), ..tensor }
     }
 
     /// A constant of real numbers.

@@ -30,7 +30,7 @@ pub fn integers(graph: &Graph, seen: &[Seen], input: Option<&Quant>, choice: Cho
     let mut result = graph.clone();
     let Some(sample) = graph.input else { return result };
     let range = seen[sample.index()].values.range(Method::MinMax);
-    set(&mut result, sample, input.cloned().unwrap_or_else(|| quant(range)));
+    set(&mut result, sample, input.cloned().unwrap_or_else(|| span(range)));
     for (id, node) in graph.nodes() {
         if !matches!(node.op, Op::Conv2d(_)) {
             for &x in node.inputs.iter().filter(|&&x| graph.tensor(x).data.is_some()) {
@@ -65,7 +65,7 @@ fn output(result: &Graph, node: &Node, range: [f64; 2]) -> Quant {
         }
         _ => range,
     };
-    node.op.quantization(&inputs).unwrap_or_else(|| quant(range))
+    node.op.quantization(&inputs).unwrap_or_else(|| span(range))
 }
 
 /// The quantisation of a layer that only multiplies: the steps stay what they are, and stand for as
@@ -77,7 +77,7 @@ fn rescaled(graph: &Graph, result: &Graph, node: &Node) -> Option<Quant> {
 }
 
 /// 256 steps over a range and 0, which is one of them.
-fn quant([low, high]: [f64; 2]) -> Quant {
+pub fn span([low, high]: [f64; 2]) -> Quant {
     let (low, high) = (low.min(0.0), high.max(0.0));
     let span = high - low;
     if span < EMPTY {
@@ -93,7 +93,7 @@ pub fn constant(tensor: &Tensor) -> Tensor {
     let values: Vec<f64> = tensor.data.iter().flat_map(|d| d.iter()).collect();
     let least = values.iter().copied().fold(0.0, f64::min);
     let most = values.iter().copied().fold(0.0, f64::max);
-    let quant = quant([least, most]);
+    let quant = span([least, most]);
     let (scale, zero) = (f64::from(quant.scale_of(0)), f64::from(quant.zero));
     let step = |v: f64| ((v / scale).round_ties_even() + zero).clamp(-128.0, 127.0) as i8;
     let data = Data::I8(values.into_iter().map(step).collect::<Vec<i8>>().into());

@@ -19,7 +19,7 @@ use crate::ir::{DType, Graph, Quant, VerifyError};
 use crate::pipeline::{compile_inference, CompileError};
 use calibrate::observe;
 pub use histogram::Method;
-pub use integers::constant;
+pub use integers::{constant, span};
 use integers::{integers, Choice};
 
 /// Most samples that ranges are taken from; more add nothing but time.

@@ -54,24 +54,24 @@ impl std::fmt::Display for Layer {
     }
 }
 
-/// Which biases are trained.
+/// Some of the layers: those whose biases are trained, or that an adapter is put to.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(
     untagged,
-    expecting = "biases is a number of layers, such as 20, \"all\", or a list of layers"
+    expecting = "layers are a number, such as 20 for the last 20, \"all\", or a list of layers"
 )]
-pub enum Biases {
-    /// Those of the last n convolutions before the classifier.
+pub enum Layers {
+    /// The last n before the classifier.
     Last(usize),
     /// `"all"`.
     Word(String),
-    /// Those of the named layers.
-    Layers(Vec<Layer>),
+    /// The named layers.
+    Named(Vec<Layer>),
 }
 
-impl Default for Biases {
+impl Default for Layers {
     fn default() -> Self {
-        Biases::Last(0)
+        Layers::Last(0)
     }
 }
 
@@ -90,12 +90,22 @@ fn whole() -> f64 {
     1.0
 }
 
+/// How trained weights are held, in a file.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum PrecisionName {
+pub(crate) enum PrecisionName {
     #[default]
     Residual,
     Stochastic,
+}
+
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Precision {
+        match name {
+            PrecisionName::Residual => Precision::Residual,
+            PrecisionName::Stochastic => Precision::Stochastic,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -104,7 +114,7 @@ struct File {
     #[serde(default)]
     precision: PrecisionName,
     #[serde(default)]
-    biases: Biases,
+    biases: Layers,
     #[serde(default)]
     weights: Vec<WeightRule>,
     #[serde(default)]
@@ -119,7 +129,7 @@ pub struct Scheme {
     /// How trained weights are held.
     pub precision: Precision,
     /// Trained biases.
-    pub biases: Biases,
+    pub biases: Layers,
     /// Trained weights.
     pub weights: Vec<WeightRule>,
     /// What is to become small.
@@ -195,10 +205,7 @@ impl Scheme {
     /// What does not parse, or a share outside (0, 1].
     pub fn from_toml(text: &str) -> Result<Scheme, SchemeError> {
         let file: File = toml::from_str(text).map_err(|e| SchemeError::Toml(e.to_string()))?;
-        let precision = match file.precision {
-            PrecisionName::Residual => Precision::Residual,
-            PrecisionName::Stochastic => Precision::Stochastic,
-        };
+        let precision = file.precision.into();
         let (loss, optimizer) = (file.loss.loss()?, file.optimizer.optimizer()?);
         Scheme { precision, biases: file.biases, weights: file.weights, loss, optimizer }.checked()
     }
@@ -216,8 +223,8 @@ impl Scheme {
             let wrong = || SchemeError::Short { part: part.to_string() };
             match part.split_once('=') {
                 Some(("biases", count)) => {
-                    let last = |_| Biases::Word(count.to_string());
-                    scheme.biases = count.parse().map_or_else(last, Biases::Last);
+                    let last = |_| Layers::Word(count.to_string());
+                    scheme.biases = count.parse().map_or_else(last, Layers::Last);
                     continue;
                 }
                 Some((key, value)) => {
@@ -246,7 +253,7 @@ impl Scheme {
     }
 
     fn checked(self) -> Result<Scheme, SchemeError> {
-        if let Biases::Word(word) = &self.biases {
+        if let Layers::Word(word) = &self.biases {
             if word != "all" {
                 return Err(SchemeError::Biases(word.clone()));
             }
@@ -262,7 +269,7 @@ impl Scheme {
 }
 
 /// `1/4`, `0.25` or `1`.
-fn fraction(text: &str) -> Option<f64> {
+pub(crate) fn fraction(text: &str) -> Option<f64> {
     match text.split_once('/') {
         Some((a, b)) => Some(a.parse::<f64>().ok()? / b.parse::<f64>().ok()?),
         None => text.parse().ok(),

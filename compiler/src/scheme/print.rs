@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use offshoot_runtime::program::op::Precision;
 
-use super::{Biases, Layer, Loss, Optimizer, Scheme};
+use super::{Layer, Layers, Loss, Optimizer, Scheme};
 
 impl Scheme {
     /// The short form; none where that cannot say it: biases of a list of layers, names that are not
@@ -15,10 +15,10 @@ impl Scheme {
             parts.push("stochastic".to_string());
         }
         match &self.biases {
-            Biases::Last(0) => {}
-            Biases::Last(count) => parts.push(format!("biases={count}")),
-            Biases::Word(word) => parts.push(format!("biases={word}")),
-            Biases::Layers(_) => return None,
+            Layers::Last(0) => {}
+            Layers::Last(count) => parts.push(format!("biases={count}")),
+            Layers::Word(word) => parts.push(format!("biases={word}")),
+            Layers::Named(_) => return None,
         }
         for rule in &self.weights {
             let layer = match &rule.layer {
@@ -56,9 +56,9 @@ impl Scheme {
             Layer::Name(name) => quoted(name),
         };
         let biases = match &self.biases {
-            Biases::Last(count) => count.to_string(),
-            Biases::Word(word) => quoted(word),
-            Biases::Layers(layers) => {
+            Layers::Last(count) => count.to_string(),
+            Layers::Word(word) => quoted(word),
+            Layers::Named(layers) => {
                 format!("[{}]", layers.iter().map(layer).collect::<Vec<_>>().join(", "))
             }
         };
@@ -111,7 +111,7 @@ mod tests {
             schemes.push(Scheme { weights: vec![rule(name)], ..Scheme::default() });
         }
         let list = vec![Layer::Index(4), Layer::Name("stem".into())];
-        schemes.push(Scheme { biases: Biases::Layers(list), ..Scheme::default() });
+        schemes.push(Scheme { biases: Layers::Named(list), ..Scheme::default() });
         let loss = Loss::Softmax { smoothing: 0.25, weights: vec![1.0, 2.5, 0.0] };
         schemes.push(Scheme { loss, ..Scheme::default() });
         schemes

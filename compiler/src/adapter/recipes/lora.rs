@@ -1,0 +1,111 @@
+//! LoRA: a layer gets `B A x` beside `W x`, with A `[r, I]` and B `[O, r]`.
+//!
+//! B starts at 0 and A with orthonormal rows times the gain, so that a step of B moves B A as a step of W
+//! would move W, seen by those r directions, times the square of the gain.
+//! Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021.
+
+use nalgebra::DMatrix;
+
+use super::Recipe;
+use crate::adapter::{Attach, Flow, Learn, Reach};
+
+/// Both factors, beside the layer.
+#[derive(Debug)]
+pub struct Lora;
+
+/// Only B is trained: what is kept for the backward pass is A x, a few channels, in place of x.
+/// Zhang et al., "LoRA-FA: Memory-efficient Low-rank Adaptation", 2023.
+#[derive(Debug)]
+pub struct FixedDown;
+
+/// Both factors, after the layer: `y + B A y`.
+#[derive(Debug)]
+pub struct Sequential;
+
+/// One pair beside the layer and one after it.
+/// Kim et al., "Hydra: Multi-head Low-rank Adaptation", 2023.
+#[derive(Debug)]
+pub struct Hydra;
+
+/// `B A x` beside the layer.
+fn parallel(cx: &mut Attach<'_>, down: Learn) -> Flow {
+    let rank = cx.rank_within();
+    let (rows, columns) = cx.site.shape();
+    let a = cx.site.random("down").orthonormal(rank, columns) * cx.gain;
+    let between = cx.like("down", a, down, Reach::Seen);
+    let reach = Learn::Trained(cx.site.reach() / 2.0 / cx.gain);
+    cx.dense("up", &between, DMatrix::zeros(rows, rank), reach, Reach::Delta)
+}
+
+/// `B A y`: B A stands for a change of the identity, whose rows have norm 1.
+fn sequential(cx: &mut Attach<'_>) -> Flow {
+    let y = cx.y();
+    let channels = y.rows.ncols();
+    let rank = cx.rank.min(channels);
+    let a = cx.site.random("down.after").orthonormal(rank, channels) * cx.gain;
+    let between = cx.dense("down.after", &y, a, Learn::Trained(0.0), Reach::Seen);
+    let (b, reach) = (DMatrix::zeros(channels, rank), Learn::Trained(0.5 / cx.gain));
+    cx.dense("up.after", &between, b, reach, Reach::Delta)
+}
+
+impl Recipe for Lora {
+    fn name(&self) -> &'static str {
+        "lora"
+    }
+
+    fn trains(&self) -> &'static str {
+        "two factors of low rank beside a layer"
+    }
+
+    fn attach(&self, cx: &mut Attach<'_>) {
+        let delta = parallel(cx, Learn::Trained(0.0));
+        cx.add(&delta);
+    }
+}
+
+impl Recipe for FixedDown {
+    fn name(&self) -> &'static str {
+        "lora-fa"
+    }
+
+    fn trains(&self) -> &'static str {
+        "the second of two factors of low rank beside a layer"
+    }
+
+    fn attach(&self, cx: &mut Attach<'_>) {
+        let delta = parallel(cx, Learn::Frozen);
+        cx.add(&delta);
+    }
+}
+
+impl Recipe for Sequential {
+    fn name(&self) -> &'static str {
+        "lora-sequential"
+    }
+
+    fn trains(&self) -> &'static str {
+        "two factors of low rank after a layer"
+    }
+
+    fn attach(&self, cx: &mut Attach<'_>) {
+        let delta = sequential(cx);
+        cx.add(&delta);
+    }
+}
+
+impl Recipe for Hydra {
+    fn name(&self) -> &'static str {
+        "hydra"
+    }
+
+    fn trains(&self) -> &'static str {
+        "two factors of low rank beside a layer, and two after it"
+    }
+
+    fn attach(&self, cx: &mut Attach<'_>) {
+        let beside = parallel(cx, Learn::Trained(0.0));
+        let after = sequential(cx);
+        cx.add(&beside);
+        cx.add(&after);
+    }
+}

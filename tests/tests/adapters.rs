@@ -1,0 +1,188 @@
+//! Adapters of every recipe: the network as it was where they add nothing, gradients as numerical
+//! differentiation has them, and the same bits in the simulator, in emitted code and on a core.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use offshoot::adapt::{layers, HeadStart};
+use offshoot::adapter::{attach, recipes, Adapter};
+use offshoot::ir::{verify, Data, Graph};
+use offshoot::pipeline::{compile, Compiled};
+use offshoot::quantize::outputs;
+use offshoot::scheme::{Layer, Layers, Scheme};
+use offshoot_simulator::data::Split;
+use offshoot_tests::cases::DEMO;
+use offshoot_tests::check::check_network;
+use offshoot_tests::random::Random;
+use offshoot_tests::trace::{on_board, simulated};
+
+const STEPS: usize = 20;
+
+/// The demo's network and its samples.
+fn demo() -> (Graph, Split) {
+    let graph = DEMO.graph();
+    let head = compile(&graph, HeadStart::Classifier, &Scheme::default()).unwrap();
+    let samples = DEMO.samples(&head).train;
+    (graph, samples)
+}
+
+fn with(graph: &Graph, adapter: &Adapter, samples: &Split) -> Graph {
+    let attached = attach(graph, adapter, true, samples);
+    let attached = attached.unwrap_or_else(|e| panic!("{}: {e}", adapter.recipe));
+    verify(&attached).unwrap_or_else(|e| panic!("{}: {e}", adapter.recipe));
+    attached
+}
+
+fn adapter(recipe: &str) -> Adapter {
+    Adapter::from_short(recipe).unwrap()
+}
+
+/// What the integer network gives for some samples.
+fn given(graph: &Graph, samples: &Split) -> Vec<Vec<f32>> {
+    let input = graph.tensor(graph.input.unwrap());
+    let real = |&q: &i8| input.scale_of(0) * (i32::from(q) - input.zero()) as f32;
+    let reals = (0..samples.len().min(60)).map(|i| samples.input(i).iter().map(real).collect());
+    outputs(graph, &reals.collect::<Vec<_>>()).unwrap()
+}
+
+#[test]
+fn adapters_start_as_the_network_that_they_are_put_to() {
+    let (graph, samples) = demo();
+    let before = given(&graph, &samples);
+    assert!(before.windows(2).all(|p| p[0] != p[1]), "outputs that tell samples apart");
+    for recipe in recipes::ALL {
+        let attached = with(&graph, &adapter(recipe.name()), &samples);
+        assert_eq!(layers(&attached).len(), layers(&graph).len(), "{}", recipe.name());
+        assert_eq!(given(&attached, &samples), before, "{}", recipe.name());
+    }
+}
+
+/// `graph` with its trained constants moved by something, so that no gradient is 0 because a factor is.
+fn moved(mut graph: Graph) -> Graph {
+    let mut random = Random::new(5);
+    let trained: Vec<_> = graph
+        .tensors()
+        .filter(|(_, t)| t.trained.is_some() && t.adapter)
+        .map(|(id, _)| id)
+        .collect();
+    for id in trained {
+        let tensor = graph.tensor_mut(id);
+        tensor.data = match tensor.data.take() {
+            Some(Data::I8(values)) => {
+                let near = |&v: &i8| v.saturating_add(random.integer(-9, 9) as i8);
+                Some(Data::I8(values.iter().map(near).collect::<Vec<_>>().into()))
+            }
+            Some(Data::I32(values)) => {
+                let near = |&v: &i32| v + random.integer(-3000, 3000);
+                Some(Data::I32(values.iter().map(near).collect::<Vec<_>>().into()))
+            }
+            other => other,
+        };
+    }
+    graph
+}
+
+#[test]
+fn gradients_of_every_recipe_are_right() {
+    let (graph, samples) = demo();
+    for recipe in recipes::ALL {
+        let attached = moved(with(&graph, &adapter(recipe.name()), &samples));
+        print!("{}: ", recipe.name());
+        check_network(&attached, "head", Some(60)).pass();
+    }
+}
+
+/// The demo's network with an adapter of each recipe: one after the other, on layers in turn.
+fn all_at_once(graph: &Graph, samples: &Split, precision: &str) -> Graph {
+    let count = layers(graph).len() - 1;
+    let mut attached = graph.clone();
+    for (at, recipe) in recipes::ALL.iter().enumerate() {
+        let mut adapter = adapter(&format!("{},{precision}", recipe.name()));
+        let from_end = (0..count).map(|i| count - 1 - (at + i) % count);
+        let fitting = from_end.into_iter().find_map(|layer| {
+            adapter.layers = Layers::Named(vec![Layer::Index(layer)]);
+            attach(&attached, &adapter, true, samples).ok()
+        });
+        attached = fitting.unwrap_or_else(|| panic!("{} suits no layer", recipe.name()));
+        verify(&attached).unwrap_or_else(|e| panic!("{}: {e}", recipe.name()));
+    }
+    attached
+}
+
+fn all_compiled(precision: &str) -> (Compiled, Split) {
+    let (graph, samples) = demo();
+    let attached = all_at_once(&graph, &samples, precision);
+    let compiled = compile(&attached, HeadStart::Classifier, &Scheme::default());
+    let compiled = compiled.unwrap_or_else(|e| panic!("{e}"));
+    (compiled, samples)
+}
+
+/// Every recipe trains: each of its trained constants is another after some steps.
+#[test]
+fn every_recipe_learns() {
+    let (graph, samples) = demo();
+    for recipe in recipes::ALL {
+        for precision in ["residual", "stochastic"] {
+            let spec = adapter(&format!("{},{precision}", recipe.name()));
+            let attached = with(&graph, &spec, &samples);
+            let compiled = compile(&attached, HeadStart::Classifier, &Scheme::default()).unwrap();
+            let trace = simulated(&compiled, &samples, STEPS, |_, _| {});
+            let distinct: BTreeSet<u64> = trace.iter().map(|(_, hash)| *hash).collect();
+            assert_eq!(
+                distinct.len(),
+                STEPS,
+                "{}: every step must change the state",
+                recipe.name()
+            );
+            println!(
+                "{} {precision}: {} bytes trained, SRAM {}",
+                recipe.name(),
+                compiled.placed.trainable,
+                compiled.program.header.arena + compiled.program.header.state
+            );
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs an emulator: cargo xtask test"]
+fn adapters_train_to_the_same_bits_everywhere() {
+    for precision in ["residual", "stochastic"] {
+        let (compiled, samples) = all_compiled(precision);
+        let expected = simulated(&compiled, &samples, STEPS, |_, _| {});
+        for name in ["host", "qemu-mps2-an386"] {
+            let board = offshoot_boards::find(name).unwrap();
+            let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+            let network = format!("adapters-{precision}");
+            let trace = on_board(board, folder, &network, &compiled, &samples, STEPS);
+            assert_eq!(trace, expected, "{precision} on {name}");
+            println!(
+                "{} recipes, {precision}, on {name}: {STEPS} steps equal, state {:016x}",
+                recipes::ALL.len(),
+                trace[STEPS - 1].1
+            );
+        }
+    }
+}
+
+/// What cannot be done is said, with what can.
+#[test]
+fn what_does_not_suit_is_named() {
+    let (graph, samples) = demo();
+    let says = |short: &str| {
+        let mut adapter = adapter(short.trim_start_matches("@"));
+        if short.starts_with('@') {
+            adapter.layers = Layers::Named(vec![Layer::Name("nowhere".into())]);
+        }
+        attach(&graph, &adapter, true, &samples).unwrap_err().to_string()
+    };
+    assert!(says("lora,layers=99").contains("99"));
+    assert!(says("@lora").contains("nowhere"));
+    let few = samples.select(&[0, 1, 2]);
+    let error = attach(&graph, &adapter("lora"), true, &few).unwrap_err().to_string();
+    assert!(error.contains("3 are too few"), "{error}");
+    let mut depthwise = adapter("lora");
+    depthwise.layers = Layers::Named(vec![Layer::Name("block1_dw".into())]);
+    let error = attach(&graph, &depthwise, true, &samples).unwrap_err().to_string();
+    assert!(error.contains("block1_dw") && error.contains("one group"), "{error}");
+}

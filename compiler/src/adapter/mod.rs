@@ -8,6 +8,7 @@
 //! Starts are computed from the network's weights and from what its layers see on the user's samples.
 
 mod attach;
+mod gradient;
 mod linear;
 pub mod recipes;
 mod site;
@@ -92,6 +93,11 @@ pub enum AdapterError {
         /// What it suits.
         suits: &'static str,
     },
+    /// No gradient to start from.
+    #[error(
+        "the adapter starts from the gradient of its layers' weights, which cannot be had: {0}"
+    )]
+    NoGradient(String),
     /// Too few samples.
     #[error("an adapter starts from what layers see on samples: {found} are too few, give at least {LEAST} of the kind that the device will meet")]
     Few {
@@ -118,6 +124,9 @@ pub fn attach(
     let head = headed.then(|| classifier_of(graph)).flatten();
     let mut sites = chosen(graph, adapter, head)?;
     site::observe(graph, &mut sites, samples);
+    if recipe.needs_gradient() {
+        gradient::gradients(graph, &mut sites, headed, samples)?;
+    }
     let mut result = graph.clone();
     let mut after: Vec<(NodeId, Vec<Node>)> = Vec::new();
     let mut instead = Vec::new();

@@ -44,6 +44,8 @@ pub struct Site {
     pub given: DMatrix<f64>,
     /// Mean of what it gave over its map, a row a sample: `[samples, O]`.
     pub means: DMatrix<f64>,
+    /// Mean gradient of the loss for its weights, where the recipe asks for it, up to a factor.
+    pub gradient: DMatrix<f64>,
     /// Height and width of its result.
     pub map: [usize; 2],
 }
@@ -108,10 +110,18 @@ pub fn sites(graph: &Graph, head: Option<NodeId>) -> Vec<Site> {
                 seen: DMatrix::zeros(0, if conv.groups == 1 { columns } else { 0 }),
                 given: DMatrix::zeros(0, rows),
                 means: DMatrix::zeros(0, rows),
+                gradient: DMatrix::zeros(rows, columns),
                 map: <[usize; 2]>::try_from(graph.tensor(node.outputs[0]).shape.get(1..3)?).ok()?,
             })
         })
         .collect()
+}
+
+/// The samples that layers are looked at with: spread over all there are, so that classes in order are all
+/// there.
+pub fn spread(samples: &Split) -> Vec<usize> {
+    let count = samples.len().min(MOST_SAMPLES);
+    (0..count).map(|i| i * samples.len() / count).collect()
 }
 
 /// Notes what `sites` see and give on `samples`, spread over all there are and over their maps.
@@ -119,12 +129,12 @@ pub fn observe(graph: &Graph, sites: &mut [Site], samples: &Split) {
     let (Some(input), Some(last)) = (graph.input, sites.iter().map(|s| s.node).max()) else {
         return;
     };
-    let count = samples.len().min(MOST_SAMPLES);
-    let each = ROWS.div_ceil(count.max(1));
+    let chosen = spread(samples);
+    let each = ROWS.div_ceil(chosen.len().max(1));
     let (scale, zero) = (graph.tensor(input).scale_of(0), graph.tensor(input).zero());
     let mut values = Values::<f32>::new(graph);
     let mut rows: Vec<[Vec<f64>; 3]> = vec![Default::default(); sites.len()];
-    for index in (0..count).map(|i| i * samples.len() / count) {
+    for index in chosen {
         let real = |&q: &i8| scale * (i32::from(q) - zero) as f32;
         values.set(input, samples.input(index).iter().map(real).collect());
         values.run(0, last.index() + 1);

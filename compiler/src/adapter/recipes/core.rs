@@ -13,6 +13,11 @@ use crate::adapter::{Attach, Learn, Reach};
 #[derive(Debug)]
 pub struct LoraXs;
 
+/// Factors are the first singular vectors of the gradient of the loss for the weights, on the samples. Ponkshe et al.,
+/// "Initialization using Update Approximation is a Silver Bullet for Extremely Efficient Low-Rank Fine-Tuning", 2024.
+#[derive(Debug)]
+pub struct LoraSb;
+
 /// Factors are the first singular vectors of the weights seen by the samples, `W C = U S V^T` with C the
 /// covariance of the layer's input; V is then `V^T C^-1`. Yang et al., "CorDA: Context-Oriented
 /// Decomposition Adaptation", 2024.
@@ -51,7 +56,7 @@ fn attach(cx: &mut Attach<'_>, (u, v): Factors, diagonal: bool) {
 }
 
 fn singular(cx: &Attach<'_>) -> Factors {
-    let Svd { u, vt, .. } = svd(&cx.site.weights, cx.rank_within());
+    let Svd { u, vt } = svd(&cx.site.weights, cx.rank_within());
     (u, vt)
 }
 
@@ -70,6 +75,25 @@ impl Recipe for LoraXs {
     }
 }
 
+impl Recipe for LoraSb {
+    fn name(&self) -> &'static str {
+        "lora-sb"
+    }
+
+    fn trains(&self) -> &'static str {
+        "a small square matrix between the singular vectors of a layer's gradient"
+    }
+
+    fn needs_gradient(&self) -> bool {
+        true
+    }
+
+    fn attach(&self, cx: &mut Attach<'_>) {
+        let Svd { u, vt } = svd(&cx.site.gradient, cx.rank_within());
+        attach(cx, (u, vt), false);
+    }
+}
+
 impl Recipe for Corda {
     fn name(&self) -> &'static str {
         "corda"
@@ -83,7 +107,7 @@ impl Recipe for Corda {
         let mut c = covariance(&cx.site.seen);
         let damping = DAMPING * c.trace() / c.nrows().max(1) as f64 + f64::MIN_POSITIVE;
         c += DMatrix::identity(c.nrows(), c.ncols()) * damping;
-        let Svd { u, vt, .. } = svd(&(&cx.site.weights * &c), cx.rank_within());
+        let Svd { u, vt } = svd(&(&cx.site.weights * &c), cx.rank_within());
         // C is symmetric and, damped, positive: V^T C^-1 is the transpose of C^-1 V.
         let v = match c.cholesky() {
             Some(c) => c.solve(&vt.transpose()).transpose(),

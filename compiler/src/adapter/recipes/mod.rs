@@ -31,6 +31,11 @@ pub trait Recipe: Sync {
         "of one group"
     }
 
+    /// Whether it starts from the gradient of the layers' weights.
+    fn needs_gradient(&self) -> bool {
+        false
+    }
+
     /// Builds the adapter of one layer: what it adds is 0 as it starts.
     fn attach(&self, cx: &mut Attach<'_>);
 }
@@ -46,6 +51,7 @@ pub const ALL: &[&dyn Recipe] = &[
     &lora::Sequential,
     &lora::Hydra,
     &core::LoraXs,
+    &core::LoraSb,
     &core::Corda,
     &core::Kasa,
     &core::Loldu,

@@ -12,7 +12,7 @@ use crate::adapter::{Attach, Learn, Reach};
 pub struct S2Lora;
 
 /// Factors of the shape of `cx`'s layer: `[O, r]` with unit columns, and `[r, I]` with unit rows.
-fn factors(cx: &Attach<'_>) -> (DMatrix<f64>, DMatrix<f64>) {
+pub(super) fn factors(cx: &Attach<'_>) -> (DMatrix<f64>, DMatrix<f64>) {
     let (rows, columns) = cx.site.shape();
     let rank = cx.rank_within();
     let mut random = Random::new(&format!("{rows}x{columns}"));

@@ -10,6 +10,7 @@ mod lora;
 mod s2ft;
 mod scale;
 mod shared;
+mod vera;
 
 use super::{Attach, Site};
 
@@ -56,6 +57,7 @@ pub const ALL: &[&dyn Recipe] = &[
     &core::Kasa,
     &core::Loldu,
     &shared::S2Lora,
+    &vera::Vera,
     &kronecker::Compacter,
     &bottleneck::Parallel,
     &bottleneck::Series,

@@ -18,6 +18,9 @@ const HEADROOM: f64 = 1.5;
 /// Part of the int8 range that the largest weight of a trained factor starts with.
 const STARTS_AT: f64 = 0.5;
 
+/// Rows of a frozen factor that are smaller than the largest by this are 0 in every step that matters.
+const EMPTY: f64 = 1e-6;
+
 /// What an adapter adds to a layer's result reaches half as far as that, in steps half as coarse.
 const DELTA_STEPS: f64 = 0.5;
 
@@ -276,7 +279,7 @@ impl<'g> Attach<'g> {
         let largest = |row: &[f64]| row.iter().fold(0.0f64, |m, v| m.max(v.abs()));
         let all = largest(values);
         let most = |row: &[f64]| match learn {
-            Learn::Frozen if largest(row) > 0.0 => largest(row),
+            Learn::Frozen if all > 0.0 => largest(row).max(all * EMPTY),
             Learn::Frozen => 1.0,
             // One reach for all rows: what a row starts with says little of what it will need.
             Learn::Trained(reach) => reach.max(all / STARTS_AT),

@@ -37,7 +37,7 @@ pub fn gradients(
     let (scale, zero) = (training.tensor(input).scale_of(0), training.tensor(input).zero());
     let real = |&q: &i8| scale * (i32::from(q) - zero) as f32;
     let chosen = spread(samples);
-    let mut present = |values: &mut Values<'_, f32>, index: usize| {
+    let present = |values: &mut Values<'_, f32>, index: usize| {
         values.set(input, samples.input(index).iter().map(real).collect());
         values.step.label = samples.label(index).into();
         values.run(0, loss);

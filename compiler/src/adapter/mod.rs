@@ -23,6 +23,7 @@ use offshoot_simulator::data::Split;
 use crate::adapt::classifier_of;
 use crate::ir::{Graph, Node, NodeId};
 use crate::scheme::{Layer, Layers};
+use recipes::Recipe;
 
 /// Fewest samples that an adapter can start from.
 pub const LEAST: usize = 8;
@@ -79,7 +80,7 @@ pub enum AdapterError {
         /// The layer.
         layer: String,
         /// What it suits.
-        suits: &'static str,
+        suits: String,
     },
     /// More layers than there are.
     #[error("the adapter is for the last {asked} layers, but {recipe:?} suits {count} of the model's: those {suits}")]
@@ -91,7 +92,7 @@ pub enum AdapterError {
         /// How many there are.
         count: usize,
         /// What it suits.
-        suits: &'static str,
+        suits: String,
     },
     /// No gradient to start from.
     #[error(
@@ -167,6 +168,7 @@ fn chosen(
 ) -> Result<Vec<Site>, AdapterError> {
     let recipe = adapter.recipe()?;
     let all = site::sites(graph, head);
+    let suits = |s: &Site| recipe.suits(s) && !(adapter.linear && s.clamp.is_some());
     let names = || {
         all.iter()
             .enumerate()
@@ -185,12 +187,12 @@ fn chosen(
                 layer: layer.to_string(),
                 names: names(),
             })?;
-            if !recipe.suits(site) {
+            if !suits(site) {
                 let layer = site.name.clone();
                 return Err(AdapterError::Unsuited {
                     recipe: recipe.name(),
                     layer,
-                    suits: recipe.for_layers(),
+                    suits: which(recipe, adapter),
                 });
             }
             sites.push(site.clone());
@@ -199,15 +201,23 @@ fn chosen(
         sites.dedup_by_key(|s| s.node);
         return Ok(sites);
     }
-    let suited: Vec<Site> = all.into_iter().filter(|s| recipe.suits(s)).collect();
+    let suited: Vec<Site> = all.into_iter().filter(|s| suits(s)).collect();
     let count = suited.len();
     let first = match adapter.layers {
         Layers::Last(asked) if asked > count || asked == 0 => {
-            let (recipe, suits) = (recipe.name(), recipe.for_layers());
+            let (recipe, suits) = (recipe.name(), which(recipe, adapter));
             return Err(AdapterError::TooMany { asked, recipe, count, suits });
         }
         Layers::Last(asked) => count - asked,
         _ => 0,
     };
     Ok(suited.into_iter().skip(first).collect())
+}
+
+/// Which layers an adapter suits, in words.
+fn which(recipe: &dyn Recipe, adapter: &Adapter) -> String {
+    match adapter.linear {
+        true => format!("{}, without an activation", recipe.for_layers()),
+        false => recipe.for_layers().into(),
+    }
 }

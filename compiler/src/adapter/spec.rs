@@ -3,12 +3,13 @@
 //! ```toml
 //! recipe = "lora"          # docs/adapters.md lists them
 //! layers = 20              # of the last 20 layers that it suits; or "all", or a list of names
+//! linear = true            # of those without an activation alone; default false
 //! rank = 4                 # width of what lies between its two factors
 //! gain = 1.0               # its steps, against those that its layers' own weights would take
 //! precision = "residual"   # or "stochastic": 2 or 1 bytes a trained weight
 //! ```
 //!
-//! The short form of the same: `lora,layers=20,rank=4,gain=1,residual`.
+//! The short form of the same: `lora,layers=20,linear,rank=4,gain=1,residual`.
 
 use offshoot_runtime::program::op::Precision;
 use serde::Deserialize;
@@ -27,6 +28,8 @@ pub struct Adapter {
     pub recipe: String,
     /// The layers that it is put to.
     pub layers: Layers,
+    /// Whether layers with an activation are left out.
+    pub linear: bool,
     /// Width of what lies between its two factors.
     pub rank: usize,
     /// Scale of its first factor: its weights step as those of a layer would, times its square.
@@ -41,6 +44,8 @@ pub struct Adapter {
 struct File {
     recipe: String,
     layers: Option<Layers>,
+    #[serde(default)]
+    linear: bool,
     rank: Option<i64>,
     gain: Option<f64>,
     #[serde(default)]
@@ -57,7 +62,7 @@ impl Adapter {
         file.checked()
     }
 
-    /// Reads the short form: the recipe, then `layers=N`, `layers=all`, `rank=R`, `gain=G`, `residual`,
+    /// Reads the short form: the recipe, then `layers=N`, `layers=all`, `linear`, `rank=R`, `gain=G`, `residual`,
     /// `stochastic`, separated by commas.
     ///
     /// # Errors
@@ -66,7 +71,8 @@ impl Adapter {
         let mut parts = text.split(',').map(str::trim).filter(|p| !p.is_empty());
         let recipe = parts.next().unwrap_or_default().to_string();
         let precision = PrecisionName::default();
-        let mut file = File { recipe, layers: None, rank: None, gain: None, precision };
+        let mut file =
+            File { recipe, layers: None, linear: false, rank: None, gain: None, precision };
         for part in parts {
             let wrong = || AdapterError::Short { part: part.to_string() };
             match part.split_once('=') {
@@ -76,6 +82,7 @@ impl Adapter {
                 }
                 Some(("rank", rank)) => file.rank = Some(rank.parse().map_err(|_| wrong())?),
                 Some(("gain", gain)) => file.gain = Some(fraction(gain).ok_or_else(wrong)?),
+                None if part == "linear" => file.linear = true,
                 None if part == "residual" => file.precision = PrecisionName::Residual,
                 None if part == "stochastic" => file.precision = PrecisionName::Stochastic,
                 _ => return Err(wrong()),
@@ -104,6 +111,7 @@ impl File {
         let adapter = Adapter {
             recipe: self.recipe,
             layers: self.layers.unwrap_or(Layers::Word("all".into())),
+            linear: self.linear,
             rank: in_range.ok_or(AdapterError::Rank { given: rank, most: MOST_RANK })?,
             gain,
             precision: self.precision.into(),
@@ -128,8 +136,8 @@ mod tests {
     #[test]
     fn both_forms_say_the_same() {
         let toml =
-            "recipe = \"lora\"\nlayers = 20\nrank = 8\ngain = 2.0\nprecision = \"stochastic\"";
-        let short = "lora, layers=20, rank=8, gain=2, stochastic";
+            "recipe = \"lora\"\nlayers = 20\nlinear = true\nrank = 8\ngain = 2.0\nprecision = \"stochastic\"";
+        let short = "lora, layers=20, linear, rank=8, gain=2, stochastic";
         assert_eq!(Adapter::from_toml(toml), Adapter::from_short(short));
         let plain = Adapter::from_short("lora").unwrap();
         assert_eq!(Adapter::from_toml("recipe = \"lora\"").unwrap(), plain);

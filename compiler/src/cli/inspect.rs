@@ -85,7 +85,7 @@ fn print(found: &Inspection, args: &Args) {
     say!("\n{} ({}):", board.name, board.description);
     let (sram, flash) = (limit(limits.sram), limit(limits.flash));
     say!("  {sram} of SRAM that the stack leaves, {flash} of flash\n");
-    let mut rows = vec![row(["--update", "SRAM", "flash", "", "in bands"])];
+    let mut rows = vec![row(["--update", "--adapter", "SRAM", "flash", "", "in bands"])];
     rows.extend(found.verdicts.iter().map(verdict));
     table(&rows);
     for reason in found.verdicts.iter().filter_map(|v| v.reason.as_ref()).take(1) {
@@ -126,7 +126,8 @@ fn verdict(verdict: &Verdict) -> Vec<String> {
         _ => verdict.update.clone(),
     };
     let bands: Vec<String> = verdict.bands.iter().map(reach).collect();
-    row([&short, &size(verdict.sram), &size(verdict.flash), word, &bands.join(", ")])
+    let adapter = verdict.adapter.unwrap_or_default();
+    row([&short, adapter, &size(verdict.sram), &size(verdict.flash), word, &bands.join(", ")])
 }
 
 fn dimensions(shape: &[usize]) -> String {

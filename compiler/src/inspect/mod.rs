@@ -2,14 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
+use offshoot_simulator::data::Split;
 use serde::Serialize;
 
-use crate::adapt::{adapt, layers, HeadStart};
+use crate::adapt::{adapt, classifier_of, layers, HeadStart};
+use crate::adapter::{attach, Adapter, LEAST};
 use crate::fit::{Limits, Sizes};
 use crate::ir::{Fold, Graph, Node, NodeId, TensorId};
 use crate::lower::Banded;
 use crate::pipeline::{compile, compile_inference, CompileError, Compiled};
 use crate::scheme::{Layer as LayerName, Layers, Scheme, WeightRule};
+
+/// Adapters that are tried, on all layers that they suit.
+const ADAPTERS: [&str; 3] = ["scale-shift", "lora-fa", "lora"];
 
 /// What can be trained of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -65,6 +70,8 @@ pub struct Input {
 pub struct Verdict {
     /// What is trained: `inference` for nothing, else as for `compile --update`.
     pub update: String,
+    /// The adapter beside it, as for `compile --adapter`.
+    pub adapter: Option<&'static str>,
     /// Bytes of SRAM without stack; none where it cannot be compiled.
     pub sram: Option<u64>,
     /// Bytes of flash without code; none where it cannot be compiled.
@@ -119,9 +126,13 @@ pub fn inspect(
     let layers: Vec<Layer> =
         graph.nodes().map(|(id, node)| layer(graph, (id, node), &macs, known.as_ref())).collect();
     let input = graph.input.map(|t| graph.tensor(t));
-    let mut verdicts = vec![verdict("inference".into(), Ok(inference), limits)];
+    let mut verdicts = vec![verdict("inference".into(), None, Ok(inference), limits)];
     for (update, scheme) in schemes(known.map_or(0, |known| known.indices.len())) {
-        verdicts.push(verdict(update, compile(graph, start, &scheme), limits));
+        verdicts.push(verdict(update, None, compile(graph, start, &scheme), limits));
+    }
+    for (adapter, attached) in attached(graph) {
+        let compiled = compile(&attached, start, &Scheme::default());
+        verdicts.push(verdict("head".into(), Some(adapter), compiled, limits));
     }
     Ok(Inspection {
         model: graph.name.clone(),
@@ -214,10 +225,30 @@ fn schemes(layers: usize) -> Vec<(String, Scheme)> {
     schemes
 }
 
-fn verdict(update: String, compiled: Result<Compiled, CompileError>, limits: Limits) -> Verdict {
+/// The network with adapters, from least to most, where it ends in a classifier. Sizes do not depend on samples: any
+/// serve.
+fn attached(graph: &Graph) -> Vec<(&'static str, Graph)> {
+    let size = graph.input.map_or(0, |input| graph.tensor(input).elements());
+    let inputs = (0..LEAST * size).map(|i| (i * 7 % 256) as u8 as i8).collect();
+    let samples = Split::new(inputs, vec![0; LEAST]).unwrap_or_default();
+    let with = |adapter: &'static str| {
+        let spec = Adapter::from_short(adapter).ok()?;
+        Some((adapter, attach(graph, &spec, true, &samples).ok()?))
+    };
+    let known = classifier_of(graph).is_some();
+    ADAPTERS.iter().filter(|_| known).filter_map(|adapter| with(adapter)).collect()
+}
+
+fn verdict(
+    update: String,
+    adapter: Option<&'static str>,
+    compiled: Result<Compiled, CompileError>,
+    limits: Limits,
+) -> Verdict {
     match compiled.and_then(|c| Ok((Sizes::of(&c)?, c.placed.bands))) {
         Ok((sizes, bands)) => Verdict {
             update,
+            adapter,
             sram: Some(sizes.sram),
             flash: Some(sizes.flash),
             bands,
@@ -226,6 +257,7 @@ fn verdict(update: String, compiled: Result<Compiled, CompileError>, limits: Lim
         },
         Err(error) => Verdict {
             update,
+            adapter,
             sram: None,
             flash: None,
             bands: Vec::new(),

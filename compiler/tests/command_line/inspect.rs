@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::support::{fails, folder, model, node, patched, succeeds, text, FAILED};
+use super::support::{demo, fails, folder, model, node, patched, succeeds, text, FAILED};
 
 fn inspect(args: &[&str]) -> Value {
     serde_json::from_str(&succeeds(&[&["inspect", "--json"], args].concat())).unwrap()
@@ -39,14 +39,18 @@ fn layers_have_their_sizes() {
 fn verdicts_are_what_compile_says() {
     let found = inspect(&[text(model()), "--classes", "3"]);
     let verdicts = list(&found, "verdicts");
-    assert_eq!(verdicts.len(), 5);
+    assert_eq!(verdicts.len(), 8);
     assert_eq!(verdicts[0]["update"], "inference");
     for (index, verdict) in verdicts.iter().enumerate().skip(1) {
         let out = folder(&format!("inspect-{index}"));
         let update = verdict["update"].as_str().unwrap();
         let args =
             ["compile", text(model()), "--classes", "3", "--update", update, "-o", text(&out)];
-        let report = succeeds(&[&args[..], &["--json"]].concat());
+        let data = demo("digits_upright.npz");
+        let adapter = verdict["adapter"].as_str();
+        let adapter = adapter.map(|a| ["--adapter", a, "--calibrate", text(&data)]);
+        let adapter = adapter.as_ref().map_or(&[][..], |args| args);
+        let report = succeeds(&[&args[..], adapter, &["--json"]].concat());
         let report: Value = serde_json::from_str(&report).unwrap();
         assert_eq!(verdict["sram"], report["sram"]["total"], "{update}");
         assert_eq!(verdict["flash"], report["flash"]["total"], "{update}");

@@ -36,7 +36,7 @@ pub enum FlashError {
     #[error("the image holds nothing to write: build it again")]
     Nothing,
     /// What the chip boots cannot be made of the image.
-    #[error("the image is none that {chip} boots: {why}")]
+    #[error("the image is none that {chip} boots: {why}; was it built for another board?")]
     Format {
         /// The chip.
         chip: String,

@@ -132,6 +132,7 @@ mod tests {
         let at = (start + data.len()) as u32;
         let name = names.len() as u32;
         names.extend(b".shstrtab\0");
+        names.resize(names.len().next_multiple_of(4), 0);
         headers.push([name, 3, 0, 0, at, names.len() as u32, 0, 0, 1, 0]);
         let words = |words: &[u32]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<_>>();
         let mut file = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();

@@ -11,7 +11,7 @@ pub struct Sizes {
     pub text: u64,
     /// Constants, in flash.
     pub rodata: u64,
-    /// Variables with a first value: in SRAM, and that value in flash.
+    /// Variables with a first value, and code that runs from SRAM: there, and what fills it in flash.
     pub data: u64,
     /// Variables that begin as zero or as anything, in SRAM.
     pub bss: u64,
@@ -70,8 +70,12 @@ fn sum<'d>(file: &impl Object<'d>) -> Sizes {
         }
         let nothing_stored = section.size() > 0 && section.file_range().is_none();
         *match section.name() {
+            // Where the HAL of an ESP32 leaves out addresses at which a memory is used under another one.
+            Ok(".rotext_dummy" | ".rwdata_dummy") => continue,
             _ if nothing_stored => &mut sizes.bss,
             Ok(".vector_table") => &mut sizes.text,
+            // Of an ESP32.
+            Ok(".trap" | ".rwtext") => &mut sizes.data,
             _ if has(object::elf::SHF_EXECINSTR) => &mut sizes.text,
             _ if has(object::elf::SHF_WRITE) => &mut sizes.data,
             _ => &mut sizes.rodata,

@@ -39,12 +39,15 @@ pub(crate) const IMAGES: &[Source] = &[
     bare!("qemu-mps3-an547"),
     bare!("netduino2"),
     bare!("netduinoplus2"),
-    bare!("qemu-riscv32-virt", "src/stack.rs", "src/uart.rs"),
+    bare!("qemu-riscv32-virt", "src/uart.rs"),
     bare!("nucleo-f411re"),
     bare!("stm32f746g-disco"),
     bare!("raspberry-pi-pico"),
     bare!("raspberry-pi-pico2"),
     bare!("nrf52840-dk"),
+    // Its memories are laid out by its HAL.
+    source!("esp32-c3": "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "build.rs", "limits.x",
+        "src/main.rs"),
 ];
 
 pub(crate) fn source(name: &str) -> Option<&'static Source> {

@@ -1,10 +1,17 @@
 //! A chip's memories, as probe-rs knows them.
 
 use std::ops::Range;
+use std::sync::Once;
 
 use probe_rs::config::{MemoryRegion, Registry, Target};
 
 use crate::FlashError;
+
+/// Tells probe-rs of Espressif's chips and of the probe that is in each of them, once.
+pub(crate) fn with_espressif() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(probe_rs_espressif::register_plugin);
+}
 
 /// A chip that probe-rs can program.
 #[derive(Clone, Debug)]
@@ -24,6 +31,7 @@ impl Chip {
     /// # Errors
     /// [`FlashError::UnknownChip`], with names that come near.
     pub fn find(name: &str) -> Result<Chip, FlashError> {
+        with_espressif();
         let registry = Registry::from_builtin_families();
         let target = registry
             .get_target_by_name(name)
@@ -36,6 +44,11 @@ impl Chip {
                 Err(FlashError::UnknownChip { name: name.to_string(), near: near(&registry, name) })
             }
         }
+    }
+
+    /// Whether it boots images in the form of ESP-IDF, by a boot loader in its flash.
+    pub(crate) fn boots_esp_idf(&self) -> bool {
+        self.target.default_format.as_deref() == Some("idf")
     }
 
     fn of(target: Target) -> Chip {
@@ -134,10 +147,14 @@ mod tests {
             assert!(within(&chip.flash, &range).is_some(), "{name}: {range:x?}");
             let pages = pages(&chip, &range);
             let sizes = || pages.iter().map(|page| page.end - page.start);
-            assert!(sizes().all(|bytes| bytes == kept.page), "{name}: {pages:x?}");
+            // probe-rs erases Espressif's flash by blocks of pages.
+            let block = if chip.boots_esp_idf() { 0x1_0000 } else { kept.page };
+            assert_eq!(block % kept.page, 0, "{name}");
+            assert!(sizes().all(|bytes| bytes == block), "{name}: {pages:x?}");
             assert_eq!(sizes().sum::<u64>(), kept.bytes, "{name}");
             let flash = board.flash.unwrap();
             assert!(flash.origin + flash.bytes <= range.start, "{name}");
+            assert_eq!(range.start % block, 0, "{name}: no block has both image and checkpoints");
             keeping += 1;
         }
         assert!(keeping >= 3, "{keeping} boards keep checkpoints");

@@ -93,7 +93,7 @@ pub fn run(cli: Cli) -> Result<()> {
             // Before anything is erased.
             let formats = (!no_log).then(|| Formats::of(image)).transpose()?;
             let probes = list();
-            let probe = choose(&probes, at.probe.as_ref())?;
+            let probe = choose(&probes, at.probe.as_ref(), chip)?;
             let mut session = attach(probe, board, chip, erase_all)?;
             program::write(&mut session, plan, chip, erase_all)?;
             program::start(&mut session, chip, plan.log)?;
@@ -106,7 +106,7 @@ pub fn run(cli: Cli) -> Result<()> {
             let Ready { board, chip, plan, image } = Ready::new(&at)?;
             let formats = Formats::of(&image)?;
             let probes = list();
-            let probe = choose(&probes, at.probe.as_ref())?;
+            let probe = choose(&probes, at.probe.as_ref(), &chip)?;
             let mut session = attach(probe, &board, &chip, false)?;
             log::stream(&mut session, &plan, &chip, &formats, &mut stdout())?;
         }

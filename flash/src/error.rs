@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::plan::{span, spans};
-use crate::Segment;
+use crate::{Chip, Segment};
 
 /// Why a board is not programmed. Every text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,14 @@ pub enum FlashError {
     /// The image holds nothing.
     #[error("the image holds nothing to write: build it again")]
     Nothing,
+    /// What the chip boots cannot be made of the image.
+    #[error("the image is none that {chip} boots: {why}; was it built for another board?")]
+    Format {
+        /// The chip.
+        chip: String,
+        /// Why.
+        why: String,
+    },
     /// Bytes that the chip has no flash for.
     #[error(
         "the image does not fit the chip: {} bytes from {:#010x} on ({}) lie outside the flash of \
@@ -80,10 +88,17 @@ pub enum FlashError {
     },
     /// Nothing to program with.
     #[error(
-        "no debug probe is connected: plug in the board's (its debug USB socket) or one of your \
-         own; `--dry-run` shows without one what would be written"
+        "no debug probe is connected: {}; `--dry-run` shows without one what would be written",
+        match .own {
+            true => "this chip is one itself, by its own USB port, which some boards lead to a socket \
+                     and some to pins only (ESP32-C3: 18 is D-, 19 is D+); a serial bridge is none",
+            false => "plug in the board's (its debug USB socket) or one of your own",
+        }
     )]
-    NoProbe,
+    NoProbe {
+        /// Whether the chip has a probe of its own.
+        own: bool,
+    },
     /// None of the probes is the one asked for.
     #[error("no debug probe is {wanted}; connected:{}", listed(.probes))]
     NoSuchProbe {
@@ -225,6 +240,14 @@ pub enum FlashError {
     /// The log's formats are not readable.
     #[error("the image's log cannot be decoded (built by another version of defmt?): {0}")]
     Formats(String),
+}
+
+impl FlashError {
+    /// That `segment` lies outside the flash of `chip`.
+    pub(crate) fn outside(chip: &Chip, segment: Segment) -> FlashError {
+        let (chip, flash) = (chip.name.clone(), chip.flash.clone());
+        FlashError::OutsideChip { chip, segment: Box::new(segment), flash }
+    }
 }
 
 fn nearby(near: &[String]) -> String {

@@ -10,6 +10,7 @@
 
 mod chip;
 mod error;
+mod esp;
 pub mod log;
 mod plan;
 pub mod probe;

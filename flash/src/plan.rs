@@ -11,7 +11,7 @@ use offshoot_boards::Board;
 use serde::Serialize;
 
 use crate::chip::within;
-use crate::{Chip, FlashError};
+use crate::{esp, Chip, FlashError};
 
 /// A run of bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,8 +24,17 @@ pub struct Segment {
     pub sections: Vec<String>,
     /// The memory of the chip that they go to.
     pub region: Range<u64>,
+    /// Where the core sees them, where that is settled when the chip boots.
+    pub seen: Option<Range<u64>>,
     #[serde(skip)]
     pub(crate) data: Vec<u8>,
+}
+
+impl Segment {
+    /// `data` at `address`, from `sections`, in no memory yet.
+    pub(crate) fn new(address: u64, data: Vec<u8>, sections: Vec<String>) -> Segment {
+        Segment { address, bytes: data.len() as u64, sections, region: 0..0, seen: None, data }
+    }
 }
 
 /// What is taken of a memory.
@@ -70,7 +79,11 @@ impl Plan {
             return Err(FlashError::NoChip { board: board.name.clone() });
         };
         let sizes = elf::sizes_of(image).map_err(|source| FlashError::NoImage { source })?;
-        let segments = segments(&file, image)?
+        let mut linked = segments(&file, image)?;
+        if chip.boots_esp_idf() {
+            linked = esp::segments(&file, image, linked, board, chip)?;
+        }
+        let segments = linked
             .into_iter()
             .map(|segment| placed(segment, chip, flash.origin..flash.origin + flash.bytes))
             .collect::<Result<Vec<_>, _>>()?;
@@ -127,13 +140,7 @@ fn segments(
         if header.p_type(endian) != PT_LOAD || data.is_empty() || sections.is_empty() {
             continue;
         }
-        segments.push(Segment {
-            address: u64::from(header.p_paddr(endian)),
-            bytes: data.len() as u64,
-            sections,
-            region: 0..0,
-            data: data.to_vec(),
-        });
+        segments.push(Segment::new(u64::from(header.p_paddr(endian)), data.to_vec(), sections));
     }
     segments.sort_by_key(|segment| segment.address);
     Ok(segments)
@@ -143,11 +150,7 @@ fn segments(
 fn placed(segment: Segment, chip: &Chip, board: Range<u64>) -> Result<Segment, FlashError> {
     let end = segment.address.saturating_add(segment.bytes);
     let Some(region) = within(&chip.flash, &(segment.address..end)) else {
-        return Err(FlashError::OutsideChip {
-            chip: chip.name.clone(),
-            segment: Box::new(segment),
-            flash: chip.flash.clone(),
-        });
+        return Err(FlashError::outside(chip, segment));
     };
     if segment.address < board.start || board.end < end {
         return Err(FlashError::OutsideBoard { segment: Box::new(segment), board });
@@ -159,10 +162,12 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} ({})", self.board, self.chip)?;
         writeln!(f, "  {:<10}  {:>9}  {:<24}  sections", "address", "bytes", "flash of the chip")?;
-        for Segment { address, bytes, sections, region, .. } in &self.segments {
+        for Segment { address, bytes, sections, region, seen, .. } in &self.segments {
             let sections = sections.join(" ");
             let region = span(region);
-            writeln!(f, "  {address:#010x}  {bytes:>9}  {region:<24}  {sections}")?;
+            write!(f, "  {address:#010x}  {bytes:>9}  {region:<24}  {sections}")?;
+            let seen = seen.as_ref().map(|seen| format!(", seen at {}", span(seen)));
+            writeln!(f, "{}", seen.unwrap_or_default())?;
         }
         let Plan { flash, sram, stack, checkpoints, .. } = self;
         let left = sram.limit - sram.bytes;

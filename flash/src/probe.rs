@@ -3,26 +3,29 @@
 use offshoot_boards::{Board, Register};
 use probe_rs::architecture::arm::ArmError;
 use probe_rs::probe::list::{Accessibility, Lister, ProbeListItem};
-use probe_rs::probe::{DebugProbeError, DebugProbeSelector};
+use probe_rs::probe::{DebugProbeError, DebugProbeSelector, WireProtocol};
 use probe_rs::{MemoryInterface, Permissions, Session};
 
+use crate::chip::with_espressif;
 use crate::{Chip, FlashError};
 
 /// Probes that are connected.
 pub fn list() -> Vec<ProbeListItem> {
+    with_espressif();
     Lister::new().list_all_with_access()
 }
 
-/// Of `probes` the one that `wanted` names, or the only one.
+/// Of `probes` the one that `wanted` names, or the only one, to program `chip`.
 ///
 /// # Errors
 /// Where there is none, or no telling which.
 pub fn choose<'a>(
     probes: &'a [ProbeListItem],
     wanted: Option<&DebugProbeSelector>,
+    chip: &Chip,
 ) -> Result<&'a ProbeListItem, FlashError> {
     if probes.is_empty() {
-        return Err(FlashError::NoProbe);
+        return Err(FlashError::NoProbe { own: chip.boots_esp_idf() });
     }
     let matches: Vec<&ProbeListItem> = probes
         .iter()
@@ -59,10 +62,14 @@ pub fn attach(
     chip: &Chip,
     erase: bool,
 ) -> Result<Session, FlashError> {
-    let opened = probe
-        .info
-        .open()
-        .map_err(|why| FlashError::Busy { probe: name(probe), why: told(&why) })?;
+    let busy = |why: DebugProbeError| FlashError::Busy { probe: name(probe), why: told(&why) };
+    let mut opened = probe.info.open().map_err(busy)?;
+    if chip.boots_esp_idf() {
+        // They have no SWD, which probes that have both begin with.
+        opened
+            .select_protocol(WireProtocol::Jtag)
+            .map_err(|why| FlashError::NoAnswer { chip: chip.name.clone(), why: told(&why) })?;
+    }
     let permissions = match erase {
         true => Permissions::new().allow_erase_all(),
         false => Permissions::new(),
@@ -148,9 +155,13 @@ mod tests {
         ProbeListItem::accessible(info)
     }
 
+    fn stm32() -> Chip {
+        Chip::find("STM32F411RETx").unwrap()
+    }
+
     fn fails(probes: &[ProbeListItem], wanted: Option<&str>) -> String {
         let wanted: Option<DebugProbeSelector> = wanted.map(|text| text.parse().unwrap());
-        choose(probes, wanted.as_ref()).unwrap_err().to_string()
+        choose(probes, wanted.as_ref(), &stm32()).unwrap_err().to_string()
     }
 
     #[test]
@@ -159,12 +170,16 @@ mod tests {
             let error = fails(&[], wanted);
             assert!(error.contains("no debug probe") && error.contains("--dry-run"), "{error}");
         }
+        // A chip that is its own probe.
+        let error = choose(&[], None, &Chip::find("esp32c3").unwrap()).unwrap_err().to_string();
+        let says = ["no debug probe", "its own USB port", "bridge", "--dry-run"];
+        assert!(says.iter().all(|word| error.contains(word)), "{error}");
     }
 
     #[test]
     fn the_only_probe_is_taken() {
         let probes = [stlink("A1")];
-        assert_eq!(choose(&probes, None).unwrap(), &probes[0]);
+        assert_eq!(choose(&probes, None, &stm32()).unwrap(), &probes[0]);
     }
 
     #[test]
@@ -175,7 +190,7 @@ mod tests {
         assert!(says.iter().all(|word| error.contains(word)), "{error}");
         // What it prints is what it takes.
         let wanted = "0483:374b:B2".parse().unwrap();
-        assert_eq!(choose(&probes, Some(&wanted)).unwrap(), &probes[1]);
+        assert_eq!(choose(&probes, Some(&wanted), &stm32()).unwrap(), &probes[1]);
         assert!(fails(&probes, Some("0483:374b")).contains("2 debug probes"));
         let error = fails(&probes, Some("1366:1015:C3"));
         assert!(error.contains("1366:1015:C3") && error.contains("0483:374b:A1"), "{error}");
@@ -191,7 +206,7 @@ mod tests {
     #[test]
     fn a_chip_that_is_another() {
         let board = find("nucleo-f411re").unwrap();
-        let chip = Chip::find("STM32F411RETx").unwrap();
+        let chip = stm32();
         let identity = board.identity.unwrap();
         // The revision is not looked at.
         known(&identity, Ok(0x1000_6431), &chip).unwrap();
@@ -206,7 +221,7 @@ mod tests {
     #[test]
     fn a_chip_that_is_protected() {
         let board = find("nucleo-f411re").unwrap();
-        let chip = Chip::find("STM32F411RETx").unwrap();
+        let chip = stm32();
         let protection = board.protection.unwrap();
         // As the chips leave ST.
         open(&protection, 0x0FFF_AAED, &chip).unwrap();

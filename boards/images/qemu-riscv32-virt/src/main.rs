@@ -2,12 +2,12 @@
 #![no_std]
 #![no_main]
 
-mod stack;
 mod uart;
 
 use offshoot_firmware::{serve, Board, Counter, Stack};
 use offshoot_model::{Guard, Model};
 use offshoot_support_emulator::{log_to, stop, write_to_host};
+use offshoot_support_riscv::{paint_stack, stack};
 use riscv::register::{mepc, minstret};
 use static_cell::ConstStaticCell;
 use uart::Uart;
@@ -32,16 +32,16 @@ impl Board for Virt {
     }
 
     fn stack(&mut self) -> Option<Stack> {
-        let (used, size) = stack::gauge();
+        let (used, size) = stack();
         Some(Stack { used, size })
     }
 }
 
 #[riscv_rt::entry]
 fn main() -> ! {
-    stack::paint();
+    paint_stack();
     log_to(write_to_host);
-    defmt::info!("up; stack {=u32} bytes", stack::gauge().1);
+    defmt::info!("up; stack {=u32} bytes", stack().1);
     match serve(MODEL.take(), GUARD.take(), Virt, Uart::new()) {
         Ok(()) => stop("the link ended"),
         Err(never) => match never {},

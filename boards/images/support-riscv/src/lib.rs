@@ -1,4 +1,6 @@
-//! How deep the stack has been: it is painted at the start, and what is left of that is counted.
+//! What images on RISC-V cores share: how deep the stack has been. It is painted at the start, and what is left
+//! of that is counted.
+#![no_std]
 
 use core::arch::asm;
 
@@ -6,7 +8,7 @@ const PAINT: u32 = 0xCCCC_CCCC;
 /// Bytes below the stack pointer that are not painted: what painting itself may use.
 const MARGIN: usize = 256;
 
-/// First and last address of the stack.
+/// First and last address of the stack, as riscv-rt calls them.
 fn bounds() -> (*mut u32, *mut u32) {
     extern "C" {
         static mut __estack: u32;
@@ -17,7 +19,7 @@ fn bounds() -> (*mut u32, *mut u32) {
 }
 
 /// Fills what is not in use yet.
-pub fn paint() {
+pub fn paint_stack() {
     let pointer: usize;
     // SAFETY: copies a register.
     unsafe { asm!("mv {}, sp", out(reg) pointer, options(nomem, nostack)) };
@@ -29,7 +31,7 @@ pub fn paint() {
 }
 
 /// Bytes of stack that were ever used, and that there are.
-pub fn gauge() -> (u32, u32) {
+pub fn stack() -> (u32, u32) {
     let (bottom, top) = bounds();
     let size = top as usize - bottom as usize;
     let untouched = (0..size / 4)

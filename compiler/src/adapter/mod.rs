@@ -9,6 +9,7 @@
 
 mod attach;
 mod linear;
+pub mod merge;
 pub mod recipes;
 mod site;
 mod spec;

@@ -84,7 +84,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     anyhow::ensure!(
         seen.fall() <= args.tolerance,
         "merged, the network classifies {} of {} held-out samples right, with its adapters {}: {:.1} points fewer, \
-         more than --tolerance {}; nothing is written. Give a larger one, or keep the adapters",
+         more than --tolerance {}; nothing is written. Merged weights do not clip what an adapter clips that ran into the \
+         ends of int8: train it with a smaller --rate, keep it beside, or give a larger tolerance",
         percent(seen.accuracy.after),
         seen.samples,
         percent(seen.accuracy.before),

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use super::Reason;
 use crate::ir::{Graph, Node, NodeId, Tensor, TensorId};
-use crate::ops::{copy, Clamp, Conv2d, Copy, Op, Window};
+use crate::ops::{copy, Conv2d, Copy, Op, Window};
 
 /// An affine map of what a window sees of one group of channels.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,9 +68,11 @@ fn reals(tensor: &Tensor) -> Vec<f64> {
     steps.map(|(at, q)| q * f64::from(tensor.scale_of(at / row.max(1)))).collect()
 }
 
-/// Whether it cuts anything off an int8 result.
-fn clamps(clamp: Option<Clamp>) -> bool {
-    clamp.is_some_and(|clamp| clamp != Clamp::Steps([i8::MIN, i8::MAX]))
+/// Whether a layer cuts off what it computes: by a range, or because its result has steps of one sign only,
+/// as a quantised network may say that it rectifies.
+fn activates(graph: &Graph, node: &Node) -> bool {
+    let zero = graph.tensor(node.outputs[0]).zero();
+    node.op.clamp().is_some() || [i8::MIN, i8::MAX].map(i32::from).contains(&zero)
 }
 
 impl<'g> Composer<'g> {
@@ -125,7 +127,7 @@ impl<'g> Composer<'g> {
         let id = self.producers[t.index()].ok_or_else(elsewhere)?;
         let node = self.graph.node(id);
         let flow = match &node.op {
-            Op::Conv2d(conv) if id == self.layer && clamps(conv.clamp) => {
+            Op::Conv2d(_) if id == self.layer && activates(self.graph, node) => {
                 return Err((id, Reason::Activation));
             }
             Op::Conv2d(conv) if id == self.layer => {
@@ -135,7 +137,7 @@ impl<'g> Composer<'g> {
             Op::Conv2d(conv) if self.graph.tensor(node.inputs[1]).adapter => {
                 self.convolution(id, node, conv)?
             }
-            Op::Add(add) if clamps(add.clamp) => return Err((id, Reason::Rectifier)),
+            Op::Add(add) if add.clamp.is_some() => return Err((id, Reason::Rectifier)),
             Op::Add(_) => self.add(id, node)?,
             Op::Copy(copy) => self.copy(id, node, copy)?,
             Op::AvgPool(_) => return Err((id, Reason::Mean)),
@@ -183,7 +185,7 @@ impl<'g> Composer<'g> {
 
     /// A layer of the adapter.
     fn convolution(&mut self, id: NodeId, node: &Node, conv: &Conv2d) -> Result<Flow, Refusal> {
-        if clamps(conv.clamp) {
+        if conv.clamp.is_some() {
             return Err((id, Reason::Rectifier));
         }
         let reads_x = node.inputs[0] == self.graph.node(self.layer).inputs[0];

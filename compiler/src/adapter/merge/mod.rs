@@ -119,7 +119,9 @@ pub enum MergeError {
     #[error("the graph has no loss; compile the model again, with a head")]
     NoLoss,
     /// No head.
-    #[error("the network reproduces its input and has no head: merged, it would have nothing to train")]
+    #[error(
+        "the network reproduces its input and has no head: merged, it would have nothing to train"
+    )]
     Headless,
     /// No adapter.
     #[error("nothing but the head was trained: there is no adapter to merge; `offshoot compile --adapter` adds one")]

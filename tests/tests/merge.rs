@@ -2,7 +2,7 @@
 //! and what cannot be merged, with the reason.
 
 use offshoot::adapt::{adapt, HeadStart};
-use offshoot::adapter::merge::{compare, forward, merge, Comparison, Contender, Merge};
+use offshoot::adapter::merge::{compare, forward, merge, Comparison, Contender, Given, Merge};
 use offshoot::adapter::{recipes, Adapter};
 use offshoot::differentiate::differentiate;
 use offshoot::ir::{Graph, Node, NodeId, TensorId};
@@ -54,34 +54,26 @@ fn trained(compiled: &Compiled, data: &Split, steps: usize) -> Vec<u8> {
     simulation.interpreter().state().to_vec()
 }
 
-/// Logits of the first samples, in real units.
-fn logits(compiled: &Compiled, state: Option<&Vec<u8>>, data: &Split) -> Vec<Vec<f64>> {
-    let program = compiled.program.program();
-    let (mut memories, output) = (Memories::of(&program), program.header.output);
-    let mut simulation = Simulation::new(program, &mut memories).unwrap();
-    if let Some(state) = state {
-        simulation.interpreter().state_mut().copy_from_slice(state);
-    }
-    let scale = compiled.graph.tensor(compiled.graph.output.unwrap()).scale_of(0);
-    let mut given = |at: usize| -> Vec<f64> {
-        simulation.infer(at, data.input(at)).unwrap();
-        let machine = simulation.interpreter().machine();
-        let ([held], []) = machine.arena.split([output], []).unwrap();
-        let steps = held.as_chunks().0.iter().map(|&bytes| i32::from_le_bytes(bytes));
-        steps.map(|step| f64::from(step) * f64::from(scale)).collect()
-    };
-    (0..REAL).map(&mut given).collect()
+fn contender<'a>(compiled: &'a Compiled, state: Option<&'a [u8]>) -> Contender<'a> {
+    let Compiled { graph, program, .. } = compiled;
+    Contender { program, state, scale: graph.tensor(graph.output.unwrap()).scale_of(0) }
 }
 
 /// A program with `state`, against another as it was compiled.
 fn compared(before: &Compiled, state: &[u8], after: &Compiled, split: &Split) -> Comparison {
-    let scale = |c: &Compiled| c.graph.tensor(c.graph.output.unwrap()).scale_of(0);
-    let [a, b] = [(before, Some(state)), (after, None)].map(|(c, state)| Contender {
-        program: &c.program,
-        state,
-        scale: scale(c),
-    });
-    compare(a, b, split, &mut ()).unwrap()
+    compare(contender(before, Some(state)), contender(after, None), split, &mut ()).unwrap()
+}
+
+/// Mean distance of the logits of an integer network from those of `graph` in real numbers.
+fn off(graph: &Graph, integers: Contender<'_>, split: &Split) -> f64 {
+    let some = split.select(&Vec::from_iter(0..REAL));
+    let given = integers.outputs(&some, &mut ()).unwrap();
+    let mean = |(at, given): (usize, &Given)| {
+        let expected = real(graph, some.input(at), |_| {});
+        let pairs = given.logits.iter().zip(&expected);
+        pairs.map(|(a, b)| (a - b).abs()).sum::<f64>() / expected.len() as f64
+    };
+    given.iter().enumerate().map(mean).sum::<f64>() / REAL as f64
 }
 
 fn compiled(merged: &Merge) -> Compiled {
@@ -196,21 +188,14 @@ fn merged_networks_give_nearly_what_adapters_gave() {
             let scheme = Scheme::default();
             let before = compile(&attached, HeadStart::Classifier, &scheme).unwrap();
             let state = trained(&before, &data.train, steps);
-            let merged = merge(&learnt(&before.graph, &state).unwrap()).unwrap();
+            let learnt = learnt(&before.graph, &state).unwrap();
+            let merged = merge(&learnt).unwrap();
             assert_eq!(merged.stays, []);
             assert_eq!(merged.merged.len() + merged.settled.len(), 1, "{}", recipe.name());
             let after = compiled(&merged);
             let seen = compared(&before, &state, &after, &data.test);
-            let off = |graph: &Graph, given: &[Vec<f64>]| {
-                let reals = (0..REAL).map(|at| real(graph, data.test.input(at), |_| {}));
-                let pairs = given.iter().flatten().copied().zip(reals.flatten());
-                pairs.map(|(a, b)| (a - b).abs()).sum::<f64>()
-                    / given.iter().flatten().count() as f64
-            };
-            let [pair, alone] = [(&before, Some(&state)), (&after, None)]
-                .map(|(c, state)| logits(c, state, &data.test));
-            let learnt = learnt(&before.graph, &state).unwrap();
-            let [pair, alone] = [off(&learnt, &pair), off(&after.graph, &alone)];
+            let pair = off(&learnt, contender(&before, Some(&state)), &data.test);
+            let alone = off(&after.graph, contender(&after, None), &data.test);
             let sram = |c: &Compiled| c.program.header.arena + c.program.header.state;
             println!(
                 "| `{}` | {:.1} | {:.1} | {:.1} | {:.1} | {:.0} | {:.1} | {:.1} | {} | {} |",

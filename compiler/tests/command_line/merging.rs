@@ -75,7 +75,7 @@ fn by_its_own_word(test: &str, out: &Path, state: &Path) -> PathBuf {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (seed >> 24) as u8
     };
-    let noise = Array4::from_shape_fn((600, 8, 8, 1), &mut pixel);
+    let noise = Array4::from_shape_fn((4000, 8, 8, 1), &mut pixel);
     let classes: Vec<i64> = noise
         .outer_iter()
         .enumerate()
@@ -102,7 +102,7 @@ fn what_merging_may_not_do_is_refused() {
     fails(
         FAILED,
         &strict,
-        &["600 held-out samples", "100.0 %", "--tolerance 0", "nothing is written"],
+        &["4000 held-out samples", "100.0 %", "--tolerance 0", "nothing is written"],
     );
     for wrong in ["-1", "101", "much"] {
         let given = [&args(&out, &state, &data, &to)[..], &["--tolerance", wrong]].concat();

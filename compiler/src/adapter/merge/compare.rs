@@ -38,7 +38,9 @@ pub struct Comparison {
 impl Comparison {
     /// Points of accuracy that the second lacks; negative where it has more.
     pub fn fall(&self) -> f64 {
-        100.0 * (self.accuracy.before - self.accuracy.after)
+        // Of whole samples, so that one point is one.
+        let samples = self.samples.max(1) as f64;
+        100.0 * ((self.accuracy.before - self.accuracy.after) * samples).round() / samples
     }
 
     /// `difference` as a share of [`Comparison::spread`]; 0 where all logits are equal.
@@ -87,13 +89,20 @@ pub fn compare(
 }
 
 /// What a network makes of a sample.
-struct Given {
-    class: Prediction,
-    logits: Vec<f64>,
+#[derive(Clone, Debug, PartialEq)]
+pub struct Given {
+    /// The class that it puts it into.
+    pub class: Prediction,
+    /// Its logits, in their own unit.
+    pub logits: Vec<f64>,
 }
 
 impl Contender<'_> {
-    fn outputs(&self, split: &Split, watch: &mut dyn Watch) -> Result<Vec<Given>, LearnError> {
+    /// What it makes of the samples of `split`.
+    ///
+    /// # Errors
+    /// Where samples or state do not fit the program.
+    pub fn outputs(&self, split: &Split, watch: &mut dyn Watch) -> Result<Vec<Given>, LearnError> {
         let program = self.program.program();
         let (mut memories, output) = (Memories::of(&program), program.header.output);
         let mut simulation = Simulation::new(program, &mut memories)?;

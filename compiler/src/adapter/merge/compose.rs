@@ -22,7 +22,7 @@ struct Row {
 
 /// Where an element comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct From {
+struct Origin {
     /// Pixel of the layer's result.
     pixel: usize,
     /// Number of its row.
@@ -34,7 +34,7 @@ struct From {
 struct Flow {
     rows: Vec<Row>,
     /// Of each element.
-    from: Vec<From>,
+    from: Vec<Origin>,
 }
 
 /// Weights and bias in real numbers.
@@ -90,19 +90,20 @@ impl<'g> Composer<'g> {
     /// The layer that gives what the sum at node `id` gives.
     pub fn sum(&mut self, id: NodeId) -> Result<Layer, Refusal> {
         let node = self.graph.node(id);
-        let flow = self.add(id, node)?;
-        let known = Rc::new(flow);
-        self.known.insert(node.outputs[0], known.clone());
+        let flow = Rc::new(self.add(id, node)?);
+        if node.op.clamp().is_none() {
+            self.known.insert(node.outputs[0], flow.clone());
+        }
         let y = self.graph.tensor(node.outputs[0]);
         let outputs = y.shape.last().copied().unwrap_or(1).max(1);
-        let of = |channel: usize| known.from[channel].row;
-        let in_place = |(at, from): (usize, &From)| {
-            *from == From { pixel: at / outputs, row: of(at % outputs) }
+        let of = |channel: usize| flow.from[channel].row;
+        let in_place = |(at, from): (usize, &Origin)| {
+            *from == Origin { pixel: at / outputs, row: of(at % outputs) }
         };
-        if !known.from.iter().enumerate().all(in_place) {
+        if !flow.from.iter().enumerate().all(in_place) {
             return Err((id, Reason::Moves));
         }
-        let rows: Vec<&Row> = (0..outputs).map(|channel| &known.rows[of(channel)]).collect();
+        let rows: Vec<&Row> = (0..outputs).map(|channel| &flow.rows[of(channel)]).collect();
         let group = |channel: usize| channel / (outputs / self.conv.groups).max(1);
         if !rows.iter().enumerate().all(|(channel, row)| row.group == group(channel)) {
             return Err((id, Reason::Groups));
@@ -166,7 +167,7 @@ impl<'g> Composer<'g> {
     /// Rows for the channels of `t`, the same at each of its pixels.
     fn in_place(&self, t: TensorId, rows: Vec<Row>) -> Flow {
         let (elements, channels) = (self.graph.tensor(t).elements(), rows.len().max(1));
-        let from = |at: usize| From { pixel: at / channels, row: at % channels };
+        let from = |at: usize| Origin { pixel: at / channels, row: at % channels };
         Flow { rows, from: (0..elements).map(from).collect() }
     }
 
@@ -226,7 +227,7 @@ impl<'g> Composer<'g> {
                     first
                 }
             };
-            flow.from.extend((0..per_group).map(|o| From { pixel, row: first + o }));
+            flow.from.extend((0..per_group).map(|o| Origin { pixel, row: first + o }));
         }
         Ok(flow)
     }
@@ -252,7 +253,7 @@ impl<'g> Composer<'g> {
                     flow.rows.len() - 1
                 }
             };
-            flow.from.push(From { pixel: a_from.pixel, row });
+            flow.from.push(Origin { pixel: a_from.pixel, row });
         }
         Ok(flow)
     }
@@ -263,7 +264,7 @@ impl<'g> Composer<'g> {
         self.visited.insert(id);
         let mut from = vec![None; copy.shape.iter().product()];
         copy::places(&copy.path).for_each(|(source, to)| from[to] = Some(x.from[source]));
-        let from: Option<Vec<From>> = from.into_iter().collect();
+        let from: Option<Vec<Origin>> = from.into_iter().collect();
         Ok(Flow { rows: x.rows.clone(), from: from.ok_or((id, Reason::Moves))? })
     }
 }

@@ -11,7 +11,7 @@ mod compose;
 use std::collections::HashSet;
 use std::fmt;
 
-pub use compare::{compare, Comparison, Contender};
+pub use compare::{compare, Comparison, Contender, Given};
 
 use crate::differentiate::learning;
 use crate::ir::{Data, Graph, Node, NodeId, Tensor, TensorId};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use offshoot::adapter::merge::{compare, merge, Comparison, Contender, Merge};
+use offshoot::adapter::merge::{compare, merge, Comparison, Contender, Merge, Reason};
 use offshoot::fit::{self, Limits, Sizes};
 use offshoot::guard::Guarded;
 use offshoot::ir::Graph;
@@ -127,8 +127,20 @@ fn print_merge(merged: &Merge, seen: &Comparison, [old, new]: [&Report; 2]) {
     for (what, layers) in lines.into_iter().filter(|(_, layers)| !layers.is_empty()) {
         say!("  {what} {}", layers.join(", "));
     }
-    for stays in &merged.stays {
-        say!("  stays beside {stays}");
+    let mut by_reason: Vec<(&Reason, Vec<String>)> = Vec::new();
+    for one in &merged.stays {
+        let what = if one.node == one.layer {
+            one.layer.clone()
+        } else {
+            format!("{} ({})", one.layer, one.node)
+        };
+        match by_reason.iter_mut().find(|(reason, _)| **reason == one.reason) {
+            Some((_, layers)) => layers.push(what),
+            None => by_reason.push((&one.reason, vec![what])),
+        }
+    }
+    for (reason, layers) in by_reason {
+        say!("  stays beside {}: {reason}", layers.join(", "));
     }
     say!();
     let sizes = |what: &str, of: fn(&Report) -> u64, unit: fn(u64) -> String| {

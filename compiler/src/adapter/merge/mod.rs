@@ -2,7 +2,7 @@
 //! without them, and as fast.
 //!
 //! Nothing here knows recipes: a layer is merged with every adapter whose tensors are affine maps of what the
-//! layer's window sees ([`compose`]). Its new weights are int8 with a scale a row, and its result keeps the steps
+//! layer's window sees (`compose.rs`). Its new weights are int8 with a scale a row, and its result keeps the steps
 //! that the sum had. What cannot be folded stays beside the layer and goes on learning.
 
 mod compare;

@@ -104,11 +104,24 @@ pub fn compile_in(
     scheme: &Scheme,
     layout: Layout,
 ) -> Result<Compiled, CompileError> {
+    compile_adapted(adapt(graph, start, scheme)?, scheme, layout)
+}
+
+/// Compiles `graph`, which has its head, if it is to have one, and marks on what is trained, to learn by the loss
+/// and the optimizer of `scheme`.
+///
+/// # Errors
+/// What the network, the scheme or the pipeline does not allow.
+pub fn compile_adapted(
+    graph: Graph,
+    scheme: &Scheme,
+    layout: Layout,
+) -> Result<Compiled, CompileError> {
     let after = |pass: &'static str, graph: Graph| match verify(&graph) {
         Ok(()) => Ok(graph),
         Err(error) => Err(CompileError::Verify { pass, error }),
     };
-    let adapted = after("adapt", adapt(graph, start, scheme)?)?;
+    let adapted = after("adapt", graph)?;
     let differentiated = after("differentiate", differentiate(&adapted, scheme)?)?;
     let training = after("prune", prune(&differentiated))?;
     finish(training, layout)

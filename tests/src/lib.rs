@@ -3,6 +3,7 @@
 //!
 //! A test that needs data which are not there prints why and passes: see [`skip!`].
 
+pub mod adapters;
 pub mod boards;
 pub mod calibrate;
 pub mod cases;

@@ -5,37 +5,17 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use offshoot::adapt::{layers, HeadStart};
-use offshoot::adapter::{attach, recipes, Adapter};
-use offshoot::ir::{verify, Data, Graph};
+use offshoot::adapter::{attach, recipes};
+use offshoot::ir::{verify, Graph};
 use offshoot::pipeline::{compile, Compiled};
 use offshoot::quantize::outputs;
 use offshoot::scheme::{Layer, Layers, Scheme};
-use offshoot_simulator::data::Split;
-use offshoot_tests::cases::DEMO;
+use offshoot_simulator::data::{Dataset, Split};
+use offshoot_tests::adapters::{adapter, demo, moved, with};
 use offshoot_tests::check::check_network;
-use offshoot_tests::random::Random;
 use offshoot_tests::trace::{on_board, simulated};
 
 const STEPS: usize = 20;
-
-/// The demo's network and its samples.
-fn demo() -> (Graph, Split) {
-    let graph = DEMO.graph();
-    let head = compile(&graph, HeadStart::Classifier, &Scheme::default()).unwrap();
-    let samples = DEMO.samples(&head).train;
-    (graph, samples)
-}
-
-fn with(graph: &Graph, adapter: &Adapter, samples: &Split) -> Graph {
-    let attached = attach(graph, adapter, true, samples);
-    let attached = attached.unwrap_or_else(|e| panic!("{}: {e}", adapter.recipe));
-    verify(&attached).unwrap_or_else(|e| panic!("{}: {e}", adapter.recipe));
-    attached
-}
-
-fn adapter(recipe: &str) -> Adapter {
-    Adapter::from_short(recipe).unwrap()
-}
 
 /// What the integer network gives for some samples.
 fn given(graph: &Graph, samples: &Split) -> Vec<Vec<f32>> {
@@ -47,7 +27,7 @@ fn given(graph: &Graph, samples: &Split) -> Vec<Vec<f32>> {
 
 #[test]
 fn adapters_start_as_the_network_that_they_are_put_to() {
-    let (graph, samples) = demo();
+    let (graph, Dataset { train: samples, .. }) = demo();
     let before = given(&graph, &samples);
     assert!(before.windows(2).all(|p| p[0] != p[1]), "outputs that tell samples apart");
     for recipe in recipes::ALL {
@@ -57,34 +37,9 @@ fn adapters_start_as_the_network_that_they_are_put_to() {
     }
 }
 
-/// `graph` with its trained constants moved by something, so that no gradient is 0 because a factor is.
-fn moved(mut graph: Graph) -> Graph {
-    let mut random = Random::new(5);
-    let trained: Vec<_> = graph
-        .tensors()
-        .filter(|(_, t)| t.trained.is_some() && t.adapter)
-        .map(|(id, _)| id)
-        .collect();
-    for id in trained {
-        let tensor = graph.tensor_mut(id);
-        tensor.data = match tensor.data.take() {
-            Some(Data::I8(values)) => {
-                let near = |&v: &i8| v.saturating_add(random.integer(-9, 9) as i8);
-                Some(Data::I8(values.iter().map(near).collect::<Vec<_>>().into()))
-            }
-            Some(Data::I32(values)) => {
-                let near = |&v: &i32| v + random.integer(-3000, 3000);
-                Some(Data::I32(values.iter().map(near).collect::<Vec<_>>().into()))
-            }
-            other => other,
-        };
-    }
-    graph
-}
-
 #[test]
 fn gradients_of_every_recipe_are_right() {
-    let (graph, samples) = demo();
+    let (graph, Dataset { train: samples, .. }) = demo();
     for recipe in recipes::ALL {
         let attached = moved(with(&graph, &adapter(recipe.name()), &samples));
         print!("{}: ", recipe.name());
@@ -110,7 +65,7 @@ fn all_at_once(graph: &Graph, samples: &Split, precision: &str) -> Graph {
 }
 
 fn all_compiled(precision: &str) -> (Compiled, Split) {
-    let (graph, samples) = demo();
+    let (graph, Dataset { train: samples, .. }) = demo();
     let attached = all_at_once(&graph, &samples, precision);
     let compiled = compile(&attached, HeadStart::Classifier, &Scheme::default());
     let compiled = compiled.unwrap_or_else(|e| panic!("{e}"));
@@ -120,7 +75,7 @@ fn all_compiled(precision: &str) -> (Compiled, Split) {
 /// Every recipe trains: each of its trained constants is another after some steps.
 #[test]
 fn every_recipe_learns() {
-    let (graph, samples) = demo();
+    let (graph, Dataset { train: samples, .. }) = demo();
     for recipe in recipes::ALL {
         for precision in ["residual", "stochastic"] {
             let spec = adapter(&format!("{},{precision}", recipe.name()));
@@ -168,7 +123,7 @@ fn adapters_train_to_the_same_bits_everywhere() {
 /// What cannot be done is said, with what can.
 #[test]
 fn what_does_not_suit_is_named() {
-    let (graph, samples) = demo();
+    let (graph, Dataset { train: samples, .. }) = demo();
     let says = |short: &str| {
         let mut adapter = adapter(short.trim_start_matches("@"));
         if short.starts_with('@') {

@@ -10,6 +10,7 @@
 mod attach;
 mod gradient;
 mod linear;
+pub mod merge;
 pub mod recipes;
 mod site;
 mod spec;

@@ -9,6 +9,7 @@ mod demo;
 mod export;
 mod external;
 mod inspect;
+mod merge;
 mod output;
 mod quantize;
 mod report;
@@ -45,6 +46,8 @@ enum Command {
     Run(run::Args),
     /// Read what a board has learnt from its newest checkpoint into a file.
     Export(export::Args),
+    /// Fold what adapters have learnt into the layers that they are beside, and compile the network without them.
+    Merge(merge::Args),
     /// Program a real board through a debug probe, start it, and show its log.
     #[command(disable_help_flag = true)]
     Flash(external::Args),
@@ -93,6 +96,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Simulate(args) => simulate::run(&args, cli.json),
         Command::Run(args) => run::run(&args, cli.json),
         Command::Export(args) => export::run(&args, cli.json),
+        Command::Merge(args) => merge::run(&args, cli.json),
         Command::Flash(args) => external::run("flash", &args, cli.json),
         Command::Monitor(args) => external::run("monitor", &args, cli.json),
         Command::Demo(args) => demo::run(&args, cli.json),

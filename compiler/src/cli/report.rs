@@ -43,7 +43,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
 }
 
 /// The report in `folder`.
-fn read(folder: &Folder) -> Result<Report> {
+pub fn read(folder: &Folder) -> Result<Report> {
     let path = folder.report();
     let again = format!("make it with `offshoot compile … -o {}`", folder.0.display());
     let text = fs::read_to_string(&path)

@@ -130,7 +130,7 @@ pub fn program(folder: &Folder) -> Result<ProgramFile> {
 }
 
 /// Reads the training graph in `folder`, which must be that of `program`.
-fn graph(folder: &Folder, program: &ProgramFile) -> Result<Graph> {
+pub fn graph(folder: &Folder, program: &ProgramFile) -> Result<Graph> {
     let path = folder.graph();
     let read = || -> Result<Graph> {
         let graph = ir::parse(&fs::read_to_string(&path)?)?;

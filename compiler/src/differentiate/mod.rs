@@ -109,6 +109,24 @@ pub fn differentiate(graph: &Graph, scheme: &Scheme) -> Result<Graph, Differenti
     Ok(graph)
 }
 
+/// The loss and the optimizer of a graph that [`differentiate`] gave; nothing else of its scheme can be told
+/// from it. None where it has no loss.
+pub fn learning(training: &Graph) -> Option<Scheme> {
+    let loss = training.nodes().find_map(|(_, node)| match &node.op {
+        Op::SoftmaxCrossEntropy(op) => {
+            Some(Loss::Softmax { smoothing: op.smoothing, weights: op.weights.clone() })
+        }
+        Op::SigmoidCrossEntropy(_) => Some(Loss::Sigmoid),
+        Op::MeanSquare(_) => Some(Loss::MeanSquare),
+        _ => None,
+    })?;
+    let optimizer = training.nodes().find_map(|(_, node)| match &node.op {
+        Op::Sgd(op) => Some(op.optimizer),
+        _ => None,
+    });
+    Some(Scheme { loss, optimizer: optimizer.unwrap_or_default(), ..Scheme::default() })
+}
+
 /// The op that computes a loss.
 fn loss_op(loss: &Loss) -> Op {
     match loss {

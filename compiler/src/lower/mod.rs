@@ -9,6 +9,7 @@
 mod banded;
 mod buffer;
 mod fuse;
+mod learnt;
 mod memory;
 mod optimizer;
 mod print;
@@ -26,6 +27,7 @@ use memory::{ConstantPool, StatePool};
 
 pub use banded::Banded;
 pub use buffer::{root, tensor, Buffer, Holds, Within};
+pub use learnt::{learnt, LearntError, Parameter};
 pub use print::print;
 pub use recomputed::Recomputed;
 
@@ -73,6 +75,8 @@ pub struct Lowered {
     pub constants: Vec<u8>,
     /// Header, but for the arena's size; its arena slots hold buffers too.
     pub header: Header,
+    /// Where in state each trained constant lies.
+    pub parameters: Vec<Parameter>,
     /// Bytes of state that hold trained weights and biases.
     pub trainable: u32,
     /// Bytes of state that hold velocities.
@@ -143,6 +147,7 @@ pub struct Lowering<'g> {
     slots: Vec<Option<Slot>>,
     trackers: Vec<Option<Slot>>,
     parameters: Vec<Option<Slot>>,
+    trained: Vec<Parameter>,
     random: Option<Slot>,
     constants: ConstantPool,
     state: StatePool,
@@ -167,6 +172,7 @@ impl<'g> Lowering<'g> {
             slots: vec![None; tensors],
             trackers: vec![None; tensors],
             parameters: vec![None; tensors],
+            trained: Vec::new(),
             random: None,
             constants: ConstantPool::default(),
             state: StatePool::default(),
@@ -277,6 +283,7 @@ impl<'g> Lowering<'g> {
             let to = self.state.reserve(bytes.len());
             self.trainable += to.bytes;
             self.state.init(Init::Copy { from: constant, to });
+            self.trained.push(Parameter { tensor, slot: to, depthwise: false });
             to
         } else {
             constant
@@ -318,6 +325,7 @@ impl<'g> Lowering<'g> {
                 let slot = self.state.reserve(elements * weights.precision.bytes());
                 self.trainable += slot.bytes;
                 self.state.init(Init::Latent(Weights { latent: slot, ..weights }));
+                self.trained.push(Parameter { tensor, slot, depthwise });
                 self.parameters[tensor.index()] = Some(slot);
                 slot
             }
@@ -412,6 +420,7 @@ impl<'g> Lowering<'g> {
             init: self.state.into_init(),
             constants: self.constants.into_bytes(),
             header,
+            parameters: self.trained,
             trainable: self.trainable,
             momentum: self.momentum,
             accumulation: self.accumulation,

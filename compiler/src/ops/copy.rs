@@ -48,7 +48,7 @@ fn path(attributes: &Attributes) -> Result<rt::Path, String> {
 }
 
 /// Pairs of places that a path joins.
-pub(super) fn places(path: &rt::Path) -> impl Iterator<Item = (usize, usize)> + '_ {
+pub(crate) fn places(path: &rt::Path) -> impl Iterator<Item = (usize, usize)> + '_ {
     let count: usize = path.size.iter().map(|&n| usize::from(n)).product();
     (0..count).map(move |mut turn| {
         let (mut from, mut to) = (i64::from(path.from_at), i64::from(path.to_at));

@@ -11,7 +11,7 @@ mod clamp;
 mod concat;
 pub(crate) mod conv2d;
 mod conv2d_grad;
-mod copy;
+pub(crate) mod copy;
 mod cross_entropy;
 mod flatten;
 mod function;

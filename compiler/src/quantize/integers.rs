@@ -116,8 +116,9 @@ fn set(graph: &mut Graph, id: TensorId, quant: Quant) {
 }
 
 /// Weights in int8 with a scale for each output channel, and biases in int32. Weights that several
-/// nodes of `graph` read have the scales that the first of them needs.
-fn convolution(
+/// nodes of `graph` read have the scales that the first of them needs. With the `mean` of each input
+/// channel, biases make up for what rounding weights does to the mean of the result.
+pub(crate) fn convolution(
     graph: &Graph,
     result: &mut Graph,
     node: &Node,

@@ -19,6 +19,7 @@ use crate::ir::{DType, Graph, Quant, VerifyError};
 use crate::pipeline::{compile_inference, CompileError};
 use calibrate::observe;
 pub use histogram::Method;
+pub(crate) use integers::convolution;
 pub use integers::{constant, span};
 use integers::{integers, Choice};
 

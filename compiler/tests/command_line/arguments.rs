@@ -4,7 +4,8 @@ use super::support::{fails, good, model, samples, simulate_fails, succeeds, text
 
 #[test]
 fn help_is_given() {
-    let commands = [&[][..], &["compile"], &["simulate"], &["run"], &["export"], &["demo"]];
+    let commands =
+        [&[][..], &["compile"], &["simulate"], &["run"], &["export"], &["merge"], &["demo"]];
     for command in commands {
         let help = succeeds(&[command, &["--help"]].concat());
         assert!(help.contains("Usage: offshoot"), "{help}");
@@ -28,6 +29,7 @@ fn what_is_missing_is_named() {
     fails(USAGE, &["simulate", text(good())], &["--data"]);
     fails(USAGE, &["simulate", "--data", "x.npz"], &["FOLDER"]);
     fails(USAGE, &["export", text(good())], &["--output"]);
+    fails(USAGE, &["merge", text(good()), "-o", "out"], &["--state", "--data"]);
 }
 
 fn refused(test: &str, arguments: &[&str], says: &[&str]) {

@@ -12,6 +12,7 @@ mod guards;
 mod inspect;
 mod keeping;
 mod layers;
+mod merging;
 mod models;
 mod programs;
 mod recordings;

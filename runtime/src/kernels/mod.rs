@@ -20,6 +20,7 @@ mod x86;
 #[path = "x86/absent.rs"]
 mod x86;
 
+pub use weights::effective;
 #[cfg(feature = "host")]
 pub use x86::widest;
 

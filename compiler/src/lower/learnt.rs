@@ -1,0 +1,99 @@
+//! What a state says of trained constants.
+//!
+//! Where in state they lie is settled when a graph is lowered: neither bands nor the order of ops nor
+//! the places of tensors move them.
+
+use offshoot_runtime::kernels::effective;
+use offshoot_runtime::program::op::Precision;
+use offshoot_runtime::Slot;
+
+use super::{lower, LowerError};
+use crate::ir::{Data, Graph, Tensor, TensorId};
+
+/// Where in state a trained constant lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// The constant.
+    pub tensor: TensorId,
+    /// Its trained elements.
+    pub slot: Slot,
+    /// Whether it is the weights of a depthwise convolution, which lie there as `[kh][kw][C]`.
+    pub depthwise: bool,
+}
+
+/// State cannot be read as that of a graph.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LearntError {
+    /// The graph has no integer form.
+    #[error(transparent)]
+    Lower(#[from] LowerError),
+    /// Another size.
+    #[error("the state has {found} bytes, that of the training graph {wanted}; both must come from one version")]
+    Size {
+        /// Its bytes.
+        found: usize,
+        /// What the graph's takes.
+        wanted: usize,
+    },
+}
+
+/// `graph`, a training graph, with the values that its trained constants have in `state`: weights in the
+/// int8 steps that layers compute with (what a residual weight holds below a step is left behind),
+/// biases and a head's weights as they are.
+///
+/// # Errors
+/// Where `state` is not that of the program of `graph`.
+pub fn learnt(graph: &Graph, state: &[u8]) -> Result<Graph, LearntError> {
+    let lowered = lower(graph)?;
+    let wanted = lowered.header.state as usize;
+    if state.len() != wanted {
+        return Err(LearntError::Size { found: state.len(), wanted });
+    }
+    let mut learnt = graph.clone();
+    for parameter in &lowered.parameters {
+        let held = &state[parameter.slot.start()..parameter.slot.end()];
+        let tensor = learnt.tensor_mut(parameter.tensor);
+        tensor.data = tensor.data.take().map(|data| match data {
+            Data::I32(_) => Data::I32(words(held, i32::from_le_bytes).into()),
+            Data::I16(_) => Data::I16(words(held, i16::from_le_bytes).into()),
+            Data::I8(old) => {
+                let places = places(tensor, parameter.depthwise);
+                let mut new = old.to_vec();
+                for (at, weight) in places.into_iter().zip(weights(tensor, held)) {
+                    new[at] = weight;
+                }
+                Data::I8(new.into())
+            }
+            data @ Data::F32(_) => data,
+        });
+    }
+    Ok(learnt)
+}
+
+/// Little-endian words.
+fn words<const N: usize, T>(bytes: &[u8], word: fn([u8; N]) -> T) -> Vec<T> {
+    bytes.as_chunks().0.iter().map(|&bytes| word(bytes)).collect()
+}
+
+/// Trained weights in int8 steps, in the order of state.
+fn weights(tensor: &Tensor, held: &[u8]) -> Vec<i8> {
+    match tensor.trained.as_ref().map(|t| t.precision) {
+        Some(Precision::Stochastic) => held.iter().map(|&byte| byte as i8).collect(),
+        _ => words(held, i16::from_le_bytes).into_iter().map(effective).collect(),
+    }
+}
+
+/// Where in weights `[O,kh,kw,I]`, or depthwise ones `[C,kh,kw,1]`, the elements lie that state holds, in
+/// its order.
+fn places(tensor: &Tensor, depthwise: bool) -> Vec<usize> {
+    let (first, last) = (tensor.shape[0], *tensor.shape.last().unwrap_or(&1));
+    let channels = if depthwise { first } else { last };
+    let rows = tensor.elements() / channels.max(1);
+    let trained = tensor.trained.as_ref().and_then(|t| t.channels.as_deref());
+    let selected: Vec<usize> = match trained {
+        Some(channels) => channels.iter().map(|&c| usize::from(c)).collect(),
+        None => (0..channels).collect(),
+    };
+    let place = |row: usize, c: usize| if depthwise { c * rows + row } else { row * channels + c };
+    (0..rows).flat_map(|row| selected.iter().map(move |&c| place(row, c))).collect()
+}

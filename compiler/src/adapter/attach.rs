@@ -13,7 +13,7 @@ use crate::ops::{Add, AvgPool, Clamp, Conv2d, Copy, Window};
 use crate::quantize::span;
 
 /// Room beyond what was seen of a tensor whose layer is trained.
-const HEADROOM: f64 = 1.5;
+const HEADROOM: f64 = 2.0;
 
 /// Part of the int8 range that the largest weight of a trained factor starts with.
 const STARTS_AT: f64 = 0.5;
@@ -21,8 +21,8 @@ const STARTS_AT: f64 = 0.5;
 /// Rows of a frozen factor that are smaller than the largest by this are 0 in every step that matters.
 const EMPTY: f64 = 1e-6;
 
-/// What an adapter adds to a layer's result reaches half as far as that, in steps half as coarse.
-const DELTA_STEPS: f64 = 0.5;
+/// Steps of what an adapter adds to a layer's result, against those of that: it reaches half of the range, both ways.
+const DELTA_STEPS: f64 = 1.0;
 
 /// A tensor, and what it holds where its layer was looked at, a row a pixel.
 #[derive(Clone, Debug)]

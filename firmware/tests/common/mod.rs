@@ -3,6 +3,7 @@
 // Each file of tests uses a part of it.
 #![allow(dead_code)]
 
+pub mod learner;
 pub mod part;
 
 use offshoot_firmware::client::Transport;

@@ -9,6 +9,7 @@
 
 pub mod adapt;
 pub mod band;
+pub mod bank;
 pub mod device;
 pub mod differentiate;
 pub mod emit;

@@ -620,9 +620,8 @@ fn adapters_are_sent_and_received() {
     let image = taught(90, 1).image();
     let mut bytes: Vec<u8> = Vec::new();
     while bytes.len() < image.len() {
-        let told = bank.export(&mut shelf.place(), &name("a"), bytes.len() as u32).unwrap();
-        assert_eq!(told, header);
-        bytes.extend(&shelf.told[..(image.len() - bytes.len()).min(256)]);
+        let length = bank.export(&mut shelf.place(), &name("a"), bytes.len() as u32).unwrap();
+        bytes.extend(&shelf.told[..length]);
     }
     assert_eq!(bytes, image);
     for (offset, error) in

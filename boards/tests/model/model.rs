@@ -2,9 +2,7 @@
 
 use offshoot_runtime::learnt::{Kind, Part};
 use offshoot_runtime::program::Header;
-use offshoot_runtime::{
-    Fault, Memory, Prediction, Progress, Slot, StepReport, Task, Trainer,
-};
+use offshoot_runtime::{Fault, Memory, Prediction, Progress, Slot, StepReport, Task, Trainer};
 
 /// Values of a sample.
 pub const INPUT: usize = 600;

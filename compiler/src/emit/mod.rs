@@ -157,7 +157,9 @@ fn source(program: &ProgramFile, model: &str, names: &[String], beside: &Beside)
 
 /// The parts of state that are learnt or an optimizer's, in the order in which they lie.
 fn learnt(text: &mut String, program: &Program<'_>) {
-    text.push_str("/// What is learnt, and what an optimizer keeps.\nstatic LEARNT: &[Part] = &[\n");
+    text.push_str(
+        "/// What is learnt, and what an optimizer keeps.\nstatic LEARNT: &[Part] = &[\n",
+    );
     let mut from = 0;
     while let Some(Part { kind, slot }) = program.part(from) {
         let _ = writeln!(text, "    Part {{ kind: Kind::{kind:?}, slot: {slot:?} }},");

@@ -166,6 +166,15 @@ impl Bank {
         Ok(all.next())
     }
 
+    /// The adapter called `name`.
+    ///
+    /// # Errors
+    /// [`BankError::Unknown`] or [`BankError::Damaged`].
+    pub fn look(&self, place: &mut Place<'_>, name: &Name) -> Result<Entry, BankError> {
+        let slots = self.slots(place)?;
+        self.find(place, &slots, name).map(|(_, header)| Entry::of(&header))
+    }
+
     /// How the bank fares, and what is in place.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! What a host may ask of a bank, and what it is told. Both travel as bytes within a message of the link
 //! ([`crate::link`]), so that a device without a bank holds no code for them.
 
-use super::{Header, Name, MOST_BLENDED};
+use super::{Header, Name};
 use serde::{de, Deserialize, Deserializer, Serialize, Serializer};
 
 /// Asked of a bank.
@@ -17,9 +17,9 @@ pub enum Request<'a> {
     Keep(Name),
     /// To put an adapter in place.
     Activate(Name),
-    /// To put a blend in place, of adapters and their weights in units of
-    /// `2^-`[`WEIGHT_BITS`](offshoot_runtime::learnt::WEIGHT_BITS).
-    Blend([Option<(Name, i32)>; MOST_BLENDED]),
+    /// To put a blend in place: pairs in postcard, one after the other, of a [`Name`] and its weight, an `i32`
+    /// in units of `2^-`[`WEIGHT_BITS`](offshoot_runtime::learnt::WEIGHT_BITS).
+    Blend(&'a [u8]),
     /// To put the base network in place.
     Drop,
     /// To remove an adapter.
@@ -59,7 +59,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub(super) fn of(header: &Header) -> Entry {
+    pub(crate) fn of(header: &Header) -> Entry {
         let Header { name, length, crc, steps, .. } = *header;
         Entry { name, length, crc, steps }
     }

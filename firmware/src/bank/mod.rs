@@ -38,6 +38,7 @@ use offshoot_runtime::bank::BankMemory;
 use offshoot_runtime::learnt::{self, Walk, WEIGHT_BITS};
 use offshoot_runtime::{Fault, Trainer};
 use serde::{Deserialize, Serialize};
+pub use slots::slot_bytes;
 use slots::Slots;
 use write::Writing;
 

@@ -4,6 +4,7 @@ use super::record::{worn, Header, HEADER_BYTES, WEAR_BYTES};
 use super::{BankError, Name, Place};
 use crate::crc::Crc;
 use crate::store::{Layout, Parts, Span};
+use core::num::NonZero;
 use offshoot_runtime::hash;
 
 /// Bytes of adapters that are blended at once; any unit divides it or is a multiple of it.
@@ -27,6 +28,19 @@ pub(super) fn key(name: &Name) -> u32 {
     }
 }
 
+/// Bytes before an adapter's, in units of `unit`.
+fn head(unit: usize) -> usize {
+    let wear = WEAR_BYTES.checked_next_multiple_of(unit).unwrap_or(usize::MAX);
+    wear.saturating_add(HEADER_BYTES)
+}
+
+/// Bytes of flash that an adapter of `length` bytes takes, in units of `unit` and pages of `page` bytes.
+pub fn slot_bytes(length: u32, unit: usize, page: usize) -> Option<u32> {
+    let [unit, page] = [unit, page].map(|n| u32::try_from(n).ok().and_then(NonZero::new));
+    let layout = Layout { unit: unit?, page: page?, capacity: u32::MAX };
+    Some(layout.parts(head(layout.unit.get() as usize), length)?.bytes)
+}
+
 /// What the part's sizes allow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slots {
@@ -39,9 +53,7 @@ pub(super) struct Slots {
 impl Slots {
     /// For adapters of `length` bytes.
     pub(super) fn of(place: &Place<'_>, length: u32) -> Result<Slots, BankError> {
-        let unit = place.flash.unit().max(1);
-        let head = WEAR_BYTES.checked_next_multiple_of(unit).unwrap_or(usize::MAX);
-        let head = head.saturating_add(HEADER_BYTES);
+        let head = head(place.flash.unit());
         let layout = Layout::of(place.flash, head)?;
         let parts = layout.parts(head, length).ok_or(BankError::NoRoom)?;
         let count = layout.slots(parts.bytes).min(place.index.len() as u32);
@@ -88,7 +100,7 @@ impl Slots {
         at: u32,
         (header, sum): (Header, u32),
     ) -> Option<Parts> {
-        let head = self.header_at(0) as usize + HEADER_BYTES;
+        let head = head(self.layout.unit.get() as usize);
         let parts = self.layout.parts(head, header.length)?;
         let inside = at.checked_add(parts.bytes)? <= self.layout.capacity;
         let marked = self.layout.mark(place.flash, at, &parts).ok()?;

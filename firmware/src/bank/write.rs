@@ -97,7 +97,7 @@ impl Bank {
         Ok(())
     }
 
-    /// Bytes of the adapter called `name` from `offset` on, as many as fit; the adapter.
+    /// Puts bytes of the adapter called `name` from `offset` on into `told`, as many as fit; how many.
     ///
     /// # Errors
     /// [`BankError::Unknown`], [`BankError::Damaged`]; [`BankError::Sent`] where the offset is no multiple of a
@@ -107,14 +107,14 @@ impl Bank {
         place: &mut Place<'_>,
         name: &Name,
         offset: u32,
-    ) -> Result<Header, BankError> {
+    ) -> Result<usize, BankError> {
         let slots = self.slots(place)?;
         let (slot, header) = self.find(place, &slots, name)?;
         if offset == 0 {
             slots.check(place, slot, &header)?;
         }
         let left = self.length.saturating_sub(offset).min(place.told.len() as u32);
-        if offset % CHUNK as u32 != 0 || left == 0 {
+        if !offset.is_multiple_of(CHUNK as u32) || left == 0 {
             return Err(BankError::Sent);
         }
         let at = slots.bytes_at(slot).saturating_add(offset);
@@ -123,7 +123,7 @@ impl Bank {
         slots.layout.get(*flash, at, left, &mut |bytes| {
             bytes.iter().zip(rest.by_ref()).for_each(|(&from, to)| *to = from);
         })?;
-        Ok(header)
+        Ok(left as usize)
     }
 
     /// Readies a slot for an adapter and writes its header.
@@ -224,7 +224,7 @@ impl Bank {
     /// nobody keeps anew wear as others do. It is there before and after, whatever fails.
     fn stir(&mut self, place: &mut Place<'_>) {
         let Ok(slots) = self.slots(place) else { return };
-        if self.highest % STIR_EVERY != 0 {
+        if !self.highest.is_multiple_of(STIR_EVERY) {
             return;
         }
         let first = self.highest / STIR_EVERY % u64::from(slots.count.max(1));

@@ -128,6 +128,20 @@ impl Program<'_> {
     }
 }
 
+impl Program<'_> {
+    /// Bytes of the image of what it learns.
+    pub fn learnt_bytes(&self) -> u32 {
+        let (mut from, mut bytes) = (0, 0u32);
+        while let Some(Part { kind, slot }) = self.part(from) {
+            if kind != Kind::Course {
+                bytes = bytes.saturating_add(slot.bytes.checked_next_multiple_of(4).unwrap_or(0));
+            }
+            from = slot.offset.saturating_add(slot.bytes);
+        }
+        bytes
+    }
+}
+
 /// A run of a part's bytes, within one part.
 #[derive(Clone, Copy, Debug)]
 struct Piece {

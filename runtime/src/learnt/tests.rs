@@ -96,6 +96,8 @@ fn parts_come_as_they_lie_and_what_is_not_learnt_is_none() {
         ];
         assert_eq!(parts, expected);
         assert_eq!(length(trainer) as usize, IMAGE);
+        let program = Program { header: Header::default(), init: &[], ops: &ops(), constants: &[] };
+        assert_eq!(program.learnt_bytes() as usize, IMAGE);
     });
 }
 

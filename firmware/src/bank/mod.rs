@@ -156,6 +156,8 @@ impl core::fmt::Display for BankError {
     }
 }
 
+impl core::error::Error for BankError {}
+
 /// What state is, as far as the bank knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum InPlace {

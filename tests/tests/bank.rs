@@ -22,7 +22,7 @@ use offshoot_tests::chip::Shelf;
 use offshoot_tests::trace::{round, Samples};
 
 /// Some 2 KB of what is learnt.
-const SCHEME: &str = "biases=all,block2_project:1,block2_expand:1/2";
+const SCHEME: &str = "biases=4,block1_dw:1,stochastic";
 const STEPS: usize = 4;
 const ONE: i32 = 1 << WEIGHT_BITS;
 
@@ -179,7 +179,7 @@ fn same(scheme: &str, board: &str, folder: &str) {
 #[test]
 fn a_process_keeps_adapters_as_the_interpreter_does() {
     same(SCHEME, "host", "bank");
-    same(&format!("{SCHEME},momentum=0.9,batch=4,stochastic"), "host", "bank-momentum");
+    same("biases=all,block2_project:1/2,momentum=0.9,batch=4", "host", "bank-momentum");
 }
 
 #[test]

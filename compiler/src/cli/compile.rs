@@ -192,8 +192,13 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
             fit::advise(&graph, args.head.start(), &scheme, layout, sizes, limits, &boards);
         let unfit = Unfit { advice: Some(advice), ..*unfit };
         let mut on = format!("{} on {}", args.model.display(), args.board.name);
+        let who = match (guarded.bytes.total(), banked.sram) {
+            (0, _) => "--bank asks",
+            (_, 0) => "--guard asks",
+            _ => "--guard and --bank ask",
+        };
         if taken > 0 {
-            on += &format!(", beside {} that --guard and --bank ask for", bytes(taken));
+            on += &format!(", beside {} that {who} for", bytes(taken));
         }
         return Err(anyhow::Error::new(unfit).context(on));
     }

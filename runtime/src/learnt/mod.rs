@@ -37,6 +37,12 @@ impl Kind {
         }
     }
 
+    /// The first element, and those after it. (What divides a slice evenly has a panic for elements of no
+    /// bytes.)
+    fn first(self, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+        bytes.split_at_checked(self.bytes()).filter(|_| !bytes.is_empty())
+    }
+
     fn value(self, bytes: &[u8]) -> i64 {
         match *bytes {
             [a, b, c, d] => i32::from_le_bytes([a, b, c, d]).into(),
@@ -217,9 +223,13 @@ impl Walk {
         while let Some(piece) = self.next(trainer, rest.len()) {
             let Some((now, later)) = rest.split_at_checked(piece.image) else { break };
             let state = trainer.state().get(piece.at..piece.at + piece.bytes).unwrap_or_default();
-            let size = piece.kind.bytes();
-            let elements = state.chunks_exact(size).zip(now.chunks_exact(size));
-            for ((first, other), sum) in elements.zip(sums.by_ref()) {
+            let (mut elements, mut others) = (state, now);
+            while let Some((first, later)) = piece.kind.first(elements) {
+                let (Some((other, rest)), Some(sum)) = (piece.kind.first(others), sums.next())
+                else {
+                    break;
+                };
+                (elements, others) = (later, rest);
                 let off = piece.kind.value(other) - piece.kind.value(first);
                 *sum = sum.saturating_add(off.saturating_mul(weight.into()));
             }
@@ -233,8 +243,12 @@ impl Walk {
         let (mut rest, mut sums) = (image, sums.iter());
         while let Some(piece) = self.next(trainer, rest) {
             let state = trainer.state_mut().get_mut(piece.at..piece.at + piece.bytes);
-            let elements = state.unwrap_or_default().chunks_exact_mut(piece.kind.bytes());
-            for (element, &sum) in elements.zip(sums.by_ref()) {
+            let mut elements = state.unwrap_or_default();
+            while !elements.is_empty() {
+                let size = piece.kind.bytes();
+                let split = core::mem::take(&mut elements).split_at_mut_checked(size);
+                let (Some((element, later)), Some(&sum)) = (split, sums.next()) else { break };
+                elements = later;
                 let off = sum.saturating_add(1 << (WEIGHT_BITS - 1)) >> WEIGHT_BITS;
                 piece.kind.put(element, piece.kind.value(element).saturating_add(off));
             }

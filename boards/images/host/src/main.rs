@@ -10,8 +10,7 @@ use std::io::{self, Read as _, Write as _};
 use std::time::Instant;
 
 static MODEL: ConstStaticCell<Model> = ConstStaticCell::new(Model::new());
-static GUARD: ConstStaticCell<Guard> = ConstStaticCell::new(Guard::new());
-static ADAPTERS: ConstStaticCell<Bank> = ConstStaticCell::new(Bank::new());
+static BESIDE: ConstStaticCell<(Guard, Bank)> = ConstStaticCell::new((Guard::new(), Bank::new()));
 
 /// Bytes of checkpoints: more than the state of any network takes twice that trains on a microcontroller.
 const CHECKPOINTS: usize = 4 << 20;
@@ -77,11 +76,12 @@ fn main() -> io::Result<()> {
     let file = |extension, bytes| {
         program.as_ref().map(|program| FlashFile::new(program.with_extension(extension), bytes))
     };
+    let (guard, adapters) = BESIDE.take();
     let board = Host {
         start: Instant::now(),
         flash: file("flash", CHECKPOINTS),
         bank: file("bank", @BANK_BYTES@),
-        adapters: ADAPTERS.take(),
+        adapters,
     };
-    serve(MODEL.take(), GUARD.take(), board, Stdio)
+    serve(MODEL.take(), guard, board, Stdio)
 }

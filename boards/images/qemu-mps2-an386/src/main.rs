@@ -19,8 +19,7 @@ const BANK: (usize, u32) = (@BANK_BYTES@, @BANK_ENDURANCE@);
 
 /// All zeros, so that it lies in .bss and costs no flash.
 static MODEL: ConstStaticCell<Model> = ConstStaticCell::new(Model::new());
-static GUARD: ConstStaticCell<Guard> = ConstStaticCell::new(Guard::new());
-static ADAPTERS: ConstStaticCell<Bank> = ConstStaticCell::new(Bank::new());
+static BESIDE: ConstStaticCell<(Guard, Bank)> = ConstStaticCell::new((Guard::new(), Bank::new()));
 
 struct Mps2 {
     ticks: mps2::Ticks,
@@ -63,8 +62,9 @@ fn main() -> ! {
     defmt::info!("up; stack {=u32} bytes", mps2::stack().1);
     let (flash, rest) = parts.psram.map(|psram| psram.split(CHECKPOINTS.0)).unzip();
     let bank = rest.map(|rest| rest.split(BANK.0).0);
-    let board = Mps2 { ticks: parts.ticks, flash, bank, adapters: ADAPTERS.take() };
-    match serve(MODEL.take(), GUARD.take(), board, parts.uart) {
+    let (guard, adapters) = BESIDE.take();
+    let board = Mps2 { ticks: parts.ticks, flash, bank, adapters };
+    match serve(MODEL.take(), guard, board, parts.uart) {
         Ok(()) => mps2::stop("the link ended"),
         Err(never) => match never {},
     }

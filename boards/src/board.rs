@@ -23,6 +23,8 @@ pub struct Board {
     pub flash: Option<Region>,
     /// What the end of the chip's flash is kept for, beside the image.
     pub checkpoints: Option<Checkpoints>,
+    /// Flash beside it for a bank of adapters, where there is some.
+    pub bank: Option<BankFlash>,
     /// Data memories. The image uses the first.
     #[serde(default)]
     pub sram: Vec<Sram>,
@@ -62,6 +64,18 @@ pub struct Checkpoints {
     /// Bytes that are erased at once.
     pub page: u64,
     /// How often a page may be erased, as the part's data sheet has it.
+    pub endurance: u32,
+}
+
+/// Flash for a bank of adapters, outside the chip: no image and no checkpoint lies in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BankFlash {
+    /// Bytes, whole pages.
+    pub bytes: u64,
+    /// Bytes that are erased at once.
+    pub page: u64,
+    /// How often a page may be erased, as the part's data sheet has it; 0 where it does not matter.
     pub endurance: u32,
 }
 
@@ -267,6 +281,13 @@ mod tests {
                 assert_eq!(larger.checkpoint_range(), None, "{}", board.name);
                 let alone = board.clone().without_checkpoints();
                 assert!(alone.flash_bytes().unwrap() <= flash.physical, "{}", board.name);
+            }
+            if let Some(bank) = board.bank {
+                assert!(
+                    bank.bytes % bank.page == 0 && bank.bytes / bank.page >= 2,
+                    "{}",
+                    board.name
+                );
             }
             for Register { mask, value, .. } in board.identity.iter().chain(&board.protection) {
                 assert_eq!(mask & value, *value, "{}", board.name);

@@ -116,6 +116,8 @@ pub fn materialise(
     tokens.push(("@CHECKPOINTS_BYTES@", format!("{:#x}", kept.end - kept.start)));
     let endurance = board.checkpoints.map_or(0, |checkpoints| checkpoints.endurance);
     tokens.push(("@CHECKPOINTS_ENDURANCE@", endurance.to_string()));
+    tokens.push(("@BANK_BYTES@", board.bank.map_or(0, |bank| bank.bytes).to_string()));
+    tokens.push(("@BANK_ENDURANCE@", board.bank.map_or(0, |bank| bank.endurance).to_string()));
     let folder = out.join("firmware").join(&board.name);
     for (file, text) in image.files {
         let path = folder.join(file);

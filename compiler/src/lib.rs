@@ -10,6 +10,7 @@
 pub mod adapt;
 pub mod adapter;
 pub mod band;
+pub mod bank;
 pub mod device;
 pub mod differentiate;
 pub mod emit;

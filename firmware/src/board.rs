@@ -1,5 +1,6 @@
 //! What the application asks of a board, beside bytes.
 
+use crate::bank::Place;
 use crate::store::Storage;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,11 @@ pub trait Board {
 
     /// Flash for checkpoints, the same each time; `None` where it has none.
     fn flash(&mut self) -> Option<Storage<'_>> {
+        None
+    }
+
+    /// Flash and memory of a bank of adapters, the same each time; `None` where it has none.
+    fn bank(&mut self) -> Option<Place<'_>> {
         None
     }
 }

@@ -10,6 +10,7 @@
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 
 pub mod app;
+pub mod bank;
 mod board;
 #[cfg(feature = "std")]
 pub mod client;

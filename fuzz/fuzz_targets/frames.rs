@@ -16,7 +16,7 @@ use offshoot_firmware::App;
 use offshoot_runtime::Interpreter;
 use offshoot_simulator::AlignedBytes;
 use offshoot_tests::cases::DEMO;
-use offshoot_tests::chip::Chip;
+use offshoot_tests::chip::Shelf;
 use offshoot_tests::frames::framed;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
@@ -28,7 +28,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let mut trainer =
         Interpreter::new(program, arena.as_mut(), state.as_mut(), scratch.as_mut()).unwrap();
     let changes = Cell::new(0);
-    let mut app = App::new(&mut trainer, Chip::new(&changes));
+    let mut app = App::new(&mut trainer, Shelf::new(&changes));
     let hello = Request { sequence: 0, command: Command::Hello { protocol: PROTOCOL } };
     let mut messages = vec![postcard::to_stdvec(&hello).unwrap()];
     // Two bytes of length, then a command, again and again.

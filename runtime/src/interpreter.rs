@@ -1,6 +1,7 @@
 //! Walks a program's list of ops: the simulator, and a device that is sent a program.
 
 use crate::arena::Arena;
+use crate::learnt::Part;
 use crate::program::{Header, Op, Program};
 use crate::step::{self, Cursor, Ends};
 use crate::{Fault, Machine, Progress, Step, Task, Trainer};
@@ -87,9 +88,17 @@ impl Trainer for Interpreter<'_> {
     }
 
     fn reset(&mut self) -> Result<(), Fault> {
-        self.cursor.give_up();
         self.machine.state.bytes_mut().fill(0);
+        self.first()
+    }
+
+    fn first(&mut self) -> Result<(), Fault> {
+        self.cursor.give_up();
         self.program.init.iter().try_for_each(|init| init.run(&mut self.machine))
+    }
+
+    fn part(&self, from: u32) -> Option<Part> {
+        self.program.part(from)
     }
 
     fn input(&mut self) -> &mut [i8] {

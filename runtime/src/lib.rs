@@ -11,6 +11,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod arena;
+pub mod bank;
 pub mod error_scale;
 pub mod features;
 pub mod fixed;
@@ -18,6 +19,7 @@ pub mod guard;
 pub mod hash;
 mod interpreter;
 pub mod kernels;
+pub mod learnt;
 mod machine;
 pub mod program;
 pub mod random;
@@ -98,6 +100,16 @@ pub trait Trainer {
     /// # Errors
     /// A [`Fault`] only if the program was not verified.
     fn reset(&mut self) -> Result<(), Fault>;
+
+    /// Puts what is learnt back to what the compiler gave it; the rest of state stays ([`learnt`]). Gives
+    /// up a task under way.
+    ///
+    /// # Errors
+    /// A [`Fault`] only if the program was not verified.
+    fn first(&mut self) -> Result<(), Fault>;
+
+    /// The first part of state, none of it before byte `from`, that is learnt or an optimizer's.
+    fn part(&self, from: u32) -> Option<learnt::Part>;
 
     /// Where to put the next part of a sample, int8 NHWC: all of it, or the next rows where the
     /// program receives it in rows. A step overwrites it: fill it before each call. Empty while a task

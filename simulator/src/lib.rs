@@ -5,6 +5,7 @@
 //! samples, epochs in a reproducible order, and a cache of what the frozen front of the network
 //! computes, which changes no bit of any result.
 
+mod adapter_file;
 pub mod data;
 mod memory;
 mod program_file;
@@ -13,6 +14,7 @@ mod sealed;
 mod simulation;
 mod state_file;
 
+pub use adapter_file::{AdapterError, AdapterFile};
 pub use memory::AlignedBytes;
 pub use program_file::{ProgramError, ProgramFile};
 pub use round::{Decay, Round};

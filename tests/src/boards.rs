@@ -5,11 +5,10 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use offshoot::device::{build_image, Device, DeviceError};
-use offshoot::emit;
+use offshoot::emit::{self, Beside};
 use offshoot::pipeline::Compiled;
 use offshoot_boards::build::Built;
 use offshoot_boards::Board;
-use offshoot_runtime::guard::Guard;
 
 use crate::cases::root;
 
@@ -31,26 +30,26 @@ pub fn build(
     temporary: &Path,
     folder: &str,
 ) -> Result<Built, DeviceError> {
-    build_guarded(compiled, &Guard::NONE, board, temporary, folder)
+    build_with(compiled, Beside::default(), board, temporary, folder)
 }
 
-/// As [`build`], watched with `guard`.
+/// As [`build`], with more beside the network.
 ///
 /// # Errors
 /// Why it cannot be built.
 ///
 /// # Panics
 /// Where files cannot be written.
-pub fn build_guarded(
+pub fn build_with(
     compiled: &Compiled,
-    guard: &Guard,
+    beside: impl Into<Beside>,
     board: &Board,
     temporary: &Path,
     folder: &str,
 ) -> Result<Built, DeviceError> {
     let out = temporary.join(folder);
     let model = out.join("model");
-    emit_model(compiled, guard, folder, &model);
+    emit_model(compiled, beside, folder, &model);
     let _guard = BUILDING.lock().unwrap_or_else(|e| e.into_inner());
     let target = temporary.join("images/target");
     let mut built = build_image(board, &model, root(), &out, Some(&target))?;
@@ -60,14 +59,14 @@ pub fn build_guarded(
     Ok(built)
 }
 
-/// Writes the crate of `compiled`, watched with `guard`, to `model`.
+/// Writes the crate of `compiled` to `model`, with what is beside it.
 ///
 /// # Panics
 /// Where it cannot be written.
-pub fn emit_model(compiled: &Compiled, guard: &Guard, name: &str, model: &Path) {
+pub fn emit_model(compiled: &Compiled, beside: impl Into<Beside>, name: &str, model: &Path) {
     let runtime = root().canonicalize().expect("the repository").join("runtime");
     let names = &compiled.placed.names;
-    let files = emit::files(&compiled.program, name, names, guard, &runtime, model);
+    let files = emit::files(&compiled.program, name, names, &beside.into(), &runtime, model);
     emit::write(files).unwrap_or_else(|e| panic!("{e}"));
 }
 

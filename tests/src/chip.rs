@@ -1,10 +1,12 @@
-//! A board with flash that is this process's memory.
+//! Boards with flash that is this process's memory.
 
 use std::cell::Cell;
 
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
+use offshoot_firmware::bank::Place;
 use offshoot_firmware::store::Storage;
 use offshoot_firmware::{Board, Counter, Stack};
+use offshoot_runtime::bank::BankMemory;
 
 /// A board with flash in memory, which counts what changes it.
 #[derive(Debug)]
@@ -74,5 +76,47 @@ impl Board for Chip<'_> {
 
     fn flash(&mut self) -> Option<Storage<'_>> {
         Some(Storage { flash: self, endurance: 10_000 })
+    }
+}
+
+/// Such a board with a bank of 15 adapters of less than a page.
+#[derive(Debug)]
+pub struct Shelf<'c> {
+    checkpoints: Chip<'c>,
+    bank: Chip<'c>,
+    memory: BankMemory<16, 256>,
+}
+
+impl<'c> Shelf<'c> {
+    /// One whose flash holds zeros.
+    pub fn new(changes: &'c Cell<u64>) -> Shelf<'c> {
+        let [checkpoints, bank] = [Chip::new(changes), Chip::new(changes)];
+        Shelf { checkpoints, bank, memory: BankMemory::new() }
+    }
+}
+
+impl Board for Shelf<'_> {
+    fn name(&self) -> &str {
+        "shelf"
+    }
+
+    fn counter(&self) -> Counter {
+        self.checkpoints.counter()
+    }
+
+    fn count(&mut self) -> u64 {
+        0
+    }
+
+    fn stack(&mut self) -> Option<Stack> {
+        None
+    }
+
+    fn flash(&mut self) -> Option<Storage<'_>> {
+        self.checkpoints.flash()
+    }
+
+    fn bank(&mut self) -> Option<Place<'_>> {
+        Place::of(&mut self.memory, &mut self.bank, 100_000)
     }
 }

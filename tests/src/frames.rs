@@ -1,5 +1,6 @@
 //! A peer that means no harm, and one that does: requests to a device, sound and spoiled.
 
+use offshoot_firmware::bank::{Entry, Incoming, Name, Request as Asked};
 use offshoot_firmware::link::{
     encode, Answer, Command, Refusal, Reply, Request, CHUNK_BYTES, FRAME_BYTES, PROTOCOL,
 };
@@ -90,6 +91,11 @@ impl Peer {
                 let model_hash = self.header.model_hash + u64::from(any % 4 / 3);
                 Command::StateBegin { model_hash, state_hash: any.into(), steps: any }
             }
+            82..=87 => {
+                let message = adapter(random, &self.header, &bytes);
+                let command = Command::Adapter(&message);
+                return self.numbered(command);
+            }
             _ => {
                 let length = (self.header.state - self.sent).min(CHUNK_BYTES as u32);
                 let offset = self.sent;
@@ -97,6 +103,11 @@ impl Peer {
                 Command::StateWrite { offset, bytes: &bytes[..length as usize] }
             }
         };
+        self.numbered(command)
+    }
+
+    fn numbered(&mut self, command: Command<'_>) -> Vec<u8> {
+        let random = &mut self.random;
         if let Command::Hello { .. } = command {
             self.next = random.below(1 << 16) as u16;
         }
@@ -131,6 +142,32 @@ impl Peer {
         }
         bytes
     }
+}
+
+/// Something that is asked of a bank.
+fn adapter(random: &mut Random, header: &Header, bytes: &[u8]) -> Vec<u8> {
+    let named = ["anna", "berta", "cilly"].map(|name| Name::new(name).unwrap_or_default());
+    let (name, any) = (named[random.below(3)], random.below(1 << 16) as u32);
+    let pairs = [(name, 1 << 14), (named[0], any as i32 - 1000)];
+    let pairs = postcard::to_stdvec(&pairs).unwrap_or_else(|e| panic!("{e}"));
+    let request = match random.below(12) {
+        0 => Asked::Status,
+        1 => Asked::Next(any % 20),
+        2 => Asked::Find(name),
+        3 => Asked::Keep(name),
+        4 => Asked::Activate(name),
+        5 => Asked::Blend(&pairs),
+        6 => Asked::Drop,
+        7 => Asked::Remove(name),
+        8 => Asked::RemoveOthers,
+        9 => Asked::Export(name, any % 9 * 256),
+        10 => {
+            let entry = Entry { name, length: any % 9000, crc: any, steps: any };
+            Asked::Receive(Incoming { model_hash: header.model_hash, entry })
+        }
+        _ => Asked::Bytes(any % 2 * 256, &bytes[..256]),
+    };
+    postcard::to_stdvec(&request).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// `message` in a frame, with the checksum that it should have; nothing where it is too long for one.

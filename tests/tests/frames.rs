@@ -14,7 +14,7 @@ use offshoot_runtime::{hash, Interpreter, Trainer};
 use offshoot_simulator::AlignedBytes;
 use offshoot_tests::boards::build;
 use offshoot_tests::cases::DEMO;
-use offshoot_tests::chip::Chip;
+use offshoot_tests::chip::Shelf;
 use offshoot_tests::frames::{framed, Line, Peer};
 use offshoot_tests::trace::{round, simulated, Samples};
 
@@ -36,7 +36,7 @@ fn no_frame_breaks_a_device() {
     let mut trainer =
         Interpreter::new(program, arena.as_mut(), state.as_mut(), scratch.as_mut()).unwrap();
     let changes = Cell::new(0);
-    let mut app = App::new(&mut trainer, Chip::new(&changes));
+    let mut app = App::new(&mut trainer, Shelf::new(&changes));
     let (mut peer, mut line) = (Peer::new(5, header), Line::default());
     let mut known = app.trainer().state().to_vec();
     let (mut frame, mut spoiled) = (0, 0);

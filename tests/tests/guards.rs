@@ -13,7 +13,7 @@ use offshoot_runtime::schedule::{default_rate, Schedule};
 use offshoot_runtime::{Interpreter, Prediction};
 use offshoot_simulator::data::{Dataset, Split};
 use offshoot_simulator::AlignedBytes;
-use offshoot_tests::boards::build_guarded;
+use offshoot_tests::boards::build_with;
 use offshoot_tests::cases::{Case, DEMO};
 use offshoot_tests::chip::Chip;
 use offshoot_tests::guarded::{All, Flashed, Gate, Nothing, Replay, Resting, Stopping, Watching};
@@ -316,7 +316,7 @@ fn guards_are_the_same_on_a_core() {
     let compiled = DEMO.compile(None);
     let board = offshoot_boards::find("qemu-mps2-an386").unwrap();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let built = build_guarded(&compiled, &All::GUARD, &board, folder, "guarded").unwrap();
+    let built = build_with(&compiled, All::GUARD, &board, folder, "guarded").unwrap();
     let mut device = Device::start(&board, &built, None, false).unwrap();
     let rate = default_rate(&compiled.program.program());
     assert_eq!(session(&mut device.client, rate, &digits), (hash, told));

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use offshoot::adapt::HeadStart;
+use offshoot::bank::Banked;
 use offshoot::fit::{advise, Limits, Sizes};
 use offshoot::guard::Guarded;
 use offshoot::import::import;
@@ -77,8 +78,14 @@ fn fits(case: &Case, input: Input, most: u64) {
     let stack = u64::from(device.client.stats().unwrap().stack.unwrap().used);
     let sizes = device.sizes;
     let total = sizes.data + sizes.bss + stack;
-    let report =
-        Report::new(&compiled, &board.name, Limits::of(&board), Guarded::default()).unwrap();
+    let report = Report::new(
+        &compiled,
+        &board.name,
+        Limits::of(&board),
+        Guarded::default(),
+        Banked::default(),
+    )
+    .unwrap();
     let sram = report.sram;
     println!(
         "arena {} + trainable {} + scratch {} = {}",

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use offshoot::bank::Banked;
 use offshoot::fit::Limits;
 use offshoot::guard::Guarded;
 use offshoot::pipeline::Compiled;
@@ -15,7 +16,8 @@ use roxmltree::{Document, Node};
 /// The report of a network, on the board that it is shipped for.
 fn report(compiled: &Compiled) -> Report {
     let limits = Limits { sram: 248 * 1024, flash: 1 << 20 };
-    Report::new(compiled, "qemu-mps2-an386", limits, Guarded::default()).expect("a report")
+    Report::new(compiled, "qemu-mps2-an386", limits, Guarded::default(), Banked::default())
+        .expect("a report")
 }
 
 /// The demo's network, and where it is there MCUNet, which runs in bands.

@@ -126,7 +126,7 @@ fn a_station_on_a_cortex_m4_does_the_same() {
     let given = given(&compiled);
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("station");
     let (model, folder) = (out.join("model"), out.join("image"));
-    emit_model(&compiled, &Judged::GUARD, "demo", &model);
+    emit_model(&compiled, Judged::GUARD, "demo", &model);
     copy_image("station", &FILES, &model, &folder);
     fs::write(folder.join("src/samples.rs"), source(&given)).unwrap();
     let mut board = offshoot_boards::find("qemu-mps2-an386").unwrap();

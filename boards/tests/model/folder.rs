@@ -23,6 +23,7 @@ pub fn folder() -> &'static Path {
         fs::create_dir_all(model.join("src")).unwrap();
         fs::write(model.join("Cargo.toml"), manifest).unwrap();
         let lib = "#![no_std]\nmod model;\npub use model::Model;\n\
+                   pub use offshoot_runtime::bank::NoBank as Bank;\n\
                    pub use offshoot_runtime::guard::Unguarded as Guard;\n";
         fs::write(model.join("src/lib.rs"), lib).unwrap();
         fs::write(model.join("src/model.rs"), include_str!("model.rs")).unwrap();

@@ -1,7 +1,8 @@
 //! A network of one trained row a class, written by hand: what images are tested around.
 
+use offshoot_runtime::learnt::{Kind, Part};
 use offshoot_runtime::program::Header;
-use offshoot_runtime::{Fault, Prediction, Progress, StepReport, Task, Trainer};
+use offshoot_runtime::{Fault, Memory, Prediction, Progress, Slot, StepReport, Task, Trainer};
 
 /// Values of a sample.
 pub const INPUT: usize = 600;
@@ -80,8 +81,17 @@ impl Trainer for Model {
     }
 
     fn reset(&mut self) -> Result<(), Fault> {
+        self.first()
+    }
+
+    fn first(&mut self) -> Result<(), Fault> {
         self.state.fill(1);
         Ok(())
+    }
+
+    fn part(&self, from: u32) -> Option<Part> {
+        let slot = Slot::new(Memory::State, 0, self.state.len() as u32);
+        (from == 0).then_some(Part { kind: Kind::Weight, slot })
     }
 
     fn input(&mut self) -> &mut [i8] {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::builder::TypedValueParser;
 use offshoot::adapt::HeadStart;
 use offshoot::adapter::{attach, Adapter, AdapterError};
+use offshoot::bank::Banked;
 use offshoot::fit::{self, Limits, Sizes, Unfit};
 use offshoot::guard::{GuardError, GuardFile, Guarded};
 use offshoot::ir::{print, Constants};
@@ -14,7 +15,7 @@ use offshoot::pipeline::{self, Compiled, Input, Layout};
 use offshoot::report::{Report, Sample};
 use offshoot::scheme::{Loss, Scheme, SchemeError};
 use offshoot::trim::Trim;
-use offshoot::{emit, import};
+use offshoot::{emit, emit::Beside, import};
 use offshoot_boards::{Board, BoardError};
 
 use super::output::{bytes, grouped, limit, reach, row, say, table};
@@ -58,6 +59,16 @@ pub struct Args {
     /// `held-out=64,drift=watch` (docs/guards.md).
     #[arg(long, default_value = "", hide_default_value = true, value_parser = guard)]
     guard: Given<GuardFile>,
+    /// Adapters that the device may keep by name in flash beside the network, and switch among
+    /// (docs/bank.md).
+    #[arg(
+        long,
+        value_name = "ADAPTERS",
+        default_value_t = 0,
+        hide_default_value = true,
+        allow_negative_numbers = true
+    )]
+    bank: u16,
     /// Bytes of flash that an image may use, in place of the board's.
     #[arg(long, allow_negative_numbers = true)]
     flash: Option<u64>,
@@ -187,7 +198,10 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let compiled = pipeline::compile_in(&graph, args.head.start(), &scheme, layout)
         .with_context(|| args.model.display().to_string())?;
     let guarded = guard.of(&compiled.program.header).context("--guard")?;
-    let beside = |limits: Limits| limits.beside(guarded.bytes);
+    let banked =
+        Banked::of(args.bank, &compiled.program.program(), &args.board).context("--bank")?;
+    let taken = guarded.bytes.total() as u64 + u64::from(banked.sram);
+    let beside = |limits: Limits| limits.beside(taken);
     let all = args.limits(&args.board);
     let (limits, sizes) = (beside(all), Sizes::of(&compiled)?);
     if let Err(unfit) = fit::check(&compiled, sizes, limits) {
@@ -197,13 +211,17 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
             fit::advise(&graph, args.head.start(), &scheme, layout, sizes, limits, &boards);
         let unfit = Unfit { advice: Some(advice), ..*unfit };
         let mut on = format!("{} on {}", args.model.display(), args.board.name);
-        if guarded.bytes.total() > 0 {
-            on +=
-                &format!(", beside {} that --guard asks for", bytes(guarded.bytes.total() as u64));
+        let who = match (guarded.bytes.total(), banked.sram) {
+            (0, _) => "--bank asks",
+            (_, 0) => "--guard asks",
+            _ => "--guard and --bank ask",
+        };
+        if taken > 0 {
+            on += &format!(", beside {} that {who} for", bytes(taken));
         }
         return Err(anyhow::Error::new(unfit).context(on));
     }
-    let report = Report::new(&compiled, &args.board.name, all, guarded)?;
+    let report = Report::new(&compiled, &args.board.name, all, guarded, banked)?;
     write(&compiled, &report, &Folder(args.output.clone()))?;
     if json {
         let mut object = serde_json::to_value(&report)?;
@@ -229,8 +247,8 @@ pub fn write(compiled: &Compiled, report: &Report, folder: &Folder) -> Result<()
         format!("{} is gone: emitted programs are built from its sources", root().display())
     })?;
     let runtime = root.join("runtime");
-    let guard = &report.guarded.guard;
-    let mut files = emit::files(&compiled.program, name, names, guard, &runtime, &folder.model());
+    let beside = Beside { guard: report.guarded.guard, adapters: report.banked.adapters };
+    let mut files = emit::files(&compiled.program, name, names, &beside, &runtime, &folder.model());
     files.push((folder.graph(), print(&compiled.graph, Constants::Full).into_bytes()));
     files.push((folder.report(), serde_json::to_string_pretty(report)?.into_bytes()));
     files.push((folder.program(), compiled.program.encode()?));
@@ -311,6 +329,11 @@ pub fn print_report(report: &Report) {
     rows.extend([row(["      scratch", &wide(sram.scratch)])]);
     if sram.guards > 0 {
         rows.push(row(["      guards", &wide(sram.guards), &guards(&report.guarded)]));
+    }
+    if sram.bank > 0 {
+        let Banked { adapters, adapter_bytes, .. } = report.banked;
+        let of = format!("{} adapters of {}", grouped(adapters.into()), wide(adapter_bytes));
+        rows.push(row(["      bank", &wide(sram.bank), &of]));
     }
     rows.extend([
         row(["      total", &wide(sram.total), &of_sram]),

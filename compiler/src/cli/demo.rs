@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use offshoot::adapt::HeadStart;
+use offshoot::bank::Banked;
 use offshoot::fit::{self, Limits, Sizes};
 use offshoot::guard::Guarded;
 use offshoot::import;
@@ -56,7 +57,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let compiled = pipeline::compile(&graph, HeadStart::Classifier, &Scheme::from_short(SCHEME)?)?;
     let limits = Limits::of(&board);
     fit::check(&compiled, Sizes::of(&compiled)?, limits).map_err(|unfit| *unfit)?;
-    let report = Report::new(&compiled, &board.name, limits, Guarded::default())?;
+    let report =
+        Report::new(&compiled, &board.name, limits, Guarded::default(), Banked::default())?;
     if let Some(folder) = &args.output {
         write(&compiled, &report, &Folder(folder.clone()))?;
     }

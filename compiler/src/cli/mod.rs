@@ -4,6 +4,7 @@
 //! errors go to standard error. Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 the program
 //! does not fit the board.
 
+mod adapter;
 mod compile;
 mod demo;
 mod export;
@@ -48,6 +49,8 @@ enum Command {
     Export(export::Args),
     /// Fold what adapters have learnt into the layers that they are beside, and compile the network without them.
     Merge(merge::Args),
+    /// Keep what a board has learnt as adapters, by name, and switch among them.
+    Adapter(adapter::Args),
     /// Program a real board through a debug probe, start it, and show its log.
     #[command(disable_help_flag = true)]
     Flash(external::Args),
@@ -97,6 +100,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Run(args) => run::run(&args, cli.json),
         Command::Export(args) => export::run(&args, cli.json),
         Command::Merge(args) => merge::run(&args, cli.json),
+        Command::Adapter(args) => adapter::run(&args, cli.json),
         Command::Flash(args) => external::run("flash", &args, cli.json),
         Command::Monitor(args) => external::run("monitor", &args, cli.json),
         Command::Demo(args) => demo::run(&args, cli.json),

@@ -13,8 +13,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use offshoot_runtime::bank;
 use offshoot_runtime::guard::Guard;
+use offshoot_runtime::learnt::Part;
 use offshoot_runtime::program::op::Op;
+use offshoot_runtime::program::Program;
 use offshoot_runtime::schedule::default_rate;
 use offshoot_runtime::Slot;
 use offshoot_simulator::ProgramFile;
@@ -34,19 +37,34 @@ pub struct EmitError {
     pub source: io::Error,
 }
 
-/// The crate's files in `dir`, which watches its learning with `guard`. `names` says which node each op
-/// comes from; `runtime` is the folder of the runtime crate.
+/// What a device has beside the network.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside {
+    /// What it watches its learning with.
+    pub guard: Guard,
+    /// Adapters that its bank may hold; 0 is no bank.
+    pub adapters: u16,
+}
+
+impl From<Guard> for Beside {
+    fn from(guard: Guard) -> Beside {
+        Beside { guard, adapters: 0 }
+    }
+}
+
+/// The crate's files in `dir`. `names` says which node each op comes from; `runtime` is the folder of the
+/// runtime crate.
 pub fn files(
     program: &ProgramFile,
     model: &str,
     names: &[String],
-    guard: &Guard,
+    beside: &Beside,
     runtime: &Path,
     dir: &Path,
 ) -> Vec<(PathBuf, Vec<u8>)> {
     vec![
         (dir.join("Cargo.toml"), manifest(runtime).into_bytes()),
-        (dir.join("src/lib.rs"), source(program, model, names, guard).into_bytes()),
+        (dir.join("src/lib.rs"), source(program, model, names, beside).into_bytes()),
         (dir.join("src/constants.bin"), program.constants.as_ref().to_vec()),
     ]
 }
@@ -105,7 +123,8 @@ fn manifest(runtime: &Path) -> String {
     )
 }
 
-fn source(program: &ProgramFile, model: &str, names: &[String], guard: &Guard) -> String {
+fn source(program: &ProgramFile, model: &str, names: &[String], beside: &Beside) -> String {
+    let guard = &beside.guard;
     let header = &program.header;
     let mut text = PREAMBLE.replace("@MODEL@", &model.escape_default().to_string());
     // Writing to a String cannot fail.
@@ -117,7 +136,14 @@ fn source(program: &ProgramFile, model: &str, names: &[String], guard: &Guard) -
         default_rate(&program.program())
     );
     let _ = writeln!(text, "/// What the device watches its learning with.\nconst WATCHED: guard::Guard = guard::{guard:?};\n");
-    text.push_str("fn reset(m: &mut Machine<'_>) -> Result<(), Fault> {\n");
+    let _ = writeln!(
+        text,
+        "/// The memory of a bank of adapters.\npub type Bank = BankMemory<{}, {}>;\n",
+        bank::slots(beside.adapters),
+        if beside.adapters > 0 { bank::TOLD_BYTES } else { 0 }
+    );
+    learnt(&mut text, &program.program());
+    text.push_str("/// Puts what is learnt back to its first content.\nfn first(m: &mut Machine<'_>) -> Result<(), Fault> {\n");
     for init in &program.init {
         let _ = writeln!(text, "    Init::{init:?}.run(m)?;");
     }
@@ -127,6 +153,19 @@ fn source(program: &ProgramFile, model: &str, names: &[String], guard: &Guard) -
     let shared = share::share(&program.ops);
     run(&mut text, &program.ops, &slices, &shared.calls, names);
     text + &shared.functions
+}
+
+/// The parts of state that are learnt or an optimizer's, in the order in which they lie.
+fn learnt(text: &mut String, program: &Program<'_>) {
+    text.push_str(
+        "/// What is learnt, and what an optimizer keeps.\nstatic LEARNT: &[Part] = &[\n",
+    );
+    let mut from = 0;
+    while let Some(Part { kind, slot }) = program.part(from) {
+        let _ = writeln!(text, "    Part {{ kind: Kind::{kind:?}, slot: {slot:?} }},");
+        from = slot.end() as u32;
+    }
+    text.push_str("];\n\n");
 }
 
 /// Which slices there are, and where each part of a sample goes before which of them.

@@ -9,7 +9,6 @@ mod search;
 use std::collections::HashSet;
 
 use offshoot_boards::Board;
-use offshoot_runtime::guard::GuardBytes;
 
 use crate::pipeline::{CompileError, Compiled};
 use crate::place::{check_budget, PlaceError};
@@ -41,9 +40,9 @@ impl Limits {
         }
     }
 
-    /// What is left of it beside guards.
-    pub fn beside(&self, guards: GuardBytes) -> Limits {
-        Limits { sram: self.sram.saturating_sub(guards.total() as u64), ..*self }
+    /// What is left of it beside so many bytes of SRAM for something else.
+    pub fn beside(&self, bytes: u64) -> Limits {
+        Limits { sram: self.sram.saturating_sub(bytes), ..*self }
     }
 
     /// Whether a program of these sizes fits.

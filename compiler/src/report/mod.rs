@@ -9,6 +9,7 @@ use std::ops::Range;
 use offshoot_runtime::program::Op;
 use serde::{Deserialize, Serialize};
 
+use crate::bank::Banked;
 use crate::emit;
 use crate::fit::{Limits, Sizes};
 use crate::guard::Guarded;
@@ -30,6 +31,8 @@ pub struct Sram {
     pub scratch: u32,
     /// What the device watches its learning with.
     pub guards: u32,
+    /// The memory of its bank of adapters.
+    pub bank: u32,
     /// Sum of the above; stack and the application's own buffers come on top.
     pub total: u32,
 }
@@ -145,6 +148,8 @@ pub struct Report {
     pub accumulation_bytes: u32,
     /// What the device watches its learning with.
     pub guarded: Guarded,
+    /// Its bank of adapters.
+    pub banked: Banked,
     /// What is trained: name and number of elements.
     pub trained: Vec<Trained>,
     /// Names of the ops, in order.
@@ -169,7 +174,8 @@ pub struct Trained {
 }
 
 impl Report {
-    /// The report of `compiled`, watched with `guarded`, for a board that has `limits`.
+    /// The report of `compiled`, watched with `guarded` and with the bank `banked`, for a board that has
+    /// `limits`.
     ///
     /// # Errors
     /// Where the program does not encode.
@@ -178,6 +184,7 @@ impl Report {
         board: &str,
         limits: Limits,
         guarded: Guarded,
+        banked: Banked,
     ) -> Result<Report, crate::pipeline::CompileError> {
         let (placed, sizes) = (&compiled.placed, Sizes::of(compiled)?);
         let h = &placed.header;
@@ -195,7 +202,8 @@ impl Report {
                 trainable: h.state,
                 scratch: h.scratch,
                 guards: guarded.bytes.total() as u32,
-                total: h.arena + h.state + h.scratch + guarded.bytes.total() as u32,
+                bank: banked.sram,
+                total: h.arena + h.state + h.scratch + guarded.bytes.total() as u32 + banked.sram,
             },
             flash: Flash {
                 constants: placed.constants.len(),
@@ -212,6 +220,7 @@ impl Report {
             momentum_bytes: placed.momentum,
             accumulation_bytes: placed.accumulation,
             guarded,
+            banked,
             trained: trained
                 .map(|(_, t)| Trained {
                     name: t.name.clone(),

@@ -2,7 +2,9 @@
 //! what it leaves on disk, with good inputs and with broken ones.
 
 mod adapters;
+
 mod arguments;
+mod bank;
 mod contract;
 mod data;
 mod external;

@@ -1,6 +1,7 @@
 //! What each request does.
 
 use super::keep::{Flash, Kept};
+use crate::bank::{Bank, BankError};
 use crate::board::Board;
 use crate::guard::{Admission, Due, Guards};
 use crate::link::{Answer, Command, Refusal, Stats, Stepped, Welcome, CHUNK_BYTES, PROTOCOL};
@@ -16,6 +17,8 @@ pub(super) struct Device<'t, T: ?Sized, B, G> {
     /// Why the program cannot run at all.
     broken: Option<Fault>,
     pub(super) kept: Kept,
+    /// What is known of the bank, or why there is none in its flash; `None` without one.
+    pub(super) bank: Option<Result<Bank, BankError>>,
     /// Bytes of the next sample that have come, and of the part of it that the program waits for.
     pub(super) filled: usize,
     part: usize,
@@ -34,6 +37,7 @@ impl<'t, T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'t, T, B, G> {
             board,
             broken,
             kept: Kept::default(),
+            bank: None,
             filled: 0,
             part: 0,
             spent: 0,
@@ -105,6 +109,7 @@ impl<'t, T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'t, T, B, G> {
                 Answer::Predicted { prediction, count }
             }
             Command::Train { label, rate } => self.train(label, rate)?,
+            Command::Adapter(request) => self.adapter(request)?,
             Command::Rebase => {
                 self.guards.rebase();
                 Answer::Done
@@ -218,6 +223,7 @@ impl<'t, T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'t, T, B, G> {
         *count = count.wrapping_add(took);
         let Progress::Trained(report) = progress else { return Err(Refusal::Fault(Fault::Idle)) };
         self.stats.steps = self.stats.steps.saturating_add(1);
+        self.bank_changed();
         Ok(report)
     }
 

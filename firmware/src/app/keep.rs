@@ -108,6 +108,7 @@ impl<T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'_, T, B, G> {
         let (model, length) = (self.trainer.header().model_hash, self.trainer.state().len());
         let storage = self.board.flash();
         self.kept.store = storage.map(|storage| Store::open(storage.flash, model, length));
+        self.open_bank();
         if let Ok(_checkpoint) = self.load() {
             log!(info, "goes on from checkpoint {=u64}", _checkpoint.sequence);
         }
@@ -116,12 +117,13 @@ impl<T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'_, T, B, G> {
     /// Puts state back to its first content.
     pub(super) fn reset(&mut self) -> Result<(), Refusal> {
         self.came_from(None, 0);
+        self.bank_replaced(true);
         self.trainer.reset().map_err(Refusal::Fault)
     }
 
     /// Notes where state comes from that is not trained from what it was: nothing that has begun with
     /// the old one goes on.
-    fn came_from(&mut self, restored: Option<u64>, steps: u32) {
+    pub(super) fn came_from(&mut self, restored: Option<u64>, steps: u32) {
         (self.kept.restored, self.kept.import) = (restored, None);
         (self.stats.steps, self.filled) = (steps, 0);
         self.guards.replaced();
@@ -130,8 +132,14 @@ impl<T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'_, T, B, G> {
     fn load(&mut self) -> Result<Checkpoint, Refusal> {
         let loaded = self.kept.load(&mut self.board, self.trainer);
         match loaded {
-            Ok(checkpoint) => self.came_from(Some(checkpoint.sequence), checkpoint.steps),
-            Err(Lost { state: true, .. }) => self.came_from(None, 0),
+            Ok(checkpoint) => {
+                self.came_from(Some(checkpoint.sequence), checkpoint.steps);
+                self.bank_replaced(false);
+            }
+            Err(Lost { state: true, .. }) => {
+                self.came_from(None, 0);
+                self.bank_replaced(true);
+            }
             Err(Lost { state: false, .. }) => {}
         }
         loaded.map_err(|lost| lost.refusal)
@@ -190,6 +198,7 @@ impl<T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'_, T, B, G> {
             return Err(Refusal::State);
         }
         self.came_from(None, steps);
+        self.bank_replaced(false);
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ macro_rules! log {
     ($($args:tt)*) => {};
 }
 
+mod bank;
 mod device;
 mod keep;
 

@@ -1,8 +1,10 @@
 //! The host's half of the link: asks, waits, asks again, and explains what went wrong.
 
+mod bank;
 mod told;
 mod transport;
 
+pub use bank::InPlace;
 pub use told::{DeviceInfo, LinkError, Predicted, Used};
 pub use transport::{InProcess, Piped, Transport};
 

@@ -1,5 +1,6 @@
 //! Requests and answers.
 
+use crate::bank::BankError;
 use crate::board::{Counter, Stack};
 use crate::guard::{Admission, Watched};
 use crate::store::{StoreError, Wear};
@@ -7,7 +8,7 @@ use offshoot_runtime::{Fault, Prediction, StepReport};
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol; host and device must agree on it.
-pub const PROTOCOL: u16 = 5;
+pub const PROTOCOL: u16 = 6;
 
 /// Most bytes of a sample or of state in one message.
 pub const CHUNK_BYTES: usize = 512;
@@ -87,6 +88,8 @@ pub enum Command<'a> {
     Watched,
     /// Samples are usual as they come from now on: drift is forgotten, learning that it stopped goes on.
     Rebase,
+    /// Asks something of the bank: a [`bank::Request`](crate::bank::Request) in postcard.
+    Adapter(&'a [u8]),
 }
 
 /// Device to host.
@@ -117,7 +120,7 @@ pub enum Answer<'a> {
     Stepped(Stepped),
     /// To [`Command::StateHash`].
     StateHash(u64),
-    /// To [`Command::StateRead`].
+    /// To [`Command::StateRead`], and to [`bank::Request::Export`](crate::bank::Request::Export).
     StateBytes(&'a [u8]),
     /// To [`Command::Stats`].
     Stats(Stats),
@@ -141,6 +144,8 @@ pub enum Answer<'a> {
     },
     /// To [`Command::Watched`].
     Watched(Watched),
+    /// To [`Command::Adapter`]: a [`bank::Told`](crate::bank::Told) in postcard.
+    Adapter(&'a [u8]),
 }
 
 /// Who the device is.
@@ -235,6 +240,10 @@ pub enum Refusal {
     Incomplete,
     /// The state that came is not the one that was announced.
     State,
+    /// The board has no bank of adapters, or its program was compiled without.
+    NoBank,
+    /// The bank did nothing.
+    Bank(BankError),
 }
 
 impl From<Fault> for Refusal {
@@ -251,6 +260,10 @@ impl core::fmt::Display for Refusal {
             }
             Refusal::Fault(fault) => return fault.fmt(f),
             Refusal::Store(error) => return error.fmt(f),
+            Refusal::Bank(error) => return error.fmt(f),
+            Refusal::NoBank => {
+                "it has no bank of adapters: compile with --bank for a board that has one"
+            }
             Refusal::OtherModel(hash) => {
                 return write!(
                     f,

@@ -17,22 +17,23 @@
 //!
 //! The crate `sequential-storage` keeps items within a page, and is asynchronous; state is many pages.
 
+mod access;
 mod flash;
 mod layout;
-mod record;
+pub(crate) mod record;
 
 pub use flash::{Flash, Storage};
 
 use crate::crc::Crc;
-use layout::{Layout, Parts, Span};
-use record::{mark, marked, Header, HEADER_BYTES, MARK_BYTES};
+pub(crate) use layout::{Layout, Parts, Span};
+use record::{Header, HEADER_BYTES};
 use serde::{Deserialize, Serialize};
 
 /// Bytes that are read or written at once, on the stack.
-const CHUNK: usize = 256;
+pub(crate) const CHUNK: usize = 256;
 
 #[repr(align(4))]
-struct Chunk([u8; CHUNK]);
+pub(crate) struct Chunk(pub(crate) [u8; CHUNK]);
 
 /// Why a checkpoint was neither written nor read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,11 +145,12 @@ impl Store {
         model_hash: u64,
         length: usize,
     ) -> Result<Store, StoreError> {
-        let layout = Layout::of(flash)?;
+        let layout = Layout::of(flash, HEADER_BYTES)?;
         let (length, capacity) = (u32::try_from(length).unwrap_or(u32::MAX), layout.capacity);
-        let parts = layout.parts(length).filter(|parts| layout.slots(parts.bytes) >= 2);
+        let parts =
+            layout.parts(HEADER_BYTES, length).filter(|parts| layout.slots(parts.bytes) >= 2);
         let Some(parts) = parts else {
-            let slot = layout.parts(length).map_or(u32::MAX, |parts| parts.bytes);
+            let slot = layout.parts(HEADER_BYTES, length).map_or(u32::MAX, |parts| parts.bytes);
             return Err(StoreError::NoRoom { slot, capacity });
         };
         let mut store = Store {
@@ -167,7 +169,7 @@ impl Store {
         });
         if let Some(newest) = store.newest {
             let anchor = newest.header.anchor;
-            let sealed = store.sealed(flash, &newest);
+            let sealed = layout.sealed(flash, newest.span.at, &newest.parts);
             let before = (!sealed)
                 .then(|| store.scan(flash, |_, found| found.header.sequence == anchor))
                 .flatten();
@@ -287,68 +289,19 @@ impl Store {
         state: &[u8],
     ) -> Result<u32, StoreError> {
         let parts = self.parts;
-        for page in (span.at..span.end()).step_by(self.layout.page.get() as usize) {
-            flash.erase(page)?;
-        }
+        self.layout.erase(flash, &span)?;
         let mut crc = Crc::new();
         let head = header.encode();
         crc.extend(&head);
         crc.extend(state);
         let crc = crc.value();
-        self.put(flash, span.at, &head)?;
-        self.put(flash, span.at + parts.state, state)?;
+        self.layout.put(flash, span.at, &head)?;
+        self.layout.put(flash, span.at + parts.state, state)?;
         if self.read(flash, &span, &parts, self.length, &mut |_| ())? != crc {
             return Err(StoreError::Damaged);
         }
-        self.put(flash, span.at + parts.mark, &mark(crc))?;
-        if self.mark(flash, &span, &parts)? != Some(crc) {
-            return Err(StoreError::Damaged);
-        }
-        self.put(flash, span.at + parts.seal, &[0])?;
+        self.layout.seal(flash, span.at, &parts, crc)?;
         Ok(crc)
-    }
-
-    /// Writes `bytes` from `at` on, filled up to whole units.
-    fn put(&self, flash: &mut dyn Flash, at: u32, bytes: &[u8]) -> Result<(), StoreError> {
-        let mut at = at;
-        for part in bytes.chunks(CHUNK) {
-            let mut chunk = Chunk([0xFF; CHUNK]);
-            chunk.0.iter_mut().zip(part).for_each(|(to, &from)| *to = from);
-            let whole = part.len().next_multiple_of(self.layout.unit.get() as usize);
-            flash.write(at, chunk.0.get(..whole).ok_or(StoreError::Unsuited)?)?;
-            at = at.saturating_add(whole as u32);
-        }
-        Ok(())
-    }
-
-    /// Reads `length` bytes from `at` on, in parts that `take` is given.
-    fn get(
-        &self,
-        flash: &mut dyn Flash,
-        at: u32,
-        length: u32,
-        take: &mut dyn FnMut(&[u8]),
-    ) -> Result<(), StoreError> {
-        let mut done = 0;
-        while done < length {
-            let mut chunk = Chunk([0; CHUNK]);
-            let now = (length - done).min(CHUNK as u32);
-            let whole = now.next_multiple_of(self.layout.unit.get()) as usize;
-            let place = chunk.0.get_mut(..whole).ok_or(StoreError::Unsuited)?;
-            flash.read(at.saturating_add(done), place)?;
-            take(place.get(..now as usize).unwrap_or_default());
-            done += now;
-        }
-        Ok(())
-    }
-
-    /// Reads `N` bytes from `at` on.
-    fn bytes<const N: usize>(&self, flash: &mut dyn Flash, at: u32) -> Result<[u8; N], StoreError> {
-        let mut bytes = [0; N];
-        // They are fewer than a chunk.
-        let mut take = |part: &[u8]| bytes.iter_mut().zip(part).for_each(|(to, &from)| *to = from);
-        self.get(flash, at, N as u32, &mut take)?;
-        Ok(bytes)
     }
 
     /// The checksum of a slot's header and state, of which `take` is given the state.
@@ -361,8 +314,8 @@ impl Store {
         take: &mut dyn FnMut(&[u8]),
     ) -> Result<u32, StoreError> {
         let mut crc = Crc::new();
-        crc.extend(&self.bytes::<HEADER_BYTES>(flash, span.at)?);
-        self.get(flash, span.at + parts.state, length, &mut |bytes| {
+        crc.extend(&self.layout.bytes::<HEADER_BYTES>(flash, span.at)?);
+        self.layout.get(flash, span.at + parts.state, length, &mut |bytes| {
             crc.extend(bytes);
             take(bytes);
         })?;
@@ -370,25 +323,7 @@ impl Store {
     }
 
     fn header(&self, flash: &mut dyn Flash, at: u32) -> Option<Header> {
-        Header::decode(&self.bytes::<HEADER_BYTES>(flash, at).ok()?)
-    }
-
-    fn mark(
-        &self,
-        flash: &mut dyn Flash,
-        span: &Span,
-        parts: &Parts,
-    ) -> Result<Option<u32>, StoreError> {
-        Ok(marked(&self.bytes::<MARK_BYTES>(flash, span.at + parts.mark)?))
-    }
-
-    /// Whether the seal was begun, torn or not: the mark before it was whole then.
-    fn sealed(&self, flash: &mut dyn Flash, found: &Found) -> bool {
-        let mut begun = false;
-        let mut take = |bytes: &[u8]| begun |= bytes.iter().any(|&byte| byte != 0xFF);
-        let read =
-            self.get(flash, found.span.at + found.parts.seal, self.layout.unit.get(), &mut take);
-        read.is_ok() && begun
+        Header::decode(&self.layout.bytes::<HEADER_BYTES>(flash, at).ok()?)
     }
 
     /// The checkpoint at a page, if one counts there, whatever its model.
@@ -396,12 +331,12 @@ impl Store {
         let header = self.header(flash, at)?;
         self.erases = self.erases.max(header.erases);
         self.highest = self.highest.max(header.sequence);
-        let parts = self.layout.parts(header.length)?;
+        let parts = self.layout.parts(HEADER_BYTES, header.length)?;
         let span = Span { at, bytes: parts.bytes };
         if at.checked_add(parts.bytes)? > self.layout.capacity {
             return None;
         }
-        let crc = self.mark(flash, &span, &parts).ok()??;
+        let crc = self.layout.mark(flash, at, &parts).ok()??;
         let sum = self.read(flash, &span, &parts, header.length, &mut |_| ()).ok()?;
         (sum == crc).then_some(Found { span, parts, header, crc })
     }

@@ -5,7 +5,7 @@ use crate::crc::crc32;
 /// Bytes of a header, before it is filled up to whole units.
 pub(super) const HEADER_BYTES: usize = 52;
 /// Bytes of a mark, likewise.
-pub(super) const MARK_BYTES: usize = 16;
+pub(crate) const MARK_BYTES: usize = 16;
 
 const MAGIC: [u8; 8] = *b"OFFSHCKP";
 const VERSION: u32 = 1;
@@ -67,7 +67,7 @@ impl Header {
 }
 
 /// The mark of a checkpoint whose header and state have this checksum.
-pub(super) fn mark(crc: u32) -> [u8; MARK_BYTES] {
+pub(crate) fn mark(crc: u32) -> [u8; MARK_BYTES] {
     let mut bytes = [0; MARK_BYTES];
     let mut rest: &mut [u8] = &mut bytes;
     put(&mut rest, &MARK);
@@ -77,21 +77,21 @@ pub(super) fn mark(crc: u32) -> [u8; MARK_BYTES] {
 }
 
 /// The checksum that a mark names; none where `bytes` begin with no mark.
-pub(super) fn marked(mut bytes: &[u8]) -> Option<u32> {
+pub(crate) fn marked(mut bytes: &[u8]) -> Option<u32> {
     let magic = take::<8>(&mut bytes)?;
     let crc = u32::from_le_bytes(take(&mut bytes)?);
     let inverse = u32::from_le_bytes(take(&mut bytes)?);
     (magic == MARK && inverse == !crc).then_some(crc)
 }
 
-fn put(rest: &mut &mut [u8], bytes: &[u8]) {
+pub(crate) fn put(rest: &mut &mut [u8], bytes: &[u8]) {
     if let Some((place, later)) = core::mem::take(rest).split_at_mut_checked(bytes.len()) {
         place.copy_from_slice(bytes);
         *rest = later;
     }
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+pub(crate) fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (now, later) = rest.split_first_chunk()?;
     *rest = later;
     Some(*now)

@@ -3,14 +3,16 @@
 // Each file of tests uses a part of it.
 #![allow(dead_code)]
 
+pub mod learner;
 pub mod part;
 
 use offshoot_firmware::client::Transport;
 use offshoot_firmware::store::{Flash, Storage};
 use offshoot_firmware::{Board, Counter, Stack};
+use offshoot_runtime::learnt::{Kind, Part};
 use offshoot_runtime::program::op::Shape;
 use offshoot_runtime::program::Header;
-use offshoot_runtime::{Fault, Prediction, Progress, StepReport, Task, Trainer};
+use offshoot_runtime::{Fault, Memory, Prediction, Progress, Slot, StepReport, Task, Trainer};
 use std::io;
 use std::time::Duration;
 
@@ -79,8 +81,17 @@ impl Trainer for Toy {
     }
 
     fn reset(&mut self) -> Result<(), Fault> {
+        self.first()
+    }
+
+    fn first(&mut self) -> Result<(), Fault> {
         self.state.fill(7);
         Ok(())
+    }
+
+    fn part(&self, from: u32) -> Option<Part> {
+        let slot = Slot::new(Memory::State, 0, self.state.len() as u32);
+        (from == 0).then_some(Part { kind: Kind::Weight, slot })
     }
 
     fn input(&mut self) -> &mut [i8] {

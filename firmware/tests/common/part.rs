@@ -68,6 +68,16 @@ impl<const UNIT: usize, const PAGE: usize> Part<UNIT, PAGE> {
         }
     }
 
+    /// One bit changes by itself.
+    pub fn flip(&mut self, at: usize, bit: u32) {
+        self.bytes[at] ^= 1 << bit;
+    }
+
+    /// What lies there.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Power is back.
     pub fn restart(&mut self) {
         (self.dead, self.fuse) = (false, None);

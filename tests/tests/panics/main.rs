@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use offshoot::emit::Beside;
 use offshoot_boards::toolchain;
 use offshoot_runtime::guard::GuardMemory;
 use offshoot_tests::boards::{copy_image, emit_model};
@@ -24,7 +25,8 @@ fn image(features: &str) -> PathBuf {
     let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let folder = temporary.join(format!("panics{features}"));
     let model = temporary.join("panics-model");
-    emit_model(&DEMO.compile(None), &All::GUARD, "demo", &model);
+    let beside = Beside { guard: All::GUARD, adapters: 8 };
+    emit_model(&DEMO.compile(None), beside, "demo", &model);
     copy_image("panics", &["Cargo.toml", "Cargo.lock", "build.rs", "src/main.rs"], &model, &folder);
     let target_dir = temporary.join("images/target");
     let route = toolchain::route(TARGET).unwrap_or_else(|e| panic!("{e}"));

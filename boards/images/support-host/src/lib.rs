@@ -9,13 +9,11 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
-/// Bytes of it: more than the state of any network takes twice that trains on a microcontroller.
-const BYTES: usize = 4 << 20;
-
 /// The file. Bytes behind its end are erased; those that were passed over, nobody has erased yet.
 pub struct FlashFile {
     path: PathBuf,
     file: Option<File>,
+    bytes: usize,
 }
 
 /// The file system refuses, or the request is not aligned.
@@ -49,9 +47,9 @@ impl NorFlashError for FileError {
 }
 
 impl FlashFile {
-    /// Flash in the file `path`, which need not be there yet.
-    pub fn new(path: PathBuf) -> FlashFile {
-        FlashFile { file: File::options().read(true).write(true).open(&path).ok(), path }
+    /// Flash of `bytes` in the file `path`, which need not be there yet.
+    pub fn new(path: PathBuf, bytes: usize) -> FlashFile {
+        FlashFile { file: File::options().read(true).write(true).open(&path).ok(), path, bytes }
     }
 
     /// Fills `bytes` with what is there.
@@ -95,7 +93,7 @@ impl ReadNorFlash for FlashFile {
     }
 
     fn capacity(&self) -> usize {
-        BYTES
+        self.bytes
     }
 }
 

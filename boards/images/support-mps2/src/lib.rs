@@ -24,8 +24,8 @@ pub struct Machine {
     log: usize,
     /// Clock of UARTs and SysTick, in Hz.
     clock_hz: u32,
-    /// Address of memory that no image is linked into, where there is some.
-    spare: Option<usize>,
+    /// Address and bytes of memory that no image is linked into, where there is some.
+    spare: Option<(usize, usize)>,
 }
 
 impl Machine {
@@ -38,7 +38,7 @@ impl Machine {
         spare: None,
     };
     /// MPS2 with AN385 or AN386.
-    pub const MPS2_PSRAM: Machine = Machine { spare: Some(0x2100_0000), ..Machine::MPS2 };
+    pub const MPS2_PSRAM: Machine = Machine { spare: Some((0x2100_0000, 16 << 20)), ..Machine::MPS2 };
     /// MPS2+ with AN505, seen from the secure side.
     pub const AN505: Machine = Machine {
         link: 0x5020_0000,
@@ -80,6 +80,6 @@ pub fn start(machine: Machine) -> Option<Parts> {
     Some(Parts {
         uart: Uart::new(machine, core.NVIC),
         ticks: Ticks::new(core.SYST),
-        psram: machine.spare.map(Psram::at),
+        psram: machine.spare.map(|(base, bytes)| Psram::at(base, bytes)),
     })
 }

@@ -5,18 +5,23 @@ use embedded_storage::nor_flash::{
     check_erase, check_read, check_write, ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash,
 };
 
-/// Bytes of it that are used: as much as a chip's flash.
-const BYTES: usize = 1 << 20;
-
 /// The memory. It behaves as flash does: pages are erased to ones, writing only clears bits.
 pub struct Psram {
     base: usize,
+    bytes: usize,
 }
 
 impl Psram {
-    /// `base` is the address of the memory, of which nobody else uses the first [`BYTES`].
-    pub(crate) fn at(base: usize) -> Psram {
-        Psram { base }
+    /// `base` is the address of the memory, of which nobody else uses the first `bytes`.
+    pub(crate) fn at(base: usize, bytes: usize) -> Psram {
+        Psram { base, bytes }
+    }
+
+    /// Its first `bytes`, and those behind them.
+    pub fn split(self, bytes: usize) -> (Psram, Psram) {
+        let bytes = bytes.min(self.bytes);
+        let rest = Psram { base: self.base + bytes, bytes: self.bytes - bytes };
+        (Psram { bytes, ..self }, rest)
     }
 
     fn byte(&self, offset: usize) -> *mut u8 {
@@ -41,7 +46,7 @@ impl ReadNorFlash for Psram {
     }
 
     fn capacity(&self) -> usize {
-        BYTES
+        self.bytes
     }
 }
 

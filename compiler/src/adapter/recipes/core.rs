@@ -43,9 +43,10 @@ type Factors = (DMatrix<f64>, DMatrix<f64>);
 /// A whole R, or its diagonal, between factors.
 fn attach(cx: &mut Attach<'_>, (u, v): Factors, diagonal: bool) {
     let rank = v.nrows();
-    let between = cx.like("v", v * cx.gain, Learn::Frozen, Reach::Seen);
+    let scale = cx.gain * as_random(&cx.site.seen, &v);
+    let between = cx.like("v", v * scale, Learn::Frozen, Reach::Seen);
     // In directions of norm 1 no change of use is larger than the weights' own.
-    let learn = Learn::Trained(cx.site.weights.norm() / 2.0 / cx.gain);
+    let learn = Learn::Trained(cx.site.weights.norm() / 2.0 / scale);
     let core = if diagonal {
         cx.gate("gates", &between, &vec![0.0; rank], learn, Reach::Seen, false)
     } else {
@@ -53,6 +54,18 @@ fn attach(cx: &mut Attach<'_>, (u, v): Factors, diagonal: bool) {
     };
     let delta = cx.dense("u", &core, u, Learn::Frozen, Reach::Delta);
     cx.add(&delta);
+}
+
+/// Scale at which V x is as large as by random directions, at most 1. Chosen ones are those that most of x lies along:
+/// steps, which grow with the square of V x, would be too long.
+fn as_random(seen: &DMatrix<f64>, v: &DMatrix<f64>) -> f64 {
+    let share = v.nrows() as f64 / v.ncols().max(1) as f64;
+    let (all, along) = (seen.norm_squared(), (seen * v.transpose()).norm_squared());
+    if along > 0.0 {
+        (share * all / along).sqrt().min(1.0)
+    } else {
+        1.0
+    }
 }
 
 fn singular(cx: &Attach<'_>) -> Factors {

@@ -8,12 +8,13 @@ use core::hint::black_box;
 use core::panic::PanicInfo;
 
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
+use offshoot_firmware::bank::Place;
 use offshoot_firmware::station::{
     Clock, Label, LabelSource, Rules, SampleSource, SourceError, Station, Surroundings,
 };
 use offshoot_firmware::store::Storage;
 use offshoot_firmware::{serve, Board, Counter, Stack};
-use offshoot_model::{Guard, Model};
+use offshoot_model::{Bank, Guard, Model};
 use offshoot_runtime::features::audio::{AudioSpec, Extractor};
 use offshoot_runtime::features::image::{Crop, Filter, Image, Resize};
 use offshoot_runtime::features::Quantizer;
@@ -75,7 +76,9 @@ fn run(network: &mut impl Trainer) {
         schedule.settle(black_box(1));
     }
     black_box(hash::fnv1a(hash::EMPTY, network.state()));
-    let _ = serve(network, black_box(&mut Guard::new()), Nowhere, Nowhere);
+    let mut adapters = Bank::new();
+    let shelf = Shelf(black_box(&mut adapters), Nowhere);
+    let _ = serve(network, black_box(&mut Guard::new()), shelf, Nowhere);
     alone(network);
 }
 
@@ -141,6 +144,35 @@ impl Board for Nowhere {
 
     fn flash(&mut self) -> Option<Storage<'_>> {
         Some(Storage { flash: self, endurance: black_box(0) })
+    }
+}
+
+/// A board with a bank.
+struct Shelf<'b>(&'b mut Bank, Nowhere);
+
+impl Board for Shelf<'_> {
+    fn name(&self) -> &str {
+        black_box("shelf")
+    }
+
+    fn counter(&self) -> Counter {
+        black_box(Counter::Cycles)
+    }
+
+    fn count(&mut self) -> u64 {
+        black_box(0)
+    }
+
+    fn stack(&mut self) -> Option<Stack> {
+        black_box(None)
+    }
+
+    fn flash(&mut self) -> Option<Storage<'_>> {
+        Some(Storage { flash: &mut self.1, endurance: black_box(0) })
+    }
+
+    fn bank(&mut self) -> Option<Place<'_>> {
+        Place::of(self.0, &mut self.1, black_box(0))
     }
 }
 

@@ -88,7 +88,8 @@ fn learn(mut log: Log, count: &Count, flash: Option<&mut mps2::Psram>) -> fmt::R
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let Some(parts) = mps2::start(MACHINE) else { mps2::stop("started twice") };
-    let mps2::Parts { uart, ticks, mut psram } = parts;
+    let mps2::Parts { uart, ticks, psram } = parts;
+    let mut psram = psram.map(|psram| psram.split(1 << 20).0);
     let count = Count(RefCell::new(ticks));
     match learn(Log(uart), &count, psram.as_mut()) {
         Ok(()) => mps2::stop("all was learnt"),

@@ -1,0 +1,295 @@
+//! What of trainable state was learnt, and how it is taken out, put in place and blended.
+//!
+//! State also holds what belongs to the course of training: amplitudes and exponents of error tensors
+//! and random state, which other numbers in place of those learnt do not make wrong, and what an
+//! optimizer has in mind for the numbers that it was gathered for, which they do: velocities, sums and
+//! counters of a batch. Those are zeroed wherever other numbers are put in place.
+//!
+//! What was learnt as bytes, its *image*: all parts in the order in which they lie in state, each
+//! filled up with zeros to a multiple of 4 bytes; little-endian.
+
+use crate::program::op::{
+    BiasUpdate, ConvUpdate, DepthwiseUpdate, HeadUpdate, Optimizer, Precision, Weights,
+};
+use crate::program::{Op, Program, Slot};
+use crate::{Fault, Memory, Trainer};
+
+/// What a part of state holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// int32 biases.
+    Bias,
+    /// int16 weights in 8.8 fixed point, or those of a head.
+    Latent,
+    /// int8 weights.
+    Weight,
+    /// What an optimizer keeps: not learnt, and wrong beside other numbers.
+    Course,
+}
+
+impl Kind {
+    /// Bytes of an element.
+    const fn bytes(self) -> usize {
+        match self {
+            Kind::Bias => 4,
+            Kind::Latent => 2,
+            Kind::Weight | Kind::Course => 1,
+        }
+    }
+
+    /// The first element, and those after it. (What divides a slice evenly has a panic for elements of no
+    /// bytes.)
+    fn first(self, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+        bytes.split_at_checked(self.bytes()).filter(|_| !bytes.is_empty())
+    }
+
+    fn value(self, bytes: &[u8]) -> i64 {
+        match *bytes {
+            [a, b, c, d] => i32::from_le_bytes([a, b, c, d]).into(),
+            [a, b] => i16::from_le_bytes([a, b]).into(),
+            [a] => (a as i8).into(),
+            _ => 0,
+        }
+    }
+
+    /// Writes the nearest value that fits.
+    fn put(self, to: &mut [u8], value: i64) {
+        let (least, most) = match self {
+            Kind::Bias => (i32::MIN as i64, i32::MAX as i64),
+            Kind::Latent => (i16::MIN as i64, i16::MAX as i64),
+            Kind::Weight | Kind::Course => (i8::MIN as i64, i8::MAX as i64),
+        };
+        let bytes = value.clamp(least, most).to_le_bytes();
+        to.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
+    }
+}
+
+/// A part of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// What it holds.
+    pub kind: Kind,
+    /// Where.
+    pub slot: Slot,
+}
+
+impl Op {
+    /// Shows the parts of state that the op updates and that are learnt or an optimizer's.
+    fn parts(&self, f: &mut dyn FnMut(Kind, Slot)) {
+        let mut bias = |update: &BiasUpdate| f(Kind::Bias, update.bias);
+        match self {
+            Op::BiasUpdate(update) => bias(update),
+            Op::BiasOptimize(op) => {
+                bias(&op.update);
+                optimizer(&op.optimizer, f);
+            }
+            Op::HeadUpdate(HeadUpdate { latent, .. }) => f(Kind::Latent, *latent),
+            Op::HeadOptimize(op) => {
+                f(Kind::Latent, op.update.latent);
+                optimizer(&op.optimizer, f);
+            }
+            Op::ConvUpdate(ConvUpdate { weights: w, .. })
+            | Op::DepthwiseUpdate(DepthwiseUpdate { weights: w, .. }) => weights(w, f),
+            Op::ConvOptimize(op) => {
+                weights(&op.update.weights, f);
+                optimizer(&op.optimizer, f);
+            }
+            Op::DepthwiseOptimize(op) => {
+                weights(&op.update.weights, f);
+                optimizer(&op.optimizer, f);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn weights(weights: &Weights, f: &mut dyn FnMut(Kind, Slot)) {
+    let kind = match weights.precision {
+        Precision::Residual => Kind::Latent,
+        Precision::Stochastic => Kind::Weight,
+    };
+    f(kind, weights.latent);
+}
+
+fn optimizer(optimizer: &Optimizer, f: &mut dyn FnMut(Kind, Slot)) {
+    for slot in [optimizer.velocity, optimizer.sum, optimizer.counter] {
+        f(Kind::Course, slot);
+    }
+}
+
+impl Program<'_> {
+    /// As [`Trainer::part`].
+    pub fn part(&self, from: u32) -> Option<Part> {
+        let mut best: Option<Part> = None;
+        for op in self.ops {
+            op.parts(&mut |kind, slot| {
+                let counts = slot.memory == Memory::State && !slot.is_empty();
+                let nearer = best.is_none_or(|best| slot.offset < best.slot.offset);
+                if counts && nearer && slot.offset >= from {
+                    best = Some(Part { kind, slot });
+                }
+            });
+        }
+        best
+    }
+}
+
+impl Program<'_> {
+    /// Bytes of the image of what it learns.
+    pub fn learnt_bytes(&self) -> u32 {
+        let (mut from, mut bytes) = (0, 0u32);
+        while let Some(Part { kind, slot }) = self.part(from) {
+            if kind != Kind::Course {
+                bytes = bytes.saturating_add(slot.bytes.checked_next_multiple_of(4).unwrap_or(0));
+            }
+            from = slot.offset.saturating_add(slot.bytes);
+        }
+        bytes
+    }
+}
+
+/// A run of a part's bytes, within one part.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    kind: Kind,
+    at: usize,
+    bytes: usize,
+    /// Bytes of the image: those, filled up.
+    image: usize,
+}
+
+/// A place in an image, from which it goes on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Walk {
+    /// Where the next part is looked for.
+    from: u32,
+    /// What is left of the last.
+    at: u32,
+    left: u32,
+    kind: Option<Kind>,
+}
+
+impl Walk {
+    /// The next bytes, at most `most` of the image, a multiple of 4.
+    fn next<T: Trainer + ?Sized>(&mut self, trainer: &T, most: usize) -> Option<Piece> {
+        while self.left == 0 || matches!(self.kind, None | Some(Kind::Course)) {
+            let Part { kind, slot } = trainer.part(self.from)?;
+            self.from = slot.offset.saturating_add(slot.bytes);
+            (self.at, self.left, self.kind) = (slot.offset, slot.bytes, Some(kind));
+        }
+        let (at, bytes) = (self.at as usize, (self.left as usize).min(most));
+        self.at = self.at.saturating_add(bytes as u32);
+        self.left -= bytes as u32;
+        let image = bytes.next_multiple_of(4);
+        (bytes > 0).then_some(Piece { kind: self.kind?, at, bytes, image })
+    }
+
+    /// Takes the next bytes of the image out, a multiple of 4; how many there were.
+    pub fn take<T: Trainer + ?Sized>(&mut self, trainer: &T, image: &mut [u8]) -> usize {
+        let (mut rest, mut taken) = (image, 0);
+        while let Some(piece) = self.next(trainer, rest.len()) {
+            let state = trainer.state().get(piece.at..piece.at + piece.bytes).unwrap_or_default();
+            let Some((now, later)) = core::mem::take(&mut rest).split_at_mut_checked(piece.image)
+            else {
+                break;
+            };
+            now.fill(0);
+            now.iter_mut().zip(state).for_each(|(to, &from)| *to = from);
+            (rest, taken) = (later, taken + piece.image);
+        }
+        taken
+    }
+
+    /// Puts the next bytes of the image in place.
+    pub fn put<T: Trainer + ?Sized>(&mut self, trainer: &mut T, image: &[u8]) {
+        let mut rest = image;
+        while let Some(piece) = self.next(trainer, rest.len()) {
+            let Some((now, later)) = rest.split_at_checked(piece.image) else { break };
+            let state = trainer.state_mut().get_mut(piece.at..piece.at + piece.bytes);
+            state.unwrap_or_default().iter_mut().zip(now).for_each(|(to, &from)| *to = from);
+            rest = later;
+        }
+    }
+
+    /// Adds `weight` times what the next bytes of an image differ from state by, an element each.
+    pub fn add<T: Trainer + ?Sized>(
+        mut self,
+        trainer: &T,
+        image: &[u8],
+        weight: i32,
+        sums: &mut [i64],
+    ) {
+        let (mut rest, mut sums) = (image, sums.iter_mut());
+        while let Some(piece) = self.next(trainer, rest.len()) {
+            let Some((now, later)) = rest.split_at_checked(piece.image) else { break };
+            let state = trainer.state().get(piece.at..piece.at + piece.bytes).unwrap_or_default();
+            let (mut elements, mut others) = (state, now);
+            while let Some((first, later)) = piece.kind.first(elements) {
+                let (Some((other, rest)), Some(sum)) = (piece.kind.first(others), sums.next())
+                else {
+                    break;
+                };
+                (elements, others) = (later, rest);
+                let off = piece.kind.value(other) - piece.kind.value(first);
+                *sum = sum.saturating_add(off.saturating_mul(weight.into()));
+            }
+            rest = later;
+        }
+    }
+
+    /// Adds the sums of [`Walk::add`] to the next `image` bytes: rounded once, up where it is between,
+    /// and saturated.
+    pub fn settle<T: Trainer + ?Sized>(&mut self, trainer: &mut T, image: usize, sums: &[i64]) {
+        let (mut rest, mut sums) = (image, sums.iter());
+        while let Some(piece) = self.next(trainer, rest) {
+            let state = trainer.state_mut().get_mut(piece.at..piece.at + piece.bytes);
+            let mut elements = state.unwrap_or_default();
+            while !elements.is_empty() {
+                let size = piece.kind.bytes();
+                let split = core::mem::take(&mut elements).split_at_mut_checked(size);
+                let (Some((element, later)), Some(&sum)) = (split, sums.next()) else { break };
+                elements = later;
+                let off = sum.saturating_add(1 << (WEIGHT_BITS - 1)) >> WEIGHT_BITS;
+                piece.kind.put(element, piece.kind.value(element).saturating_add(off));
+            }
+            rest = rest.saturating_sub(piece.image);
+        }
+    }
+}
+
+/// Fraction bits of a weight in a blend: 1 is `1 << WEIGHT_BITS`.
+pub const WEIGHT_BITS: u32 = 15;
+
+/// Bytes of the image of what was learnt.
+pub fn length<T: Trainer + ?Sized>(trainer: &T) -> u32 {
+    let (mut walk, mut length) = (Walk::default(), 0usize);
+    while let Some(piece) = walk.next(trainer, u32::MAX as usize) {
+        length = length.saturating_add(piece.image);
+    }
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// Forgets what an optimizer had in mind.
+pub fn clear_course<T: Trainer + ?Sized>(trainer: &mut T) {
+    let mut from = 0;
+    while let Some(Part { kind, slot }) = trainer.part(from) {
+        if kind == Kind::Course {
+            let state = trainer.state_mut().get_mut(slot.start()..slot.end());
+            state.unwrap_or_default().fill(0);
+        }
+        from = slot.offset.saturating_add(slot.bytes);
+    }
+}
+
+/// Puts what is learnt back to its first content, and forgets what an optimizer had in mind.
+///
+/// # Errors
+/// A [`Fault`] only if the program was not verified.
+pub fn forget<T: Trainer + ?Sized>(trainer: &mut T) -> Result<(), Fault> {
+    trainer.first()?;
+    clear_course(trainer);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

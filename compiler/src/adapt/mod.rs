@@ -13,7 +13,7 @@ use crate::ops::Op;
 use crate::scheme::{Biases, Layer, Loss, Scheme};
 use offshoot_runtime::program::op::{MeanSquare, Precision};
 
-pub use head::HeadStart;
+pub use head::{features, HeadStart};
 
 /// A network cannot be adapted as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -156,7 +156,10 @@ fn reconstruction(graph: &Graph, start: HeadStart) -> Result<Graph, AdaptError> 
     if input.iter().product::<usize>() > most {
         return Err(AdaptError::TooLarge { input, most });
     }
-    Ok(graph.clone())
+    // Without a head nothing reads them as features.
+    let mut graph = graph.clone();
+    graph.feature_energy = None;
+    Ok(graph)
 }
 
 /// Marks input `operand` of a node as trained.

@@ -343,4 +343,32 @@ mod tests {
         let first = text.lines().filter(widths).take(4).map(|l| l.matches('|').count());
         assert_eq!(first.collect::<std::collections::BTreeSet<_>>().len(), 1);
     }
+
+    #[test]
+    fn a_network_with_a_heading_of_its_own_is_counted_apart() {
+        let title = "title = \"MCUNet-5FPS\"";
+        let text = include_str!("../../accuracy.toml");
+        let text = text.replacen(title, &format!("{title}\nsection = \"Apart\""), 1);
+        let plan = Plan::parse(&text).unwrap();
+        let tier = plan.tier("smoke").unwrap();
+        let records = [
+            record("digits/rotated/sparse/float", 1, 0.75),
+            record("digits/rotated/sparse/residual", 1, 0.74),
+            record("mcunet/flowers/49kb/float", 1, 0.75),
+            record("mcunet/flowers/49kb/residual", 1, 0.72),
+        ];
+        let text = tables(&plan, tier, &summaries(&plan, tier, &records));
+        let (first, apart) = text.split_once("\n## Apart\n\n").unwrap();
+        assert!(first.starts_with("## 8-bit training against float\n\n"), "{first}");
+        assert!(first.contains("over 1 rows: −1.0 in the mean,") && !first.contains("MCUNet"));
+        assert!(apart.contains("over 1 rows: −3.0 in the mean,"), "{apart}");
+    }
+
+    #[test]
+    fn means_tell_networks_apart() {
+        let row = |network: &str, value| (network.to_string(), value);
+        let rows = [row("a", 0.02), row("a", 0.01), row("b", -0.005)];
+        assert_eq!(by_network(&rows), " (a +1.5, b −0.5)");
+        assert_eq!(by_network(&rows[..2]), "");
+    }
 }

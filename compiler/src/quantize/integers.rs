@@ -31,7 +31,8 @@ pub fn integers(graph: &Graph, seen: &[Seen], input: Option<&Quant>, choice: Cho
     let mut result = graph.clone();
     let Some(sample) = graph.input else { return result };
     // Of `graph`, not of the network as imported: equalised features are others.
-    result.feature_energy = features(graph).map(|t| seen[t.index()].energy as f32);
+    let energy = features(graph).map(|t| seen[t.index()].energy as f32);
+    result.feature_energy = energy.map(|energy| energy.min(f32::MAX));
     let range = seen[sample.index()].values.range(Method::MinMax);
     set(&mut result, sample, input.cloned().unwrap_or_else(|| quant(range)));
     for (id, node) in graph.nodes() {

@@ -177,7 +177,7 @@ fn energy_of_features_is_measured_and_kept() {
     let file = compile(&integers, start, &Scheme::default()).unwrap().program;
     assert_eq!(file.feature_energy, Some(energy));
     assert_eq!(default_rate(&file.program()), (1.0 / energy).clamp(1e-3, 4e-2));
-    // In a file it takes four bytes, all of them or none.
+    // In a file it takes four bytes, and none where it is not known.
     let unknown = ProgramFile { feature_energy: None, ..file.clone() };
     let [with, without] = [&file, &unknown].map(|file| file.encode().unwrap());
     assert_eq!(with.len(), without.len() + 4);

@@ -25,8 +25,8 @@ use crate::program::{Op, Program};
 /// Rate times feature energy. A step along a feature vector `x` changes that sample's logits by the rate
 /// times `|x|^2` times the loss gradient, so that networks whose features reach further must go more
 /// slowly; at 1, by the loss gradient itself, which is the step of the normalised least mean squares
-/// algorithm (Widrow and Stearns, Adaptive Signal Processing, 1985) with the mean energy in place of
-/// each sample's.
+/// algorithm (Nagumo and Noda, "A Learning Method for System Identification", 1967) with the mean energy
+/// in place of each sample's.
 const RATE_TIMES_ENERGY: f32 = 1.0;
 
 /// Rate times `n s^2`, `n` features that are means of a map with step `s`: where energy was not measured,

@@ -158,6 +158,7 @@ fn finish(graph: Graph, layout: Layout) -> Result<Compiled, CompileError> {
         init: placed.init.clone(),
         ops: placed.ops.clone(),
         constants: AlignedBytes::copy_of(&placed.constants),
+        feature_energy: graph.feature_energy,
     };
     // Written and read back: what leaves the compiler has passed the runtime's verifier.
     let program = ProgramFile::decode(&program.encode()?)?;

@@ -6,10 +6,15 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, Array3, Array4, Axis};
 use ndarray_npy::NpzReader;
+use offshoot::adapt::{features, HeadStart};
 use offshoot::import::import;
 use offshoot::ir::Quant;
+use offshoot::pipeline::compile;
 use offshoot::quantize::{outputs, quantize, Samples};
 use offshoot::reference::Values;
+use offshoot::scheme::Scheme;
+use offshoot_runtime::schedule::default_rate;
+use offshoot_simulator::ProgramFile;
 use offshoot_tests::{data_dir, skip};
 
 /// Largest loss, as a share of answers.
@@ -143,6 +148,40 @@ fn vectors(file: &str) -> PathBuf {
 fn one_dimensional_network_on_accelerations() {
     let Some(data) = signals("hmp7_accel") else { skip!("no accelerations") };
     loses_at_most_a_point(&vectors("hmp7_conv1d.onnx"), data);
+}
+
+/// What the default rate goes by is what the samples' features have, and comes to the program.
+#[test]
+fn energy_of_features_is_measured_and_kept() {
+    let graph = import(&vectors("hmp7_conv1d.onnx")).unwrap();
+    let size = graph.tensor(graph.input.unwrap()).elements();
+    let value = |i: usize, seed: usize| ((i * 7 + seed * 13) % 17) as f32 / 4.0 - 2.0;
+    let sample = |seed: usize| (0..size).map(|i| value(i, seed)).collect::<Vec<f32>>();
+    let values: Vec<Vec<f32>> = (0..32).map(sample).collect();
+    // Every fourth is held out.
+    let kept: Vec<Vec<f32>> = (0..32).filter(|i| i % 4 != 3).map(sample).collect();
+    let (integers, _) = quantize(&graph, &Samples { values, input: None }).unwrap();
+    let energy = integers.feature_energy.unwrap();
+    let (input, read) = (integers.input.unwrap(), features(&integers).unwrap());
+    let mut values = Values::<f32>::new(&integers);
+    let mut found = 0.0;
+    for sample in &kept {
+        values.set(input, sample.clone());
+        values.run(0, integers.nodes().len());
+        found += values.get(read).iter().map(|v| v * v).sum::<f32>() / kept.len() as f32;
+    }
+    // Weights are rounded to int8 and ranges are cut.
+    assert!((energy / found - 1.0).abs() < 0.1, "{energy} {found}");
+
+    let start = HeadStart::Zero { classes: 3 };
+    let file = compile(&integers, start, &Scheme::default()).unwrap().program;
+    assert_eq!(file.feature_energy, Some(energy));
+    assert_eq!(default_rate(&file.program()), (1.0 / energy).clamp(1e-3, 4e-2));
+    // In a file it takes four bytes, and none where it is not known.
+    let unknown = ProgramFile { feature_energy: None, ..file.clone() };
+    let [with, without] = [&file, &unknown].map(|file| file.encode().unwrap());
+    assert_eq!(with.len(), without.len() + 4);
+    assert_eq!(ProgramFile::decode(&without).unwrap(), unknown);
 }
 
 /// A network that PyTorch trained and exported gives the logits that PyTorch gives, and in integers as

@@ -211,7 +211,8 @@ mod tests {
     #[test]
     fn what_it_does_not_boot_is_refused() {
         let board = offshoot_boards::find("esp32-c3").unwrap();
-        let with = |change: fn(&mut Vec<(&str, u32, Vec<u8>)>)| {
+        type Sections<'s> = Vec<(&'s str, u32, Vec<u8>)>;
+        let with = |change: fn(&mut Sections<'_>)| {
             let mut all = sections();
             change(&mut all);
             plan(&elf(&all), &board).unwrap_err().to_string()

@@ -177,7 +177,7 @@ mod tests {
             classes: 4,
             ..Header::default()
         };
-        Program { header, init: &[], ops, constants: &[] }
+        Program { header, init: &[], ops, constants: &[], feature_energy: None }
     }
 
     #[test]

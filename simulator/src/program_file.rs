@@ -1,7 +1,8 @@
 //! `program.bin`: a program as a file, checked before anything of it runs.
 //!
 //! Layout: magic, version and checksum (`sealed`), u32 length of the description, the description
-//! (postcard: header, init, ops), the constants. Little-endian.
+//! (postcard: header, init, ops, and the features' energy if it is known), the constants.
+//! Little-endian.
 
 use offshoot_runtime::program::{verify, Header, Init, Op, Program, Refusal};
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,8 @@ pub struct ProgramFile {
     pub ops: Vec<Op>,
     /// Weights and tables.
     pub constants: AlignedBytes,
+    /// Energy of the features that a trained head reads, where it was measured.
+    pub feature_energy: Option<f32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,6 +68,7 @@ impl ProgramFile {
             init: &self.init,
             ops: &self.ops,
             constants: self.constants.as_ref(),
+            feature_energy: self.feature_energy,
         }
     }
 
@@ -75,7 +79,10 @@ impl ProgramFile {
     pub fn encode(&self) -> Result<Vec<u8>, ProgramError> {
         let description =
             Description { header: self.header, init: self.init.clone(), ops: self.ops.clone() };
-        let description = postcard::to_stdvec(&description).map_err(ProgramError::Description)?;
+        let mut description =
+            postcard::to_stdvec(&description).map_err(ProgramError::Description)?;
+        // What is not known takes no bytes.
+        description.extend(self.feature_energy.iter().flat_map(|energy| energy.to_le_bytes()));
         let mut body = (description.len() as u32).to_le_bytes().to_vec();
         body.extend_from_slice(&description);
         body.extend_from_slice(self.constants.as_ref());
@@ -97,10 +104,14 @@ impl ProgramFile {
         })?;
         let end = LENGTH + word(body, 0).unwrap_or(0) as usize;
         let description = body.get(LENGTH..end).ok_or(ProgramError::Checksum)?;
-        let Description { header, init, ops } =
-            postcard::from_bytes(description).map_err(ProgramError::Description)?;
+        let (Description { header, init, ops }, rest) =
+            postcard::take_from_bytes(description).map_err(ProgramError::Description)?;
+        let feature_energy = match rest {
+            [] => None,
+            rest => Some(postcard::from_bytes(rest).map_err(ProgramError::Description)?),
+        };
         let constants = AlignedBytes::copy_of(&body[end..]);
-        let file = ProgramFile { header, init, ops, constants };
+        let file = ProgramFile { header, init, ops, constants, feature_energy };
         verify(&file.program()).map_err(ProgramError::Refused)?;
         Ok(file)
     }

@@ -102,7 +102,7 @@ fn apart(lowered: &Lowered) -> ProgramFile {
     own_bytes(&mut header.output);
     header.arena = offsets[offsets.len() - 1];
     let constants = AlignedBytes::copy_of(&lowered.constants);
-    ProgramFile { header, init: lowered.init.clone(), ops, constants }
+    ProgramFile { header, init: lowered.init.clone(), ops, constants, feature_energy: None }
 }
 
 /// What training is seen by: after each step the loss and all state, and what is inferred then.

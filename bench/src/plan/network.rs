@@ -15,6 +15,8 @@ pub struct Network {
     pub name: String,
     /// Its name for people.
     pub title: String,
+    /// Heading under which it is held against float, apart from the others.
+    pub section: Option<String>,
     /// The ONNX file.
     pub model: String,
     /// Mean and deviation that a float model's values are normalised by; it is quantised by the

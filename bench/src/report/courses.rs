@@ -4,7 +4,7 @@
 
 use offshoot_simulator::Decay;
 
-use super::table::{difference, header, line, percent, signed};
+use super::table::{by_network, difference, header, line, percent, plain, signed};
 use super::Summary;
 use crate::stats::Spread;
 
@@ -41,9 +41,10 @@ fn names(s: &Summary) -> [String; 3] {
 }
 
 /// The mean of a column, as a line under the table.
-fn mean(what: &str, values: &[f64]) -> Option<String> {
-    let spread = Spread { deviation: None, ..Spread::of(values)? };
-    Some(format!("\n{what} in the mean of {} rows: {}.\n", spread.count, signed(Some(spread))))
+fn mean(what: &str, rows: &[(String, f64)]) -> Option<String> {
+    let spread = Spread::of(&rows.iter().map(|row| row.1).collect::<Vec<_>>())?;
+    let (mean, each) = (plain(Some(spread)), by_network(rows));
+    Some(format!("\n{what} in the mean of {} rows: {mean}{each}.\n", spread.count))
 }
 
 fn rates(summaries: &[Summary]) -> Option<String> {
@@ -68,7 +69,7 @@ fn rates(summaries: &[Summary]) -> Option<String> {
         let Some(((best, most), own)) = best.zip(score(default)).filter(|_| all.len() > 1) else {
             continue;
         };
-        gains.push(most.mean - own.mean);
+        gains.push((default.network.clone(), most.mean - own.mean));
         let rates: Vec<String> = all.iter().map(|s| s.rate.to_string()).collect();
         let gain = signed(Spread::of(&[most.mean - own.mean]));
         let rate = format!("{:.4}", default.default_rate);
@@ -88,7 +89,7 @@ fn schedules(summaries: &[Summary]) -> Option<String> {
         let Some(cooldown) = other.next() else { continue };
         let both = [cosine, cooldown];
         let Some((a, b)) = shared(cosine, &both).zip(shared(cooldown, &both)) else { continue };
-        gains.push(b.mean - a.mean);
+        gains.push((cosine.network.clone(), b.mean - a.mean));
         let ends = [percent(&a), percent(&b), signed(difference(Some(cooldown), Some(cosine)))];
         text += &line(&[&names(cosine)[..], &ends].concat());
     }

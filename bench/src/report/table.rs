@@ -19,9 +19,20 @@ const PARTS: [Method; 3] = [Method::Truncating, Method::Nearest, Method::Unscale
 pub fn tables(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
     let (adapted, new): (Vec<Cell<'_>>, Vec<Cell<'_>>) =
         plan.cells(tier, &[]).into_iter().partition(|cell| cell.data.deployed.is_some());
-    let mut text = String::from("## 8-bit training against float\n\n");
-    text += &product(&new, summaries);
-    text += &means(&new, summaries);
+    let section = |cell: &Cell<'_>| cell.network.section.clone();
+    let mut text = String::new();
+    let mut sections: Vec<Option<String>> = new.iter().map(section).collect();
+    // Those without a heading of their own come first.
+    sections.sort();
+    sections.dedup();
+    for heading in sections {
+        let cells: Vec<Cell<'_>> =
+            new.iter().filter(|cell| section(cell) == heading).copied().collect();
+        let heading = heading.as_deref().unwrap_or("8-bit training against float");
+        let end = if text.is_empty() { "" } else { "\n" };
+        text += &format!("{end}## {heading}\n\n{}", product(&cells, summaries));
+        text += &means(&cells, summaries);
+    }
     if !adapted.is_empty() {
         text += "\n## A deployed device adapts\n\n";
         text += &deployed(&adapted, summaries);
@@ -214,12 +225,11 @@ fn inference(cells: &[Cell<'_>], summaries: &[Summary]) -> String {
     }
     let means = Spread::of(&costs).zip(Spread::of(&rests));
     let Some((cost, rest)) = means else { return String::new() };
-    let plain = |spread: Spread| signed(Some(Spread { deviation: None, ..spread }));
     text + &format!(
         "\nIn the mean of these {} rows int8 inference makes {}, and training in 8 bits {}.\n",
         cost.count,
-        plain(cost),
-        plain(rest)
+        plain(Some(cost)),
+        plain(Some(rest))
     )
 }
 
@@ -249,6 +259,25 @@ fn parts(cells: &[Cell<'_>], summaries: &[Summary]) -> String {
     text
 }
 
+/// The mean of each network's rows, where there are several networks: ` (mcunet −0.4, mbv2 −0.1)`.
+pub fn by_network(rows: &[(String, f64)]) -> String {
+    let mut networks: Vec<&String> = rows.iter().map(|(network, _)| network).collect();
+    networks.dedup();
+    if networks.len() < 2 {
+        return String::new();
+    }
+    let of = |network: &String| {
+        let rows: Vec<f64> = rows.iter().filter(|r| r.0 == *network).map(|r| r.1).collect();
+        format!("{network} {}", plain(Spread::of(&rows)))
+    };
+    format!(" ({})", networks.into_iter().map(of).collect::<Vec<_>>().join(", "))
+}
+
+/// A mean without its spread.
+pub fn plain(spread: Option<Spread>) -> String {
+    signed(spread.map(|spread| Spread { deviation: None, ..spread }))
+}
+
 /// The mean difference to float over all rows, and the lowest, a line for each method.
 fn means(cells: &[Cell<'_>], summaries: &[Summary]) -> String {
     let mut text = String::new();
@@ -259,14 +288,17 @@ fn means(cells: &[Cell<'_>], summaries: &[Summary]) -> String {
         };
         let found: Vec<(f64, String)> = rows(cells, &PRODUCT).iter().filter_map(row).collect();
         let mean = Spread::of(&found.iter().map(|(mean, _)| *mean).collect::<Vec<_>>());
+        let network = |name: &str| name.split('/').next().unwrap_or_default().to_string();
+        let networks: Vec<_> = found.iter().map(|(mean, name)| (network(name), *mean)).collect();
         let lowest = found.into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
         if let Some((mean, (lowest, name))) = mean.zip(lowest) {
             let name = name.rsplit_once('/').map_or("", |(row, _)| row);
             text += &format!(
-                "\n*{}* − float over {} rows: {} in the mean, {} at the lowest ({name}).\n",
+                "\n*{}* − float over {} rows: {} in the mean{}, {} at the lowest ({name}).\n",
                 method.name(),
                 mean.count,
-                signed(Some(Spread { deviation: None, ..mean })),
+                plain(Some(mean)),
+                by_network(&networks),
                 signed(Spread::of(&[lowest])),
             );
         }
@@ -310,5 +342,33 @@ mod tests {
         let widths = |l: &&str| l.starts_with('|');
         let first = text.lines().filter(widths).take(4).map(|l| l.matches('|').count());
         assert_eq!(first.collect::<std::collections::BTreeSet<_>>().len(), 1);
+    }
+
+    #[test]
+    fn a_network_with_a_heading_of_its_own_is_counted_apart() {
+        let title = "title = \"MCUNet-5FPS\"";
+        let text = include_str!("../../accuracy.toml");
+        let text = text.replacen(title, &format!("{title}\nsection = \"Apart\""), 1);
+        let plan = Plan::parse(&text).unwrap();
+        let tier = plan.tier("smoke").unwrap();
+        let records = [
+            record("digits/rotated/sparse/float", 1, 0.75),
+            record("digits/rotated/sparse/residual", 1, 0.74),
+            record("mcunet/flowers/49kb/float", 1, 0.75),
+            record("mcunet/flowers/49kb/residual", 1, 0.72),
+        ];
+        let text = tables(&plan, tier, &summaries(&plan, tier, &records));
+        let (first, apart) = text.split_once("\n## Apart\n\n").unwrap();
+        assert!(first.starts_with("## 8-bit training against float\n\n"), "{first}");
+        assert!(first.contains("over 1 rows: −1.0 in the mean,") && !first.contains("MCUNet"));
+        assert!(apart.contains("over 1 rows: −3.0 in the mean,"), "{apart}");
+    }
+
+    #[test]
+    fn means_tell_networks_apart() {
+        let row = |network: &str, value| (network.to_string(), value);
+        let rows = [row("a", 0.02), row("a", 0.01), row("b", -0.005)];
+        assert_eq!(by_network(&rows), " (a +1.5, b −0.5)");
+        assert_eq!(by_network(&rows[..2]), "");
     }
 }

@@ -122,6 +122,12 @@ fn classifier(graph: &Graph) -> Result<(NodeId, Features), AdaptError> {
     Ok((id, features))
 }
 
+/// What the classifier of `graph` reads, and a head in its place; none where there is no classifier.
+pub fn features(graph: &Graph) -> Option<TensorId> {
+    let (id, _) = classifier(graph).ok()?;
+    Some(graph.node(id).inputs[0])
+}
+
 fn is_classifier(graph: &Graph, node: &Node) -> bool {
     let map = &graph.tensor(node.inputs[0]).shape[1..3];
     let whole = |w: &Window| w.kernel == *map && w.pad == [0; 4];

@@ -14,7 +14,7 @@ use crate::scheme::{Layer, Layers, Loss, Scheme};
 use offshoot_runtime::program::op::{MeanSquare, Precision};
 
 pub(crate) use head::classifier_of;
-pub use head::HeadStart;
+pub use head::{features, HeadStart};
 
 /// A network cannot be adapted as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -158,7 +158,10 @@ fn reconstruction(graph: &Graph, start: HeadStart) -> Result<Graph, AdaptError> 
     if input.iter().product::<usize>() > most {
         return Err(AdaptError::TooLarge { input, most });
     }
-    Ok(graph.clone())
+    // Without a head nothing reads them as features.
+    let mut graph = graph.clone();
+    graph.feature_energy = None;
+    Ok(graph)
 }
 
 /// Marks input `operand` of a node as trained.

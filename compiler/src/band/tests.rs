@@ -218,6 +218,7 @@ fn output(lowered: &Lowered) -> Vec<u8> {
         init: Vec::new(),
         ops: placed.ops,
         constants: AlignedBytes::copy_of(&placed.constants),
+        feature_energy: None,
     };
     let file = ProgramFile::decode(&file.encode().expect("bytes")).expect("a verified program");
     let header = file.header;

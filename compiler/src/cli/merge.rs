@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use offshoot::adapter::merge::{compare, merge, Comparison, Contender, Merge, Reason};
+use offshoot::bank::Banked;
 use offshoot::fit::{self, Limits, Sizes};
 use offshoot::guard::Guarded;
 use offshoot::ir::Graph;
@@ -71,7 +72,10 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let guarded = Guarded { guard, bytes: guard.bytes(&compiled.program.header) };
     let limits = Limits { sram: old.budget, flash: old.flash_budget };
     let on = || format!("the merged network on {}", old.board);
-    fit::check(&compiled, Sizes::of(&compiled)?, limits.beside(guarded.bytes))
+    let board = offshoot_boards::find(&old.board)?;
+    let banked = Banked::of(old.banked.adapters, &compiled.program.program(), &board)?;
+    let taken = guarded.bytes.total() as u64 + u64::from(banked.sram);
+    fit::check(&compiled, Sizes::of(&compiled)?, limits.beside(taken))
         .map_err(|unfit| anyhow::Error::new(*unfit).context(on()))?;
 
     let scale = |graph: &Graph| graph.output.map_or(1.0, |t| graph.tensor(t).scale_of(0));
@@ -92,7 +96,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         seen.fall(),
         args.tolerance
     );
-    let report = Report::new(&compiled, &old.board, limits, guarded)?;
+    let report = Report::new(&compiled, &old.board, limits, guarded, banked)?;
     write(&compiled, &report, &Folder(args.output.clone()))?;
     if json {
         let mut object = serde_json::to_value(&report)?;

@@ -36,6 +36,9 @@ pub struct Graph {
     pub source_hash: u64,
     /// Nodes of the source model that became part of the constants of others.
     pub folded: Vec<Fold>,
+    /// Energy of the features that the classifier reads, where samples were at hand to measure it: the
+    /// mean over samples of the sum of their squares, real units.
+    pub feature_energy: Option<f32>,
     tensors: Vec<Tensor>,
     nodes: Vec<Node>,
     /// The sample.
@@ -153,6 +156,7 @@ impl Graph {
             map[id.index()] = Some(graph.add_tensor(tensor.clone()));
         }
         graph.folded.clone_from(&self.folded);
+        graph.feature_energy = self.feature_energy;
         let remap = |t: &TensorId| map[t.index()].expect("marked as used above");
         graph.input = self.input.as_ref().map(remap);
         graph.output = self.output.as_ref().map(remap);

@@ -53,6 +53,9 @@ fn parse_line(graph: &mut Graph, cursor: &mut Cursor) -> Result<(), String> {
             cursor.word("into")?;
             graph.folded.push(Fold { node, op, into: cursor.string()? });
         }
+        Token::Word(word) if word == "energy" => {
+            graph.feature_energy = Some(cursor.parsed("an energy")?);
+        }
         Token::Word(word) if word == "input" => graph.input = Some(cursor.tensor(graph)?),
         Token::Word(word) if word == "output" => graph.output = Some(cursor.tensor(graph)?),
         Token::Tensor(index) => {

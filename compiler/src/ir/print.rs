@@ -35,6 +35,9 @@ pub fn print(graph: &Graph, constants: Constants) -> String {
     for fold in &graph.folded {
         let _ = writeln!(text, "folded {:?} {} into {:?}", fold.node, fold.op, fold.into);
     }
+    if let Some(energy) = graph.feature_energy {
+        let _ = writeln!(text, "energy {energy:?}");
+    }
     for (id, tensor) in graph.tensors() {
         let _ = writeln!(text, "{id} {}", describe(tensor, constants));
     }

@@ -94,6 +94,7 @@ fn every_type_and_value_goes_back_and_forth() {
         graph.add_tensor(Tensor::computed(dtype.name(), dtype, vec![65535, 1]));
     }
     graph.source_hash = u64::MAX;
+    graph.feature_energy = Some(354.463_56);
     round_trip(&graph);
 }
 
@@ -122,6 +123,7 @@ fn what_does_not_parse_is_said_with_its_line() {
         ("graph net", "line 1: expected a quoted name, found `net`"),
         ("\ngraph \"net\" hash 0x0", "line 2: expected `source`, found `hash`"),
         ("graph \"net\" source 0xfg", "`0xfg` is no hexadecimal hash"),
+        ("energy much", "`much` is not an energy"),
         ("graph \"net\" source 0x0 more", "unexpected `more` at the end"),
         ("%1 \"x\" i8[1]", "tensor %1 is out of order, expected %0"),
         ("%x \"x\" i8[1]", "`%x` is no tensor"),
@@ -167,13 +169,15 @@ fn the_verifier_sees_ids_that_text_cannot_hold() {
     let node = NodeId::new(0);
     assert!(failure(&|g| g.node_mut(node).inputs[0] = beyond).contains("names %9"));
     assert!(failure(&|g| g.node_mut(node).outputs.push(beyond)).contains("names %9"));
+    assert!(failure(&|g| g.feature_energy = Some(-1.0)).contains("no sum of squares"));
+    assert!(failure(&|g| g.feature_energy = Some(f32::NAN)).contains("no sum of squares"));
     assert!(failure(&|g| g.output = None).contains("the graph has no output"));
     assert!(failure(&|g| g.node_mut(node).op = Add { clamp: None }.into()).contains("1 inputs"));
 }
 
 #[test]
 fn retaining_all_nodes_drops_only_what_none_uses() {
-    let mut graph = parse(NET).unwrap();
+    let mut graph = parse(&format!("energy 2.5\n{NET}")).unwrap();
     assert_eq!(graph.retain(|_| true), graph);
     let whole = graph.clone();
     graph.add_tensor(activation("unused"));

@@ -14,6 +14,7 @@
 //! 7. A streamed gradient has exactly one reader, an `sgd`.
 //! 8. After the `sgd` of a parameter nothing reads that parameter.
 //! 9. No dimension is 0, none exceeds 65535, and no tensor has more than 2^26 elements.
+//! 10. The energy of the features is finite and not negative.
 
 use super::{DType, Data, Graph, Node, Tensor, TensorId};
 use crate::ops::Op;
@@ -42,6 +43,9 @@ pub fn verify(graph: &Graph) -> Result<(), VerifyError> {
     let input = graph.input.ok_or_else(|| whole("the graph has no input"))?;
     let output = graph.output.ok_or_else(|| whole("the graph has no output"))?;
     verify_ids(graph)?;
+    if graph.feature_energy.is_some_and(|energy| !(energy.is_finite() && energy >= 0.0)) {
+        return Err(whole("the energy of the features is no sum of squares"));
+    }
     let mut defined: Vec<bool> = graph.tensors().map(|(_, t)| t.data.is_some()).collect();
     if defined[input.index()] {
         return Err(at_tensor(input, graph.tensor(input), "the input is a constant".into()));

@@ -12,6 +12,8 @@ pub struct Seen {
     pub values: Histogram,
     /// Mean of each channel.
     pub mean: Vec<f64>,
+    /// Mean over samples of the sum of the squares of its values.
+    pub energy: f64,
     /// Of the greatest values of each pixel, the least.
     pub least_peak: Option<f64>,
 }
@@ -42,6 +44,8 @@ pub fn observe(
             }
             let seen = &mut seen[id.index()];
             seen.values.add(found);
+            let energy: f64 = found.iter().map(|&v| f64::from(v).powi(2)).sum();
+            seen.energy += energy / samples.len() as f64;
             let channels = tensor.shape.last().copied().unwrap_or(1).max(1);
             seen.mean.resize(channels, 0.0);
             for pixel in found.chunks(channels) {

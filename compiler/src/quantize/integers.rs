@@ -3,6 +3,7 @@
 use super::calibrate::Seen;
 use super::histogram::Method;
 use super::saturate::{factor, narrowed};
+use crate::adapt::features;
 use crate::ir::{DType, Data, Graph, Node, Quant, Tensor, TensorId};
 use crate::ops::{Clamp, Op};
 
@@ -29,6 +30,9 @@ pub struct Choice {
 pub fn integers(graph: &Graph, seen: &[Seen], input: Option<&Quant>, choice: Choice) -> Graph {
     let mut result = graph.clone();
     let Some(sample) = graph.input else { return result };
+    // Of `graph`, not of the network as imported: equalised features are others.
+    let energy = features(graph).map(|t| seen[t.index()].energy as f32);
+    result.feature_energy = energy.map(|energy| energy.min(f32::MAX));
     let range = seen[sample.index()].values.range(Method::MinMax);
     set(&mut result, sample, input.cloned().unwrap_or_else(|| span(range)));
     for (id, node) in graph.nodes() {

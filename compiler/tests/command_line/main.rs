@@ -2,7 +2,6 @@
 //! what it leaves on disk, with good inputs and with broken ones.
 
 mod adapters;
-
 mod arguments;
 mod bank;
 mod contract;

@@ -140,4 +140,7 @@ pub struct Program<'a> {
     pub ops: &'a [Op],
     /// Weights and tables. Align to 8 bytes.
     pub constants: &'a [u8],
+    /// Energy of the features that a trained head reads, where it was measured: the mean over samples
+    /// of the sum of their squares, real units. What runs does not depend on it; the default rate does.
+    pub feature_energy: Option<f32>,
 }

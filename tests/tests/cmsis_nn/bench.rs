@@ -58,7 +58,8 @@ impl Bench {
             ..Header::default()
         };
         let constants = AlignedBytes::copy_of(&self.constants);
-        let program = Program { header, init: &[], ops: &self.ops, constants: constants.as_ref() };
+        let (ops, constants) = (self.ops.as_slice(), constants.as_ref());
+        let program = Program { header, init: &[], ops, constants, feature_energy: None };
         verify(&program)?;
         let mut memories = Memories::of(&program);
         let mut simulation = Simulation::new(program, &mut memories).unwrap();

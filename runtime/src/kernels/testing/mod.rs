@@ -190,7 +190,9 @@ impl Bench {
     fn run_once(&mut self, op: Op) {
         let header = self.header();
         self.with(|machine| {
-            let program = Program { header, init: &[], ops: &[op], constants: machine.constants };
+            let constants = machine.constants;
+            let program =
+                Program { header, init: &[], ops: &[op], constants, feature_energy: None };
             verify(&program).unwrap();
             op.run(machine).unwrap();
         });

@@ -50,7 +50,7 @@ fn planted(values: &[u8]) -> u8 {
 #[inline(never)]
 fn any_program() {
     let program =
-        black_box(Program { header: Header::default(), init: &[], ops: &[], constants: &[] });
+        black_box(Program { header: Header::default(), init: &[], ops: &[], constants: &[], feature_energy: None });
     let _ = black_box(program::verify(&program));
     black_box(default_rate(&program));
     let [arena, state, scratch] = black_box([&mut [][..], &mut [], &mut []]);

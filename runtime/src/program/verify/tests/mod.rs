@@ -39,7 +39,10 @@ fn verdict(sample: fn() -> Sample, spoil: impl FnOnce(&mut Sample)) -> Result<()
     let mut sample = sample();
     spoil(&mut sample);
     let Sample { header, init, ops, bench } = &mut sample;
-    bench.with(|m| verify(&Program { header: *header, init, ops, constants: m.constants }))
+    bench.with(|m| {
+        let (header, constants) = (*header, m.constants);
+        verify(&Program { header, init, ops, constants, feature_energy: None })
+    })
 }
 
 /// A way to spoil a program: the op that is refused for it, and why.
@@ -78,7 +81,9 @@ fn damaged(sample: fn() -> Sample, seeds: u64) -> usize {
         }
         let (op, header) = (*op, sample.header);
         sample.bench.with(|m| {
-            let program = Program { header, init: &[], ops: &[op], constants: m.constants };
+            let constants = m.constants;
+            let program =
+                Program { header, init: &[], ops: &[op], constants, feature_energy: None };
             let header = Header { forward: 0, ..header };
             if verify(&Program { header, ..program }).is_ok() {
                 accepted += 1;

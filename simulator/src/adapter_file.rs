@@ -121,7 +121,8 @@ mod tests {
         let header = Header { model_hash: 0xFEED_0000_0000_BEEF, ..Header::default() };
         let bias = Slot::new(Memory::State, 0, 8);
         let ops = [BiasUpdate { bias, ..BiasUpdate::default() }.into()];
-        let program = Program { header, init: &[], ops: &ops, constants: &[] };
+        let program =
+            Program { header, init: &[], ops: &ops, constants: &[], feature_energy: None };
         let file = AdapterFile {
             model_hash: header.model_hash,
             steps: 7,

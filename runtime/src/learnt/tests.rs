@@ -56,7 +56,7 @@ fn with<R>(init: &[Init], run: impl FnOnce(&mut Interpreter<'_>) -> R) -> R {
     let (ops, mut state) = (ops(), State([0; STATE]));
     let constants: [u8; 8] = [1, 0, 0, 0, 0xFE, 0xFF, 0xFF, 0xFF];
     let header = Header { state: STATE as u32, ..Header::default() };
-    let program = Program { header, init, ops: &ops, constants: &constants };
+    let program = Program { header, init, ops: &ops, constants: &constants, feature_energy: None };
     run(&mut Interpreter::new(program, &mut [], &mut state.0, &mut []).unwrap())
 }
 
@@ -96,7 +96,13 @@ fn parts_come_as_they_lie_and_what_is_not_learnt_is_none() {
         ];
         assert_eq!(parts, expected);
         assert_eq!(length(trainer) as usize, IMAGE);
-        let program = Program { header: Header::default(), init: &[], ops: &ops(), constants: &[] };
+        let program = Program {
+            header: Header::default(),
+            init: &[],
+            ops: &ops(),
+            constants: &[],
+            feature_energy: None,
+        };
         assert_eq!(program.learnt_bytes() as usize, IMAGE);
     });
 }

@@ -58,7 +58,7 @@ impl std::fmt::Display for Layer {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(
     untagged,
-    expecting = "layers are a number, such as 20 for the last 20, \"all\", or a list of layers"
+    expecting = "write a number of layers, such as 20 for the last 20, \"all\", or a list of layers"
 )]
 pub enum Layers {
     /// The last n before the classifier.

@@ -53,7 +53,14 @@ fn verdicts_are_what_compile_says() {
         let report = succeeds(&[&args[..], adapter, &["--json"]].concat());
         let report: Value = serde_json::from_str(&report).unwrap();
         assert_eq!(verdict["sram"], report["sram"]["total"], "{update}");
-        assert_eq!(verdict["flash"], report["flash"]["total"], "{update}");
+        // Of constants that are equal flash holds one: which are is for an adapter's samples to say.
+        let [told, found] =
+            [&verdict["flash"], &report["flash"]["total"]].map(|v| v.as_f64().unwrap());
+        let exact = verdict["adapter"].is_null();
+        assert!(
+            told == found || !exact && (told / found - 1.0).abs() < 0.01,
+            "{update}: {told}, {found}"
+        );
         assert_eq!(verdict["fits"], true, "{update}");
     }
 }

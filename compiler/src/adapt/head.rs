@@ -124,8 +124,7 @@ fn classifier(graph: &Graph) -> Result<(NodeId, Features), AdaptError> {
 
 /// What the classifier of `graph` reads, and a head in its place; none where there is no classifier.
 pub fn features(graph: &Graph) -> Option<TensorId> {
-    let (id, _) = classifier(graph).ok()?;
-    Some(graph.node(id).inputs[0])
+    classifier_of(graph).map(|id| graph.node(id).inputs[0])
 }
 
 fn is_classifier(graph: &Graph, node: &Node) -> bool {

@@ -170,7 +170,7 @@ impl<'g> Attach<'g> {
         }
         let values: Vec<f64> =
             weights.row_iter().flat_map(|r| r.iter().copied().collect::<Vec<_>>()).collect();
-        self.convolution(name, x.id, (window, 1), (shape, values), learn, None, (rows, reach))
+        self.convolution(name, x.id, (window, 1), (shape, values), learn, false, (rows, reach))
     }
 
     /// A scale a channel: `y_c = scale_c x_c + shift_c`, shifts being trained where they are `shifted`.
@@ -188,7 +188,6 @@ impl<'g> Attach<'g> {
             column *= scale;
         }
         let shape = vec![scale.len(), 1, 1, 1];
-        let shift = shifted.then_some(self.precision);
         let of = (shape, scale.to_vec());
         self.convolution(
             name,
@@ -196,7 +195,7 @@ impl<'g> Attach<'g> {
             (Window::whole(1, 1), scale.len()),
             of,
             learn,
-            shift,
+            shifted,
             (rows, reach),
         )
     }
@@ -219,7 +218,7 @@ impl<'g> Attach<'g> {
             (window, channels),
             of,
             Learn::Trained(most),
-            None,
+            false,
             (rows, Reach::Delta),
         )
     }
@@ -232,7 +231,7 @@ impl<'g> Attach<'g> {
         (window, groups): (Window, usize),
         (shape, values): (Vec<usize>, Vec<f64>),
         learn: Learn,
-        shift: Option<Precision>,
+        shifted: bool,
         (rows, reach): (DMatrix<f64>, Reach),
     ) -> Flow {
         let name = format!("{}.{name}", self.prefix);
@@ -249,7 +248,7 @@ impl<'g> Attach<'g> {
             Quant::per_axis(scales, 0),
         );
         bias.adapter = true;
-        bias.trained = shift.map(|precision| Trained { precision, channels: None });
+        bias.trained = shifted.then(|| trained(self.precision, None));
         let bias = self.graph.add_tensor(bias);
         let quant = self.quant(&rows, learn, reach);
         let clamp = (reach == Reach::Rectified).then_some(Clamp::Steps([quant.zero as i8, 127]));
@@ -293,7 +292,7 @@ impl<'g> Attach<'g> {
         let mut tensor = Tensor::constant(name, shape, Data::I8(data.into()), quant);
         tensor.adapter = true;
         if let Learn::Trained(_) = learn {
-            tensor.trained = Some(Trained { precision: self.precision, channels: None });
+            tensor.trained = Some(trained(self.precision, None));
         }
         self.graph.add_tensor(tensor)
     }

@@ -6,7 +6,7 @@
 use nalgebra::DMatrix;
 use offshoot_simulator::data::Split;
 
-use super::site::{spread, Site};
+use super::site::{presented, spread, Site};
 use super::AdapterError;
 use crate::adapt::{adapt, HeadStart};
 use crate::differentiate::differentiate;
@@ -34,11 +34,9 @@ pub fn gradients(
         .map_err(|why| AdapterError::NoGradient(why.to_string()))?;
     let mut values = Values::<f32>::new(&training);
     let (Some(input), Some(loss)) = (training.input, loss_of(&training)) else { return Ok(()) };
-    let (scale, zero) = (training.tensor(input).scale_of(0), training.tensor(input).zero());
-    let real = |&q: &i8| scale * (i32::from(q) - zero) as f32;
     let chosen = spread(samples);
     let present = |values: &mut Values<'_, f32>, index: usize| {
-        values.set(input, samples.input(index).iter().map(real).collect());
+        values.set(input, presented(&training, samples, index));
         values.step.label = samples.label(index).into();
         values.run(0, loss);
     };

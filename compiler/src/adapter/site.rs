@@ -6,7 +6,6 @@ use offshoot_simulator::data::Split;
 use super::linear::Random;
 use crate::adapt::layers;
 use crate::ir::{Graph, NodeId, TensorId};
-use crate::ops::conv2d::is_depthwise;
 use crate::ops::{Clamp, Op, Window};
 use crate::reference::Values;
 
@@ -31,8 +30,6 @@ pub struct Site {
     pub window: Window,
     /// Channel groups.
     pub groups: usize,
-    /// Whether each channel has a kernel of its own.
-    pub depthwise: bool,
     /// Range that its activation clamps to.
     pub clamp: Option<Clamp>,
     /// Its weights in real numbers, a row an output channel: `[O, kh * kw * I/groups]`.
@@ -95,8 +92,6 @@ pub fn sites(graph: &Graph, head: Option<NodeId>) -> Vec<Site> {
             let tensor = graph.tensor(node.inputs[1]);
             let rows = tensor.shape[0];
             let columns = tensor.elements() / rows.max(1);
-            let real = tensor.data.iter().flat_map(|d| d.iter()).enumerate();
-            let real = real.map(|(at, q)| q * f64::from(tensor.scale_of(at / columns.max(1))));
             Some(Site {
                 node: id,
                 name: node.name.clone(),
@@ -104,9 +99,8 @@ pub fn sites(graph: &Graph, head: Option<NodeId>) -> Vec<Site> {
                 y: node.outputs[0],
                 window: conv.window,
                 groups: conv.groups,
-                depthwise: is_depthwise(conv.groups, tensor),
                 clamp: conv.clamp,
-                weights: DMatrix::from_row_iterator(rows, columns, real),
+                weights: DMatrix::from_row_iterator(rows, columns, tensor.reals()),
                 seen: DMatrix::zeros(0, if conv.groups == 1 { columns } else { 0 }),
                 given: DMatrix::zeros(0, rows),
                 means: DMatrix::zeros(0, rows),
@@ -124,6 +118,14 @@ pub fn spread(samples: &Split) -> Vec<usize> {
     (0..count).map(|i| i * samples.len() / count).collect()
 }
 
+/// Sample `index` in the real numbers that `graph` reads.
+pub fn presented(graph: &Graph, samples: &Split, index: usize) -> Vec<f32> {
+    let input = graph.input.map(|input| graph.tensor(input));
+    let (scale, zero) = input.map_or((1.0, 0), |input| (input.scale_of(0), input.zero()));
+    let real = |&q: &i8| scale * (i32::from(q) - zero) as f32;
+    samples.input(index).iter().map(real).collect()
+}
+
 /// Notes what `sites` see and give on `samples`, spread over all there are and over their maps.
 pub fn observe(graph: &Graph, sites: &mut [Site], samples: &Split) {
     let (Some(input), Some(last)) = (graph.input, sites.iter().map(|s| s.node).max()) else {
@@ -131,12 +133,10 @@ pub fn observe(graph: &Graph, sites: &mut [Site], samples: &Split) {
     };
     let chosen = spread(samples);
     let each = ROWS.div_ceil(chosen.len().max(1));
-    let (scale, zero) = (graph.tensor(input).scale_of(0), graph.tensor(input).zero());
     let mut values = Values::<f32>::new(graph);
     let mut rows: Vec<[Vec<f64>; 3]> = vec![Default::default(); sites.len()];
     for index in chosen {
-        let real = |&q: &i8| scale * (i32::from(q) - zero) as f32;
-        values.set(input, samples.input(index).iter().map(real).collect());
+        values.set(input, presented(graph, samples, index));
         values.run(0, last.index() + 1);
         for (site, [seen, given, means]) in sites.iter().zip(&mut rows) {
             let ([h, w, i], [oh, ow, o]) = (values.hwc(site.x), values.hwc(site.y));

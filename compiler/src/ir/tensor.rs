@@ -269,6 +269,13 @@ impl Tensor {
         self.quant.as_ref().map_or(1.0, |q| q.scale_of(channel))
     }
 
+    /// Elements of a constant as real numbers: of weights and biases, whose scales go with the first axis.
+    pub fn reals(&self) -> impl Iterator<Item = f64> + '_ {
+        let row = (self.elements() / self.shape[0].max(1)).max(1);
+        let steps = self.data.iter().flat_map(Data::iter).enumerate();
+        steps.map(move |(at, q)| q * f64::from(self.scale_of(at / row)))
+    }
+
     /// Zero point; 0 without quantisation.
     pub fn zero(&self) -> i32 {
         self.quant.as_ref().map_or(0, |q| q.zero)

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::Reason;
-use crate::ir::{Graph, Node, NodeId, Tensor, TensorId};
+use crate::ir::{Graph, Node, NodeId, TensorId};
 use crate::ops::{copy, Conv2d, Copy, Op, Window};
 
 /// An affine map of what a window sees of one group of channels.
@@ -59,13 +59,6 @@ pub(super) struct Composer<'g> {
     known: HashMap<TensorId, Rc<Flow>>,
     /// The nodes whose results were composed, the layer among them.
     pub visited: HashSet<NodeId>,
-}
-
-/// Elements of a constant as real numbers: of weights and biases, whose scales go with the first axis.
-fn reals(tensor: &Tensor) -> Vec<f64> {
-    let row = tensor.elements() / tensor.shape[0].max(1);
-    let steps = tensor.data.iter().flat_map(|data| data.iter()).enumerate();
-    steps.map(|(at, q)| q * f64::from(tensor.scale_of(at / row.max(1)))).collect()
 }
 
 /// Whether a layer cuts off what it computes: by a range, or because its result has steps of one sign only,
@@ -173,7 +166,8 @@ impl<'g> Composer<'g> {
 
     /// A layer that reads the layer's input by its window, or the layer itself.
     fn like(&self, node: &Node, conv: &Conv2d) -> Flow {
-        let [weights, bias] = [1, 2].map(|i| reals(self.graph.tensor(node.inputs[i])));
+        let [weights, bias] =
+            [1, 2].map(|i| self.graph.tensor(node.inputs[i]).reals().collect::<Vec<_>>());
         let outputs = bias.len().max(1);
         let columns = (weights.len() / outputs).max(1);
         let rows = weights.chunks(columns).zip(bias).enumerate().map(|(o, (weights, bias))| Row {
@@ -202,7 +196,8 @@ impl<'g> Composer<'g> {
         }
         let x = self.flow(node.inputs[0], id)?;
         self.visited.insert(id);
-        let [weights, bias] = [1, 2].map(|i| reals(self.graph.tensor(node.inputs[i])));
+        let [weights, bias] =
+            [1, 2].map(|i| self.graph.tensor(node.inputs[i]).reals().collect::<Vec<_>>());
         let columns = (weights.len() / bias.len().max(1)).max(1);
         let per_group = bias.len() / conv.groups.max(1);
         let mut flow = Flow { rows: Vec::new(), from: Vec::new() };

@@ -116,7 +116,7 @@ fn no_frame_breaks_an_emulated_core() {
     let compiled = DEMO.compile(None);
     let board = offshoot_boards::find("qemu-mps2-an386").unwrap();
     let temporary = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let built = build(&compiled, &board, &temporary, "keeping").unwrap_or_else(|e| panic!("{e}"));
+    let built = build(&compiled, &board, &temporary, "frames").unwrap_or_else(|e| panic!("{e}"));
     let device = Device::start(&board, &built, None, false).unwrap_or_else(|e| panic!("{e}"));
     let (mut client, mut emulator) = device.apart();
     let mut peer = Peer::new(6, compiled.program.header);

@@ -8,7 +8,7 @@ use ndarray_npy::{NpzReader, ReadableElement};
 use offshoot_runtime::program::op::{Range, Shape};
 use serde_json::Value;
 
-use crate::recordings;
+use super::recordings;
 
 /// All cases.
 pub struct Archive {

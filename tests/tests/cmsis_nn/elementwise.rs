@@ -7,9 +7,9 @@ use offshoot_runtime::program::op::{
 };
 use offshoot_runtime::Slot;
 
-use crate::archive::Case;
-use crate::bench::{each_sample, Bench, Replayed};
-use crate::moves;
+use super::archive::Case;
+use super::bench::{each_sample, Bench, Replayed};
+use super::moves;
 
 fn multiplier(case: &Case, value: &str, shift: &str) -> Multiplier {
     Multiplier { value: case.int(value), shift: case.int(shift) }

@@ -1,8 +1,8 @@
 //! All cases by name: how each family is replayed, or what it asks for that no op of ours does.
 
-use crate::archive::Case;
-use crate::bench::Replayed;
-use crate::{elementwise, layers, moves, pooling};
+use super::archive::Case;
+use super::bench::Replayed;
+use super::{elementwise, layers, moves, pooling};
 
 /// What becomes of a family of cases.
 #[derive(Clone, Copy)]

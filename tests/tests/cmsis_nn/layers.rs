@@ -6,9 +6,9 @@ use offshoot_runtime::program::op::{
 };
 use offshoot_runtime::Slot;
 
-use crate::archive::Case;
-use crate::bench::{each_sample, Bench, Replayed};
-use crate::moves;
+use super::archive::Case;
+use super::bench::{each_sample, Bench, Replayed};
+use super::moves;
 
 /// Dense and grouped convolutions, with weights of 8 or 4 bits.
 pub fn convolution(case: &Case) -> Replayed {

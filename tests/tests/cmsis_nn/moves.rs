@@ -2,8 +2,8 @@
 
 use offshoot_runtime::program::op::Path;
 
-use crate::archive::Case;
-use crate::bench::{Bench, Replayed};
+use super::archive::Case;
+use super::bench::{Bench, Replayed};
 
 /// Sizes of the axes of a tensor, outermost first.
 pub type Axes = [u16; 4];

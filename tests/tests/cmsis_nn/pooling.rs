@@ -2,8 +2,8 @@
 
 use offshoot_runtime::program::op::{AvgPool, Geometry, MaxPool, Range, Window};
 
-use crate::archive::Case;
-use crate::bench::{each_sample, Replayed};
+use super::archive::Case;
+use super::bench::{each_sample, Replayed};
 
 /// Averages: input and output share scale and zero point, whatever it is, so that 0 serves.
 pub fn average(case: &Case) -> Replayed {

@@ -1,0 +1,39 @@
+//! Tests that cross crates, in one program: it is linked once, and what waits for an emulator leaves a core to
+//! the others.
+
+mod adapters;
+mod add_a_sensor;
+mod any_state;
+mod autograd;
+mod bank;
+mod bits;
+mod checkpoints;
+mod cmsis_nn;
+mod constants;
+mod features;
+mod frames;
+mod gradients;
+mod gradients_real;
+mod guards;
+mod integer_gradients;
+mod ir_files;
+mod lowering;
+mod memory;
+mod merge;
+mod models;
+mod mutations;
+mod onnxruntime;
+mod panics;
+mod picture;
+mod planner;
+mod plans;
+mod properties;
+mod reconstruction;
+mod schemes;
+mod sharing;
+mod slices;
+mod small_board;
+mod station;
+mod tflite;
+mod update;
+mod vectors;

@@ -2,7 +2,8 @@
 
 use anyhow::{ensure, Context, Result};
 use offshoot::learn::{score, Score, Watch};
-use offshoot_runtime::program::op::Precision;
+use offshoot_runtime::kernels::shifted;
+use offshoot_runtime::program::op::{Precision, Weights};
 use offshoot_runtime::program::Op;
 use offshoot_runtime::schedule::default_rate;
 use offshoot_runtime::{Slot, Trainer};
@@ -30,29 +31,36 @@ pub struct Args {
 }
 
 /// Where weights lie in state memory.
-#[derive(Clone, Copy, Debug)]
-struct Weights {
+#[derive(Clone, Debug)]
+struct Held {
     latent: Slot,
     precision: Precision,
+    /// The frozen weights that stochastic ones differ from.
+    frozen: Vec<i8>,
 }
 
-impl Weights {
+impl Held {
     /// Of all ops that step weights.
-    fn of(program: &ProgramFile) -> Vec<Weights> {
-        let layers =
-            trained_layers(program).map(|w| Weights { latent: w.latent, precision: w.precision });
+    fn of(program: &ProgramFile) -> Vec<Held> {
+        let constants = program.program().constants;
+        let layers = trained_layers(program).map(|w| Held {
+            latent: w.latent,
+            precision: w.precision,
+            frozen: frozen(&w, constants),
+        });
         let heads = program.ops.iter().filter_map(|op| match op {
             Op::HeadUpdate(u) => Some(u.latent),
             Op::HeadOptimize(o) => Some(o.update.latent),
             _ => None,
         });
-        let heads = heads.map(|latent| Weights { latent, precision: Precision::Residual });
+        let precision = Precision::Residual;
+        let heads = heads.map(|latent| Held { latent, precision, frozen: Vec::new() });
         layers.chain(heads).collect()
     }
 
     /// For each of them, whether its int8 lies at an end of the range, and whether what it is held in
     /// does, so that it cannot move on.
-    fn at_an_end(self, state: &[u8]) -> Vec<[bool; 2]> {
+    fn at_an_end(&self, state: &[u8]) -> Vec<[bool; 2]> {
         let bytes = &state[self.latent.start()..self.latent.end()];
         match self.precision {
             Precision::Residual => {
@@ -62,11 +70,23 @@ impl Weights {
                 all.map(|m| [int8(m), !(-32639..=32638).contains(&m)]).collect()
             }
             Precision::Stochastic => {
-                let all = bytes.iter().map(|&b| !(-126..=126).contains(&(b as i8)));
-                all.map(|end| [end, end]).collect()
+                let at_end = |value: i8| !(-126..=126).contains(&value);
+                let all = bytes.iter().zip(&self.frozen).map(|(&code, &w)| (code as i8, w));
+                all.map(|(code, w)| [at_end(shifted(w, code)), at_end(code)]).collect()
             }
         }
     }
+}
+
+/// The frozen values of the weights that are trained, in the order of state.
+fn frozen(weights: &Weights, constants: &[u8]) -> Vec<i8> {
+    let slot = |slot: Slot| &constants[slot.start()..slot.end()];
+    let selected: Vec<usize> = slot(weights.selected)
+        .chunks_exact(2)
+        .map(|b| usize::from(u16::from_le_bytes([b[0], b[1]])))
+        .collect();
+    let rows = slot(weights.frozen).chunks_exact(usize::from(weights.channels));
+    rows.flat_map(|row| selected.iter().map(|&c| row[c] as i8)).collect()
 }
 
 /// Runs the command: prints the curve as it grows.
@@ -87,7 +107,7 @@ pub fn run(args: &Args, plan: &Plan) -> Result<()> {
     let program = file.program();
     let mut memories = Memories::of(&program);
     let mut simulation = Simulation::new(program, &mut memories)?;
-    let weights = Weights::of(&file);
+    let weights = Held::of(&file);
     let (train, test) = (&ground.samples.train, &ground.samples.test);
 
     let ends = |simulation: &mut Simulation<'_>| -> Vec<[bool; 2]> {

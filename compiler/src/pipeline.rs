@@ -1,6 +1,7 @@
 //! The whole pipeline: from an imported graph to a placed program, verified after every pass.
 
 use offshoot_runtime::hash;
+use offshoot_runtime::program::op::Precision;
 use offshoot_simulator::{AlignedBytes, ProgramError, ProgramFile};
 
 use crate::adapt::{adapt, AdaptError, HeadStart};
@@ -135,9 +136,16 @@ pub fn compile_inference(graph: &Graph) -> Result<Compiled, CompileError> {
     finish(graph.clone(), Layout::default())
 }
 
-/// What tells the program of one training graph from that of another.
+/// What tells the program of one training graph from that of another, and its state from any of another
+/// meaning.
 pub fn model_hash(graph: &Graph) -> u64 {
-    hash::fnv1a(hash::EMPTY, print(graph, Constants::Elided).as_bytes())
+    let printed = hash::fnv1a(hash::EMPTY, print(graph, Constants::Elided).as_bytes());
+    let mut trained = graph.tensors().filter_map(|(_, tensor)| tensor.trained.as_ref());
+    // Before they were companded differences, stochastic weights were the weights themselves.
+    match trained.any(|t| t.precision == Precision::Stochastic) {
+        true => hash::fnv1a(printed, b"companded"),
+        false => printed,
+    }
 }
 
 fn finish(graph: Graph, layout: Layout) -> Result<Compiled, CompileError> {

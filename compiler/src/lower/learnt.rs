@@ -3,7 +3,7 @@
 //! Where in state they lie is settled when a graph is lowered: neither bands nor the order of ops nor
 //! the places of tensors move them.
 
-use offshoot_runtime::kernels::effective;
+use offshoot_runtime::kernels::{effective, shifted};
 use offshoot_runtime::program::op::Precision;
 use offshoot_runtime::Slot;
 
@@ -57,10 +57,13 @@ pub fn learnt(graph: &Graph, state: &[u8]) -> Result<Graph, LearntError> {
             Data::I32(_) => Data::I32(words(held, i32::from_le_bytes).into()),
             Data::I16(_) => Data::I16(words(held, i16::from_le_bytes).into()),
             Data::I8(old) => {
-                let places = places(tensor, parameter.depthwise);
                 let mut new = old.to_vec();
-                for (at, weight) in places.into_iter().zip(weights(tensor, held)) {
-                    new[at] = weight;
+                let places = places(tensor, parameter.depthwise).into_iter();
+                if tensor.trained.as_ref().is_some_and(|t| t.precision == Precision::Stochastic) {
+                    places.zip(held).for_each(|(at, &code)| new[at] = shifted(old[at], code as i8));
+                } else {
+                    let latent = words(held, i16::from_le_bytes);
+                    places.zip(latent).for_each(|(at, m)| new[at] = effective(m));
                 }
                 Data::I8(new.into())
             }
@@ -73,14 +76,6 @@ pub fn learnt(graph: &Graph, state: &[u8]) -> Result<Graph, LearntError> {
 /// Little-endian words.
 fn words<const N: usize, T>(bytes: &[u8], word: fn([u8; N]) -> T) -> Vec<T> {
     bytes.as_chunks().0.iter().map(|&bytes| word(bytes)).collect()
-}
-
-/// Trained weights in int8 steps, in the order of state.
-fn weights(tensor: &Tensor, held: &[u8]) -> Vec<i8> {
-    match tensor.trained.as_ref().map(|t| t.precision) {
-        Some(Precision::Stochastic) => held.iter().map(|&byte| byte as i8).collect(),
-        _ => words(held, i16::from_le_bytes).into_iter().map(effective).collect(),
-    }
 }
 
 /// Where in weights `[O,kh,kw,I]`, or depthwise ones `[C,kh,kw,1]`, the elements lie that state holds, in

@@ -39,6 +39,15 @@ impl Learner {
     pub fn learn(&mut self, seed: u64) {
         let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         self.state.iter_mut().for_each(|byte| *byte = random.byte());
+        self.without_the_code_of_none();
+    }
+
+    /// No weight is ever held as -128.
+    fn without_the_code_of_none(&mut self) {
+        for part in self.parts.iter().filter(|part| part.kind == Kind::Weight) {
+            let bytes = self.state[part.slot.start()..part.slot.end()].iter_mut();
+            bytes.filter(|byte| **byte == 0x80).for_each(|byte| *byte = 0x81);
+        }
     }
 
     /// What was learnt.
@@ -81,6 +90,7 @@ impl Trainer for Learner {
             let bytes = &mut self.state[part.slot.start()..part.slot.end()];
             bytes.iter_mut().zip(0..).for_each(|(byte, i): (_, usize)| *byte = (i * 7 + n) as u8);
         }
+        self.without_the_code_of_none();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! `forward` computes activations, `gradient` error tensors, `update` changes trainable state.
 //! A kernel's file holds the descriptor's `run` method, which resolves its slots, and the loops.
 
+pub(crate) mod companded;
 mod contraction;
 mod forward;
 mod gradient;
@@ -20,6 +21,7 @@ mod x86;
 #[path = "x86/absent.rs"]
 mod x86;
 
+pub use companded::shifted;
 pub use weights::effective;
 #[cfg(feature = "host")]
 pub use x86::widest;

@@ -1,5 +1,6 @@
 //! Rows of a weight matrix: frozen ones as they lie in flash, trained channels laid over them.
 
+use super::companded::shifted;
 use super::positive;
 use crate::arena::Arena;
 use crate::machine::{part, table, typed};
@@ -27,6 +28,7 @@ pub struct Rows<'m> {
 enum Latent<'m> {
     None,
     Residual(&'m [i16]),
+    /// Differences from the frozen weights.
     Stochastic(&'m [i8]),
 }
 
@@ -125,7 +127,7 @@ impl<'m> Rows<'m> {
     fn place(&self, place: usize, weights: &mut [i8]) -> Result<(), Fault> {
         let trained = self.selected.len();
         let (from, at) = (place * self.channels.get(), place * trained);
-        if trained < self.channels.get() {
+        if trained < self.channels.get() || matches!(self.latent, Latent::Stochastic(_)) {
             let frozen = self.frozen.get(from..from + weights.len()).ok_or(Fault::OutOfBounds)?;
             weights.copy_from_slice(frozen);
         }
@@ -139,8 +141,9 @@ impl<'m> Rows<'m> {
             }
             Latent::Stochastic(latent) => {
                 let latent = latent.get(at..at + trained).ok_or(Fault::OutOfBounds)?;
-                for (&c, &w) in self.selected.iter().zip(latent) {
-                    *weights.get_mut(c as usize).ok_or(Fault::OutOfBounds)? = w;
+                for (&c, &code) in self.selected.iter().zip(latent) {
+                    let weight = weights.get_mut(c as usize).ok_or(Fault::OutOfBounds)?;
+                    *weight = shifted(*weight, code);
                 }
             }
         }

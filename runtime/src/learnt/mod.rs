@@ -11,6 +11,7 @@
 use crate::program::op::{
     BiasUpdate, ConvUpdate, DepthwiseUpdate, HeadUpdate, Optimizer, Precision, Weights,
 };
+use crate::kernels::companded::{compress, expand, PHASE_BITS};
 use crate::program::{Op, Program, Slot};
 use crate::{Fault, Memory, Trainer};
 
@@ -21,7 +22,7 @@ pub enum Kind {
     Bias,
     /// int16 weights in 8.8 fixed point, or those of a head.
     Latent,
-    /// int8 weights.
+    /// int8 codes of differences from frozen weights.
     Weight,
     /// What an optimizer keeps: not learnt, and wrong beside other numbers.
     Course,
@@ -43,10 +44,12 @@ impl Kind {
         bytes.split_at_checked(self.bytes()).filter(|_| !bytes.is_empty())
     }
 
+    /// An element as a number: what a code stands for.
     fn value(self, bytes: &[u8]) -> i64 {
         match *bytes {
             [a, b, c, d] => i32::from_le_bytes([a, b, c, d]).into(),
             [a, b] => i16::from_le_bytes([a, b]).into(),
+            [a] if self == Kind::Weight => expand(a as i8).into(),
             [a] => (a as i8).into(),
             _ => 0,
         }
@@ -57,9 +60,16 @@ impl Kind {
         let (least, most) = match self {
             Kind::Bias => (i32::MIN as i64, i32::MAX as i64),
             Kind::Latent => (i16::MIN as i64, i16::MAX as i64),
-            Kind::Weight | Kind::Course => (i8::MIN as i64, i8::MAX as i64),
+            Kind::Weight => (expand(-127).into(), expand(127).into()),
+            Kind::Course => (i8::MIN as i64, i8::MAX as i64),
         };
-        let bytes = value.clamp(least, most).to_le_bytes();
+        let value = value.clamp(least, most);
+        let bytes = match self {
+            // Half a step is the phase that rounds to the nearest code.
+            Kind::Weight => i64::from(compress((value as i32) << PHASE_BITS, &mut 0x8000)),
+            _ => value,
+        }
+        .to_le_bytes();
         to.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
     }
 }

@@ -175,8 +175,8 @@ fn a_blend_is_rounded_once_and_saturates() {
             bytes.extend(last.iter().flat_map(|b| b.to_le_bytes()));
             bytes
         };
-        let a = image_of([i32::MAX, -7], [30_000, -3, 5], [127, -128, 1, -1, 3], [-32_768, 9]);
-        let b = image_of([i32::MAX, 8], [30_000, 2, -5], [127, -128, 2, 0, -3], [-32_768, 1]);
+        let a = image_of([i32::MAX, -7], [30_000, -3, 5], [127, -127, 1, -1, 3], [-32_768, 9]);
+        let b = image_of([i32::MAX, 8], [30_000, 2, -5], [127, -127, 2, 0, -3], [-32_768, 1]);
         let blended = |trainer: &mut Interpreter<'_>, parts: &[(Vec<u8>, i32)], step| {
             trainer.state_mut().fill(0);
             blend(trainer, parts, step);
@@ -188,11 +188,11 @@ fn a_blend_is_rounded_once_and_saturates() {
             assert_eq!(blended(trainer, &[(a.clone(), 0), (b.clone(), 0)], step), [0; IMAGE]);
             let halves = [(a.clone(), ONE / 2), (b.clone(), ONE / 2)];
             // (-7 + 8) / 2 and (1 + 2) / 2 are rounded up, (-1 + 0) / 2 as well; once, of the sum.
-            let half = image_of([i32::MAX, 1], [30_000, 0, 0], [127, -128, 2, 0, 0], [-32_768, 5]);
+            let half = image_of([i32::MAX, 1], [30_000, 0, 0], [127, -127, 2, 0, 0], [-32_768, 5]);
             assert_eq!(blended(trainer, &halves, step), half);
             let both = [(a.clone(), ONE), (b.clone(), ONE)];
             let sum =
-                image_of([i32::MAX, 1], [i16::MAX, -1, 0], [127, -128, 3, -1, 0], [i16::MIN, 10]);
+                image_of([i32::MAX, 1], [i16::MAX, -1, 0], [127, -127, 3, -1, 0], [i16::MIN, 10]);
             assert_eq!(blended(trainer, &both, step), sum);
             // Away from the base, the other way.
             let away =

@@ -24,7 +24,8 @@ impl Init {
     }
 }
 
-/// Lays the selected channels of the frozen rows into state, where training goes on from them.
+/// Lets training go on from the frozen rows: their selected channels are laid into state, or what is
+/// there is that they differ by nothing.
 fn latent(weights: &Weights, m: &mut Machine<'_>) -> Result<(), Fault> {
     let frozen: &[i8] = table(m.constants, weights.frozen)?;
     let selected: &[u16] = table(m.constants, weights.selected)?;
@@ -42,11 +43,7 @@ fn latent(weights: &Weights, m: &mut Machine<'_>) -> Result<(), Fault> {
                 *m = (w as i16) << 8;
             }
         }
-        Precision::Stochastic => {
-            for (m, &w) in typed_mut::<i8>(to)?.iter_mut().zip(kept) {
-                *m = w;
-            }
-        }
+        Precision::Stochastic => to.fill(0),
     }
     Ok(())
 }
@@ -72,7 +69,8 @@ mod tests {
             };
             for (n, w) in weights.into_iter().enumerate() {
                 let (tap, c) = (n / selected.len(), selected[n % selected.len()] as usize);
-                assert_eq!(w, frozen[tap * 6 + c]);
+                let frozen = frozen[tap * 6 + c];
+                assert_eq!(w, if precision == Precision::Residual { frozen } else { 0 });
             }
         }
     }

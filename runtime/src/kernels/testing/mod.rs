@@ -10,6 +10,7 @@ pub use expected::{assert_near, clamped, convolution, joined, near, products};
 use crate::arena::Arena;
 use crate::fixed::Multiplier;
 use crate::kernels::x86;
+use crate::kernels::shifted;
 use crate::program::op::{ChannelScale, Error, InPlace, Precision, Weights};
 use crate::program::{verify, Header, Op, Program};
 use crate::{Access, Machine, Memory, Slot, Step};
@@ -97,7 +98,7 @@ impl Bench {
                 latent.push(m);
                 tap[c as usize] = match precision {
                     Precision::Residual => (m as f64 / 256.0 + 0.5).floor() as i8,
-                    Precision::Stochastic => m as i8,
+                    Precision::Stochastic => shifted(tap[c as usize], m as i8),
                 };
             }
         }

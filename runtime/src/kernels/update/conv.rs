@@ -144,6 +144,7 @@ impl Gradient<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::companded::expand;
     use crate::kernels::testing::{joined, shapes, Bench, Random};
     use crate::program::op::Precision;
 
@@ -151,7 +152,10 @@ mod tests {
         let stochastic = op.weights.precision == Precision::Stochastic;
         let read = |bench: &Bench| -> Vec<f64> {
             match stochastic {
-                true => bench.read::<i8>(op.weights.latent).iter().map(|&w| w as f64).collect(),
+                true => {
+                    let codes = bench.read::<i8>(op.weights.latent);
+                    codes.into_iter().map(|code| expand(code) as f64 / 4.0).collect()
+                }
                 false => {
                     bench.read::<i16>(op.weights.latent).iter().map(|&m| m as f64 / 256.0).collect()
                 }
@@ -160,7 +164,8 @@ mod tests {
         let before = read(bench);
         bench.run(*op);
         let (bound, range) = match stochastic {
-            true => (1.0001, (-127.0, 127.0)),
+            // What the farthest codes are apart.
+            true => (2.0001, (-118.0, 118.0)),
             false => (0.5001 / 256.0, (-127.5, 32639.0 / 256.0)),
         };
         read(bench).iter().zip(&before).zip(gradient).all(|((after, before), g)| {

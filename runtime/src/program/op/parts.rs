@@ -202,7 +202,8 @@ pub enum Precision {
     /// int16 `m` in 8.8 fixed point; the weight used is `(m + 128) >> 8`. 2 bytes a weight.
     #[default]
     Residual,
-    /// int8, updated with stochastic rounding. 1 byte a weight.
+    /// int8 code of the difference from the frozen weight, updated with stochastic rounding; what codes
+    /// stand for says `kernels/companded.rs`. 1 byte a weight.
     Stochastic,
 }
 
@@ -220,7 +221,8 @@ impl Precision {
 /// trained ones in state memory.
 ///
 /// A row has `taps * channels` elements, channel innermost. Trained channels are named by
-/// `selected` (u16 each); `latent` holds `[rows][taps][selected]` in the given precision.
+/// `selected` (u16 each); `latent` holds `[rows][taps][selected]` in the given precision: residual ones
+/// stand in their place, stochastic ones are added to them.
 /// Nothing is trained where `latent` is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -10,6 +10,7 @@ pub use optimizer::{Held, Optimized};
 use crate::arena::Arena;
 use crate::error_scale::exponent;
 use crate::fixed::Multiplier;
+use crate::kernels::companded::{compress, expand, FRACTION_BITS, PHASE_BITS};
 use crate::kernels::ensure;
 use crate::machine::typed_mut;
 use crate::program::op::{Error, Precision, Weights};
@@ -19,9 +20,8 @@ use crate::{Fault, Slot, Step};
 /// A weight moves by at most this many int8 steps in one update.
 const CLIP: i32 = 4;
 
-/// Fraction bits of a residual weight, and of the phase of a stochastic one.
+/// Fraction bits of a residual weight.
 const RESIDUAL_BITS: i32 = 8;
-const PHASE_BITS: i32 = 16;
 
 /// What applies the gradients of weights, row by row.
 pub trait Descent {
@@ -114,20 +114,19 @@ impl Stride {
         (m as i32 - step).clamp(-32640, 32639) as i16
     }
 
-    /// An int8 weight after its step, rounded up or down by `phase`, which becomes what is left over,
-    /// for the next weight of the row.
+    /// The code of a weight's difference from the frozen one after its step, rounded up or down by `phase`,
+    /// which becomes what is left over, for the next weight of the row.
     ///
     /// From a first phase that is uniform all are, so that each weight is right in the mean, and the
-    /// sum of any run of weights is off by less than one step, where independent rounding would be off
-    /// by the root of their number (systematic sampling, Madow 1949). What the ends of the range and
-    /// the clip stop is lost apart from that.
+    /// sum of any run of weights in one segment of codes is off by less than one of their steps, where
+    /// independent rounding would be off by the root of their number (systematic sampling, Madow
+    /// 1949). What the ends of the range and the clip stop is lost apart from that.
     #[inline]
-    pub fn stochastic(self, w: i8, sum: i32, phase: &mut u16) -> i8 {
-        let clip = CLIP << PHASE_BITS;
-        let step = self.step(sum, PHASE_BITS).clamp(-clip, clip);
-        let wide = ((w as i32) << PHASE_BITS) - step + *phase as i32;
-        *phase = wide as u16;
-        (wide >> PHASE_BITS).clamp(-127, 127) as i8
+    pub fn stochastic(self, code: i8, sum: i32, phase: &mut u16) -> i8 {
+        const BITS: i32 = (FRACTION_BITS + PHASE_BITS) as i32;
+        let clip = CLIP << BITS;
+        let step = self.step(sum, BITS).clamp(-clip, clip);
+        compress((expand(code) << PHASE_BITS) - step, phase)
     }
 }
 
@@ -136,7 +135,7 @@ impl Stride {
 pub enum Latent<'m> {
     /// int16, 8.8.
     Residual(&'m mut [i16]),
-    /// int8, with the random state that rounds them.
+    /// Codes of differences from the frozen weights, with the random state that rounds them.
     Stochastic(&'m mut [i8], &'m mut u32),
 }
 
@@ -185,8 +184,8 @@ impl Descent for Latent<'_> {
                 let mut random = Xorshift::new(**state);
                 let Some(weights) = all.get_mut(at..at + sums.len()) else { return };
                 let mut phase = random.bits16();
-                for (j, (w, &sum)) in weights.iter_mut().zip(sums).enumerate() {
-                    *w = stride(j).stochastic(*w, sum, &mut phase);
+                for (j, (code, &sum)) in weights.iter_mut().zip(sums).enumerate() {
+                    *code = stride(j).stochastic(*code, sum, &mut phase);
                 }
                 **state = random.state();
             }
@@ -235,15 +234,17 @@ mod tests {
         for size in [0.01f32, 0.37, 1.5, -0.002] {
             let (sum, size) = (if size < 0.0 { -1 } else { 1 }, size.abs());
             let trials = 200_000;
-            let moved: i64 = (0..trials)
-                .map(|_| 5 - stride(size).stochastic(5, sum, &mut random.bits16()) as i64)
+            let moved: i32 = (0..trials)
+                .map(|_| 5 - expand(stride(size).stochastic(5, sum, &mut random.bits16())))
                 .sum();
-            let mean = moved as f64 / trials as f64;
+            let mean = moved as f64 / trials as f64 / 4.0;
             let wanted = size as f64 * sum as f64;
             assert!((mean - wanted).abs() < 0.004, "{wanted}: {mean}");
         }
         assert_eq!(stride(0.0).stochastic(-7, 100, &mut 0xFFFF), -7);
-        assert_eq!(stride(1.0).stochastic(7, 2, &mut 0), 5);
+        // Two steps, of four codes each; farther off, of two.
+        assert_eq!(stride(1.0).stochastic(7, 2, &mut 0), -1);
+        assert_eq!(stride(1.0).stochastic(63, 2, &mut 0), 59);
     }
 
     #[test]
@@ -251,7 +252,7 @@ mod tests {
         assert_eq!(stride(100.0).residual(0, 1), -1024);
         assert_eq!(stride(100.0).residual(32639, -1), 32639);
         assert_eq!(stride(100.0).residual(-32600, 1), -32640);
-        assert_eq!(stride(100.0).stochastic(0, -1, &mut 0xFFFF), 4);
+        assert_eq!(stride(100.0).stochastic(0, -1, &mut 0xFFFF), 16);
         assert_eq!(stride(100.0).stochastic(-126, 1, &mut 0), -127);
         assert_eq!(stride(1e9).bias(i32::MIN + 5, 1000), i32::MIN);
     }

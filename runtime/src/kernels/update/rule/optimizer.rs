@@ -8,6 +8,7 @@
 use super::{Descent, Stride, CLIP, RESIDUAL_BITS};
 use crate::arena::Arena;
 use crate::fixed::saturate;
+use crate::kernels::companded::{compress, expand, FRACTION_BITS, PHASE_BITS};
 use crate::kernels::ensure;
 use crate::machine::typed_mut;
 use crate::program::op::{Optimizer, Precision};
@@ -207,9 +208,10 @@ impl<'m> Optimized<'m> {
                 }
             }
             Parameter::Stochastic(all) => {
-                for (&u, w) in steps.iter().zip(from(all, at)) {
-                    let after = i32::from(*w) - rounded(u, STEP_BITS, random);
-                    *w = after.clamp(-127, 127) as i8;
+                const SHIFT: u32 = STEP_BITS - FRACTION_BITS - PHASE_BITS;
+                for (&u, code) in steps.iter().zip(from(all, at)) {
+                    let after = (expand(*code) << PHASE_BITS).saturating_sub(u >> SHIFT);
+                    *code = compress(after, &mut random.bits16());
                 }
             }
             Parameter::Bias(all) => {

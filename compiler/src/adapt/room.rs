@@ -7,19 +7,13 @@
 use super::own;
 use crate::ir::{Data, Graph, Node, Quant};
 use crate::lower::DEGENERATE_SCALE;
-use offshoot_runtime::program::op::Precision;
 
-/// Largest int8 magnitude of a trained weight before training. Stochastic steps move by whole int8
-/// steps, and are the noisier the coarser these are; residual ones are not.
-fn largest(precision: Precision) -> f64 {
-    match precision {
-        Precision::Residual => 76.0,
-        Precision::Stochastic => 102.0,
-    }
-}
+/// Largest int8 magnitude of a trained weight before training: a quarter of it is left to grow. With more
+/// room, steps are coarser and cost more than the weights that come to an end.
+const LARGEST: f64 = 102.0;
 
 /// Re-quantises the rows of a convolution's weights `[O,kh,kw,I]` whose largest trained weight is
-/// above [`largest`], and their biases `[O]`, which count steps of input scale times weight scale.
+/// above [`LARGEST`], and their biases `[O]`, which count steps of input scale times weight scale.
 /// Degenerate rows stay: they are never updated.
 pub(super) fn give_room(graph: &mut Graph, node: &Node, depthwise: bool) {
     let Some(weights) = own(graph, node, 1) else { return };
@@ -40,7 +34,7 @@ pub(super) fn give_room(graph: &mut Graph, node: &Node, depthwise: bool) {
     let mut shrink = vec![1.0f64; rows];
     for (at, &q) in old.iter().enumerate().filter(|&(at, _)| grows(at)) {
         let factor = &mut shrink[at / row];
-        *factor = factor.min(largest(trained.precision) / f64::from(q).abs());
+        *factor = factor.min(LARGEST / f64::from(q).abs());
     }
     if shrink.iter().all(|&factor| factor == 1.0) {
         return;

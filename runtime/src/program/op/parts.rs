@@ -202,8 +202,8 @@ pub enum Precision {
     /// int16 `m` in 8.8 fixed point; the weight used is `(m + 128) >> 8`. 2 bytes a weight.
     #[default]
     Residual,
-    /// int8 code of the difference from the frozen weight, updated with stochastic rounding; what codes
-    /// stand for says `kernels/companded.rs`. 1 byte a weight.
+    /// int8 code of the difference from the frozen weight, updated with stochastic rounding:
+    /// `kernels/companded.rs` has what codes stand for. 1 byte a weight.
     Stochastic,
 }
 

@@ -8,10 +8,10 @@
 //! What was learnt as bytes, its *image*: all parts in the order in which they lie in state, each
 //! filled up with zeros to a multiple of 4 bytes; little-endian.
 
+use crate::kernels::companded::{compress, expand, PHASE_BITS};
 use crate::program::op::{
     BiasUpdate, ConvUpdate, DepthwiseUpdate, HeadUpdate, Optimizer, Precision, Weights,
 };
-use crate::kernels::companded::{compress, expand, PHASE_BITS};
 use crate::program::{Op, Program, Slot};
 use crate::{Fault, Memory, Trainer};
 
@@ -49,8 +49,7 @@ impl Kind {
         match *bytes {
             [a, b, c, d] => i32::from_le_bytes([a, b, c, d]).into(),
             [a, b] => i16::from_le_bytes([a, b]).into(),
-            [a] if self == Kind::Weight => expand(a as i8).into(),
-            [a] => (a as i8).into(),
+            [a] => expand(a as i8).into(),
             _ => 0,
         }
     }
@@ -60,17 +59,17 @@ impl Kind {
         let (least, most) = match self {
             Kind::Bias => (i32::MIN as i64, i32::MAX as i64),
             Kind::Latent => (i16::MIN as i64, i16::MAX as i64),
-            Kind::Weight => (expand(-127).into(), expand(127).into()),
-            Kind::Course => (i8::MIN as i64, i8::MAX as i64),
+            Kind::Weight | Kind::Course => (expand(-127).into(), expand(127).into()),
         };
         let value = value.clamp(least, most);
-        let bytes = match self {
+        let held = match self {
+            Kind::Bias | Kind::Latent => value,
             // Half a step is the phase that rounds to the nearest code.
-            Kind::Weight => i64::from(compress((value as i32) << PHASE_BITS, &mut 0x8000)),
-            _ => value,
-        }
-        .to_le_bytes();
-        to.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
+            Kind::Weight | Kind::Course => {
+                compress((value as i32) << PHASE_BITS, &mut 0x8000).into()
+            }
+        };
+        to.iter_mut().zip(held.to_le_bytes()).for_each(|(to, byte)| *to = byte);
     }
 }
 

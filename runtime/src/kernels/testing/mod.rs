@@ -9,8 +9,8 @@ pub use expected::{assert_near, clamped, convolution, joined, near, products};
 
 use crate::arena::Arena;
 use crate::fixed::Multiplier;
-use crate::kernels::x86;
 use crate::kernels::shifted;
+use crate::kernels::x86;
 use crate::program::op::{ChannelScale, Error, InPlace, Precision, Weights};
 use crate::program::{verify, Header, Op, Program};
 use crate::{Access, Machine, Memory, Slot, Step};

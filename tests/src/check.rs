@@ -68,13 +68,18 @@ impl Report {
             let some: Vec<&str> = self.failures.iter().take(5).map(String::as_str).collect();
             return Err(format!("{failed} of {total} gradients are wrong:\n{}", some.join("\n")));
         }
-        if self.excluded as f64 > EXCLUDED * (total + self.excluded) as f64 {
+        if self.at_kinks() {
             return Err(format!("{} of {total} lie at kinks: too many", self.excluded));
         }
         if (self.telling as f64) < TELLING * total as f64 || total == 0 {
             return Err(format!("only {} of {total} gradients tell anything", self.telling));
         }
         Ok(())
+    }
+
+    /// Whether so many lie at kinks that the rest says little.
+    pub fn at_kinks(&self) -> bool {
+        self.excluded as f64 > EXCLUDED * (self.total() + self.excluded) as f64
     }
 
     /// Fails the test where the gradients are not right.

@@ -9,7 +9,7 @@ use offshoot_runtime::schedule::default_rate;
 use offshoot_runtime::{Slot, Trainer};
 use offshoot_simulator::{Decay, Memories, ProgramFile, Round, Simulation};
 
-use crate::ground::{compiled, trained_layers, Ground};
+use crate::ground::{compiled, selected, trained_layers, Ground};
 use crate::plan::{Method, Plan};
 use crate::progress::Progress;
 
@@ -80,12 +80,9 @@ impl Held {
 
 /// The frozen values of the weights that are trained, in the order of state.
 fn frozen(weights: &Weights, constants: &[u8]) -> Vec<i8> {
-    let slot = |slot: Slot| &constants[slot.start()..slot.end()];
-    let selected: Vec<usize> = slot(weights.selected)
-        .chunks_exact(2)
-        .map(|b| usize::from(u16::from_le_bytes([b[0], b[1]])))
-        .collect();
-    let rows = slot(weights.frozen).chunks_exact(usize::from(weights.channels));
+    let selected = selected(weights, constants);
+    let frozen = &constants[weights.frozen.start()..weights.frozen.end()];
+    let rows = frozen.chunks_exact(usize::from(weights.channels));
     rows.flat_map(|row| selected.iter().map(|&c| row[c] as i8)).collect()
 }
 

@@ -70,6 +70,14 @@ pub fn trained_layers(program: &ProgramFile) -> impl Iterator<Item = Weights> + 
     })
 }
 
+/// The channels of a weight matrix that are trained.
+pub fn selected(weights: &Weights, constants: &[u8]) -> Vec<usize> {
+    constants[weights.selected.start()..weights.selected.end()]
+        .chunks_exact(2)
+        .map(|b| usize::from(u16::from_le_bytes([b[0], b[1]])))
+        .collect()
+}
+
 /// The program and the graph of a cell.
 pub fn compiled(cell: &Cell<'_>, ground: &Ground) -> Result<Compiled> {
     let mut scheme = cell.scheme.scheme()?;

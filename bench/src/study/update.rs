@@ -6,6 +6,7 @@ use offshoot_runtime::program::op::{ConvUpdate, DepthwiseUpdate, Error, Geometry
 use offshoot_runtime::{Fault, Machine, Slot};
 
 use super::Rule;
+use crate::ground::selected;
 
 /// Updates the weights of a convolution by `rule`.
 ///
@@ -35,10 +36,7 @@ pub fn conv(op: &ConvUpdate, m: &mut Machine<'_>, rule: Rule) -> Result<(), Faul
 /// A [`Fault`] only if the program was not verified.
 pub fn depthwise(op: &DepthwiseUpdate, m: &mut Machine<'_>, rule: Rule) -> Result<(), Fault> {
     let geometry = op.geometry;
-    let selected: Vec<usize> = m.constants[op.weights.selected.start()..op.weights.selected.end()]
-        .chunks_exact(2)
-        .map(|b| usize::from(u16::from_le_bytes([b[0], b[1]])))
-        .collect();
+    let selected = selected(&op.weights, m.constants);
     let (trained, channels) = (selected.len(), usize::from(geometry.y.c));
     let mut sums = vec![0i32; geometry.window.taps() * trained];
     let ([error, saved], []) = m.arena.split([op.error.data, op.saved], [])?;

@@ -11,7 +11,7 @@ use offshoot::learn::Watch;
 use offshoot::pipeline::{compile, Compiled};
 use offshoot::quantize::{is_real, quantize};
 use offshoot::scheme::Loss;
-use offshoot_runtime::program::op::{Precision, Weights};
+use offshoot_runtime::program::op::{ConvNormed, Precision, Weights};
 use offshoot_runtime::program::Op;
 use offshoot_simulator::data::Dataset;
 use offshoot_simulator::ProgramFile;
@@ -62,7 +62,7 @@ impl Ground {
 /// The weights of layers that a program steps; the head's are not among them.
 pub fn trained_layers(program: &ProgramFile) -> impl Iterator<Item = Weights> + '_ {
     program.ops.iter().filter_map(|op| match op {
-        Op::ConvUpdate(u) => Some(u.weights),
+        Op::ConvUpdate(u) | Op::ConvNormed(ConvNormed { update: u, .. }) => Some(u.weights),
         Op::DepthwiseUpdate(u) => Some(u.weights),
         Op::ConvOptimize(o) => Some(o.update.weights),
         Op::DepthwiseOptimize(o) => Some(o.update.weights),

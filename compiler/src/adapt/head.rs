@@ -66,7 +66,7 @@ pub(super) fn replace_classifier(graph: &Graph, start: HeadStart) -> Result<Grap
     };
     let classes = biases.len();
     let scale = (exponent as f32).exp2();
-    let trained = Some(Trained { precision: Precision::Residual, channels: None });
+    let trained = Some(Trained::plain(Precision::Residual, None));
     let mut constant = |name: &str, shape: Vec<usize>, data: Data, scale: f32| {
         let mut tensor = Tensor::constant(name, shape, data, Quant::per_tensor(scale, 0));
         tensor.trained = trained.clone();

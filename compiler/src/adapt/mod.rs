@@ -106,7 +106,7 @@ pub fn adapt(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Graph, 
     }
     let layers: Vec<Node> = layers(&graph).into_iter().cloned().collect();
     for index in biases(&layers, &scheme.biases)? {
-        let whole = Trained { precision: Precision::Residual, channels: None };
+        let whole = Trained::plain(Precision::Residual, None);
         mark(&mut graph, &layers[index], 2, whole);
     }
     let mut named = Vec::new();
@@ -126,7 +126,7 @@ pub fn adapt(graph: &Graph, start: HeadStart, scheme: &Scheme) -> Result<Graph, 
         if channels.is_some() && conv.groups > 1 && !depthwise {
             return Err(AdaptError::Grouped(node.name.clone()));
         }
-        mark(&mut graph, node, 1, Trained { precision: scheme.precision, channels });
+        mark(&mut graph, node, 1, Trained::plain(scheme.precision, channels));
         room::give_room(&mut graph, node, depthwise);
     }
     if !graph.tensors().any(|(_, t)| t.trained.is_some()) {

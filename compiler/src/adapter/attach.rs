@@ -8,7 +8,7 @@ use offshoot_runtime::program::op::{Path, Precision};
 
 use super::site::Site;
 use crate::adapt::own;
-use crate::ir::{DType, Data, Graph, Node, Quant, Tensor, TensorId, Trained};
+use crate::ir::{DType, Data, Graph, Node, Quant, Rule, Tensor, TensorId, Trained};
 use crate::ops::{Add, AvgPool, Clamp, Conv2d, Copy, Window};
 use crate::quantize::span;
 
@@ -430,6 +430,16 @@ impl<'g> Attach<'g> {
         }
     }
 
+    /// Lets the updates of the weights of the layer that gave `flow`, one that was built here and is trained, heed
+    /// a rule.
+    pub fn heed(&mut self, flow: &Flow, rule: Rule) {
+        if let Some(node) = self.nodes.iter().find(|n| n.outputs.contains(&flow.id)) {
+            if let Some(trained) = &mut self.graph.tensor_mut(node.inputs[1]).trained {
+                trained.rule = rule;
+            }
+        }
+    }
+
     /// Trains of the weights of the layer that gave `flow`, one that was built here, only some channels.
     pub fn train_only(&mut self, flow: &Flow, channels: &[usize]) {
         if let Some(node) = self.nodes.iter().find(|n| n.outputs.contains(&flow.id)) {
@@ -443,5 +453,5 @@ fn trained(precision: Precision, channels: Option<&[usize]>) -> Trained {
     let mut channels: Option<Vec<u16>> =
         channels.map(|all| all.iter().map(|&c| c as u16).collect());
     channels.iter_mut().for_each(|all| all.sort_unstable());
-    Trained { precision, channels }
+    Trained::plain(precision, channels)
 }

@@ -19,5 +19,5 @@ pub use entity::{NodeId, TensorId};
 pub use graph::{Fold, Graph, Node};
 pub use parse::{parse, ParseError};
 pub use print::{print, Constants};
-pub use tensor::{DType, Data, Quant, Tensor, Trained};
+pub use tensor::{DType, Data, Quant, Rule, Tensor, Trained};
 pub use verify::{verify, VerifyError};

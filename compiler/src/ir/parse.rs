@@ -5,7 +5,7 @@ use std::sync::Arc;
 use offshoot_runtime::program::op::Precision;
 
 use super::lex::{tokens, Token};
-use super::{Attributes, DType, Data, Fold, Graph, Node, Quant, Tensor, TensorId, Trained};
+use super::{Attributes, DType, Data, Fold, Graph, Node, Quant, Rule, Tensor, TensorId, Trained};
 use crate::ops::Op;
 
 /// Where text is not a graph, and why.
@@ -106,11 +106,16 @@ fn parse_tensor(cursor: &mut Cursor) -> Result<Tensor, String> {
                     "stochastic" => Precision::Stochastic,
                     other => return Err(format!("`{other}` is neither residual nor stochastic")),
                 };
-                tensor.trained = Some(Trained { precision, channels: None });
+                tensor.trained = Some(Trained::plain(precision, None));
             }
             "channels" => {
                 let trained = tensor.trained.as_mut().ok_or("`channels` of what is not trained")?;
                 trained.channels = Some(cursor.integers()?);
+            }
+            "normed" | "orthonormal" => {
+                let what = format!("`{word}` of what is not trained");
+                let trained = tensor.trained.as_mut().ok_or(what)?;
+                trained.rule = parse_rule(cursor, &word)?;
             }
             "data" => {
                 if matches!(cursor.peek(), Some(Token::Word(hash)) if hash.starts_with('#')) {
@@ -128,6 +133,23 @@ fn parse_tensor(cursor: &mut Cursor) -> Result<Tensor, String> {
         }
     }
     Ok(tensor)
+}
+
+fn parse_rule(cursor: &mut Cursor, word: &str) -> Result<Rule, String> {
+    let columns = match word {
+        "normed" => None,
+        _ => Some(match cursor.any_word()?.as_str() {
+            "rows" => false,
+            "columns" => true,
+            other => return Err(format!("`{other}` is neither rows nor columns")),
+        }),
+    };
+    let numbers = cursor.reals::<f32>()?;
+    match (columns, numbers.as_slice()) {
+        (None, &[size, most]) => Ok(Rule::Normed { size, most }),
+        (Some(columns), &[size, strength]) => Ok(Rule::Orthonormal { size, strength, columns }),
+        _ => Err(format!("`{word}` takes two numbers, not {}", numbers.len())),
+    }
 }
 
 fn parse_node(graph: &Graph, cursor: &mut Cursor, name: String) -> Result<Node, String> {

@@ -16,7 +16,7 @@ use std::fmt::Write;
 use offshoot_runtime::hash;
 use offshoot_runtime::program::op::Precision;
 
-use super::{attributes, Graph, Tensor, TensorId};
+use super::{attributes, Graph, Rule, Tensor, TensorId};
 
 /// How constants are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,14 @@ fn describe(tensor: &Tensor, constants: Constants) -> String {
         if let Some(channels) = &trained.channels {
             let _ = write!(text, " channels {}", list(channels));
         }
+        let _ = match trained.rule {
+            Rule::Plain => Ok(()),
+            Rule::Normed { size, most } => write!(text, " normed [{size:?},{most:?}]"),
+            Rule::Orthonormal { size, strength, columns } => {
+                let which = if columns { "columns" } else { "rows" };
+                write!(text, " orthonormal {which} [{size:?},{strength:?}]")
+            }
+        };
     }
     if let Some(data) = &tensor.data {
         if constants == Constants::Full || data.len() <= 16 {

@@ -170,6 +170,41 @@ pub struct Trained {
     /// Trained channels of a convolution's input (of a depthwise convolution: its channels),
     /// ascending; `None` trains all of the tensor.
     pub channels: Option<Vec<u16>>,
+    /// What its update heeds beside the gradient.
+    pub rule: Rule,
+}
+
+impl Trained {
+    /// Some channels, or all, by the gradient alone.
+    pub fn plain(precision: Precision, channels: Option<Vec<u16>>) -> Trained {
+        Trained { precision, channels, rule: Rule::Plain }
+    }
+}
+
+/// What an update heeds beside the gradient.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Rule {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// How far a row has gone: its rate is that of all over `sqrt(norm / size + 1 / most^2)`, with the norm of
+    /// what it differs by from what it began as, in real units.
+    Normed {
+        /// The norm that counts as 1.
+        size: f32,
+        /// Factor of the rate of a row that is as it began.
+        most: f32,
+    },
+    /// Scalar products of rows, or of columns, which are to be those of orthonormal vectors: a step down
+    /// `strength / 4 ||G / size^2 - I||^2` follows that of the gradient.
+    Orthonormal {
+        /// Norm that the vectors are to have.
+        size: f32,
+        /// How strong it is.
+        strength: f32,
+        /// Whether columns are meant.
+        columns: bool,
+    },
 }
 
 /// A tensor.

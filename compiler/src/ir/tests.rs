@@ -85,7 +85,13 @@ fn every_type_and_value_goes_back_and_forth() {
         let scales = vec![f32::MIN_POSITIVE, 0.1, f32::MAX];
         let quant = Quant::per_axis(scales, axis);
         let mut tensor = Tensor::constant("c", vec![3, 3, 3], data, quant);
-        tensor.trained = Some(Trained { precision: Precision::Stochastic, channels: None });
+        let rule = [
+            Rule::Plain,
+            Rule::Normed { size: 0.1, most: 3.0 },
+            Rule::Orthonormal { size: 1e-3, strength: 7.5, columns: true },
+        ][axis];
+        let plain = Trained::plain(Precision::Stochastic, None);
+        tensor.trained = Some(Trained { rule, ..plain });
         graph.add_tensor(tensor);
     }
     let one_scale = Quant { scale: vec![0.3], zero: 7, axis: 3 };

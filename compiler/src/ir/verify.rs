@@ -16,7 +16,7 @@
 //! 9. No dimension is 0, none exceeds 65535, and no tensor has more than 2^26 elements.
 //! 10. The energy of the features is finite and not negative.
 
-use super::{DType, Data, Graph, Node, Tensor, TensorId};
+use super::{DType, Data, Graph, Node, Rule, Tensor, TensorId};
 use crate::ops::Op;
 
 /// Far beyond what a microcontroller holds, and little enough for 32-bit offsets.
@@ -139,6 +139,17 @@ fn verify_tensor(tensor: &Tensor) -> Result<(), String> {
     }
     if tensor.data.is_none() {
         return Err("is trained but has no data to start from".into());
+    }
+    match trained.rule {
+        Rule::Plain => {}
+        _ if trained.channels.is_some() => {
+            return Err("heeds a rule for whole rows, but only some channels are trained".into());
+        }
+        Rule::Normed { size: a, most: b } | Rule::Orthonormal { size: a, strength: b, .. } => {
+            if ![a, b].iter().all(|v| v.is_finite() && *v > 0.0) {
+                return Err(format!("heeds a rule with the numbers {a} and {b}"));
+            }
+        }
     }
     if let Some(channels) = &trained.channels {
         let most = tensor.channel_axis_len();

@@ -441,12 +441,19 @@ pub(crate) fn macs(op: &rt::Op) -> u64 {
         rt::Op::DepthwiseInputGrad(d) => map(&d.geometry, d.weights.frozen.len()),
         rt::Op::MatMul(m) => turns(&m.loops),
         rt::Op::MatMulInputGrad(m) => turns(&m.loops),
-        rt::Op::ConvUpdate(update) | rt::Op::ConvOptimize(rt::ConvOptimize { update, .. }) => {
+        rt::Op::ConvUpdate(update)
+        | rt::Op::ConvOptimize(rt::ConvOptimize { update, .. })
+        | rt::Op::ConvNormed(rt::ConvNormed { update, .. }) => {
             map(&update.geometry, update.weights.latent.len() / update.weights.precision.bytes())
         }
         rt::Op::DepthwiseUpdate(update)
         | rt::Op::DepthwiseOptimize(rt::DepthwiseOptimize { update, .. }) => {
             map(&update.geometry, update.weights.latent.len() / update.weights.precision.bytes())
+        }
+        // Half of the products, and as many in the steps.
+        rt::Op::Orthonormalize(o) => {
+            let (vectors, weights) = (o.vectors() as u64, o.start.len() as u64);
+            weights * (vectors + 1) / 2 + weights * vectors
         }
         rt::Op::Head(h) => h.latent.len() as u64 / Precision::Residual.bytes() as u64,
         rt::Op::HeadInputGrad(h) => h.latent.len() as u64 / Precision::Residual.bytes() as u64,

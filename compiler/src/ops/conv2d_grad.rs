@@ -4,11 +4,12 @@ use num_traits::Float;
 use offshoot_runtime::kernels::scratch;
 use offshoot_runtime::program::op as rt;
 use offshoot_runtime::program::op::Precision;
+use offshoot_runtime::Slot;
 
 use super::conv2d::{geometry, is_depthwise, weight_shape};
 use super::window::{shape, Window};
 use super::{expect_dtype, expect_inputs, nhwc, Operator, OutputType};
-use crate::ir::{Attributes, DType, Node, NodeId, Tensor, TensorId};
+use crate::ir::{Attributes, DType, Node, NodeId, Rule, Tensor, TensorId};
 use crate::lower::{LowerError, Lowering};
 use crate::reference::{math, Values};
 use crate::scheme::Optimizer;
@@ -284,23 +285,31 @@ impl Operator for Conv2dWeightGrad {
 
 impl Conv2dWeightGrad {
     /// Emits the update of `parameter` by the gradient that node `id` computes.
+    ///
+    /// # Errors
+    /// A rule that the device has no update for.
     pub(super) fn lower_update(
         &self,
         cx: &mut Lowering<'_>,
         id: NodeId,
         parameter: TensorId,
         optimizer: &Optimizer,
-    ) {
+    ) -> Result<(), LowerError> {
         let node = cx.graph.node(id);
         let (dy, saved) = (node.inputs[0], node.inputs[1]);
         let weights = cx.graph.tensor(parameter);
         let depthwise = is_depthwise(self.groups, weights);
+        let Some(trained) = &weights.trained else { return Ok(()) };
+        let (rule, stochastic) = (trained.rule, trained.precision == Precision::Stochastic);
+        if rule != Rule::Plain {
+            let suits = !depthwise && self.groups == 1;
+            suited(weights, rule, suits, optimizer)
+                .map_err(|why| LowerError::new(cx.graph, id, why))?;
+        }
         let s_x = cx.graph.tensor(saved).scale_of(0);
-        let factors: Vec<f32> =
-            (0..weights.shape[0]).map(|o| cx.gradient_factor(s_x, weights.scale_of(o))).collect();
+        let scales: Vec<f32> = (0..weights.shape[0]).map(|o| weights.scale_of(o)).collect();
+        let factors: Vec<f32> = scales.iter().map(|&s_w| cx.gradient_factor(s_x, s_w)).collect();
         let elements = weights.trained_elements();
-        let stochastic =
-            weights.trained.as_ref().is_some_and(|t| t.precision == Precision::Stochastic);
         let x_zero = cx.graph.tensor(saved).zero() as i16;
         // The saved tensor has only the trained channels; the op's geometry is the layer's.
         let mut geometry = geometry(cx, saved, dy, &self.window);
@@ -330,25 +339,73 @@ impl Conv2dWeightGrad {
                 Some(optimizer) => cx.push(id, rt::DepthwiseOptimize { update, optimizer }),
                 None => cx.push(id, update),
             }
-        } else {
-            let groups = self.groups as u16;
-            let scratch = cx
-                .scratch(self.window.kernel[0] * self.window.kernel[1] * trained / self.groups * 4);
-            let update = rt::ConvUpdate {
-                error,
-                saved,
-                geometry,
-                groups,
-                weights,
-                factor,
-                random,
-                x_zero,
-                scratch,
-            };
-            match optimizer {
-                Some(optimizer) => cx.push(id, rt::ConvOptimize { update, optimizer }),
-                None => cx.push(id, update),
-            }
+            return Ok(());
         }
+        let taps = self.window.kernel[0] * self.window.kernel[1];
+        let scratch = cx.scratch(taps * trained / self.groups * 4);
+        let groups = self.groups as u16;
+        let update = rt::ConvUpdate {
+            error,
+            saved,
+            geometry,
+            groups,
+            weights,
+            factor,
+            random,
+            x_zero,
+            scratch,
+        };
+        let start = weights.frozen;
+        match (optimizer, rule) {
+            (Some(optimizer), _) => cx.push(id, rt::ConvOptimize { update, optimizer }),
+            (None, Rule::Normed { size, most }) => {
+                let units: Vec<f32> = scales.iter().map(|s_w| s_w / size).collect();
+                let (unit, damping) = (cx.factors(&units), 1.0 / (most * most));
+                cx.push(id, rt::ConvNormed { update, start, unit, damping });
+            }
+            (None, _) => cx.push(id, update),
+        }
+        if let Rule::Orthonormal { size, strength, columns } = rule {
+            let unit = scales[0] / size;
+            let scratch = Slot::default();
+            let turned =
+                rt::Orthonormalize { weights, start, columns, unit, strength, random, scratch };
+            let row = taps * usize::from(weights.channels);
+            let scratch = cx.scratch((turned.vectors() * turned.vectors() + row) * 4);
+            cx.push(id, rt::Orthonormalize { scratch, ..turned });
+        }
+        Ok(())
+    }
+}
+
+/// Whether the device can heed `rule` while it trains `weights`.
+///
+/// # Errors
+/// Why not, and what to do.
+fn suited(
+    weights: &Tensor,
+    rule: Rule,
+    dense: bool,
+    optimizer: &Optimizer,
+) -> Result<(), &'static str> {
+    if !optimizer.is_plain() {
+        return Err("its update takes neither momentum nor batches: leave them out");
+    }
+    if !dense {
+        return Err("rules are for layers of one group");
+    }
+    let rows = weights.shape[0];
+    match rule {
+        Rule::Orthonormal { columns, .. } => {
+            let vectors = if columns { weights.elements() / rows } else { rows };
+            if vectors > rt::Orthonormalize::MOST_VECTORS {
+                return Err("at most 64 vectors are kept orthonormal: take a lower rank");
+            }
+            if (1..rows).any(|o| weights.scale_of(o) != weights.scale_of(0)) {
+                return Err("what is kept orthonormal needs one scale for all rows");
+            }
+            Ok(())
+        }
+        Rule::Plain | Rule::Normed { .. } => Ok(()),
     }
 }

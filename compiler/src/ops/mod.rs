@@ -23,6 +23,7 @@ mod mul;
 mod normalize;
 mod pool_mean;
 mod requantize;
+mod rule;
 mod save_channels;
 mod sgd;
 mod softmax;

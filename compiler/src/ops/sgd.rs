@@ -2,7 +2,7 @@
 
 use num_traits::Float;
 
-use super::{expect_inputs, Op, Operator, OutputType};
+use super::{expect_inputs, rule, Op, Operator, OutputType};
 use crate::ir::{Attributes, DType, Node, NodeId, Tensor};
 use crate::lower::{LowerError, Lowering};
 use crate::reference::Values;
@@ -10,7 +10,8 @@ use crate::scheme::{Optimizer, OptimizerFile};
 
 /// `p -= clamp(rate * g)`; inputs the parameter and its streamed gradient. A weight moves at
 /// most 4 steps of its scale at once; biases are not limited. With momentum or a batch what is
-/// clamped goes through an [`Optimizer`].
+/// clamped goes through an [`Optimizer`]. A [`crate::ir::Rule`] of the parameter may
+/// change the rate of rows, or take a step of its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sgd {
     /// How steps become updates.
@@ -84,14 +85,16 @@ impl Operator for Sgd {
             kept.velocity.resize(gradient.len(), T::zero());
         }
         let degenerate = T::from(crate::lower::DEGENERATE_SCALE).unwrap_or_else(T::zero);
+        let whole = values.step.rate;
         values.change(parameter, |p| {
+            let paces = rule::paces(tensor, p);
             for (n, (&at, &g)) in indices.iter().zip(&gradient).enumerate() {
                 let step = steps[at / per_row];
                 if limited && step < degenerate {
                     continue;
                 }
                 let most = if limited { limit * step } else { T::infinity() };
-                let mut u = (rate * g).max(-most).min(most);
+                let mut u = (rate * paces[at / per_row] * g).max(-most).min(most);
                 if let Some((sum, velocity)) = kept.sum.get_mut(n).zip(kept.velocity.get_mut(n)) {
                     *sum = *sum + u;
                     if !due {
@@ -102,6 +105,7 @@ impl Operator for Sgd {
                 }
                 p[at] = p[at] - u;
             }
+            rule::orthonormalize(tensor, p, whole);
         });
         values.keep(parameter, kept);
     }
@@ -111,7 +115,9 @@ impl Operator for Sgd {
         let (parameter, gradient) = (node.inputs[0], node.inputs[1]);
         let (producer, optimizer) = (cx.producer(gradient), &self.optimizer);
         match producer.map(|p| (p, cx.graph.node(p).op.clone())) {
-            Some((p, Op::Conv2dWeightGrad(op))) => op.lower_update(cx, p, parameter, optimizer),
+            Some((p, Op::Conv2dWeightGrad(op))) => {
+                op.lower_update(cx, p, parameter, optimizer)?;
+            }
             Some((p, Op::HeadWeightGrad(op))) => op.lower_update(cx, p, parameter, optimizer),
             Some((p, Op::BiasGrad(op))) => op.lower_update(cx, p, parameter, optimizer),
             _ => {

@@ -99,6 +99,7 @@ impl Op {
             }
             Op::ConvUpdate(ConvUpdate { weights: w, .. })
             | Op::DepthwiseUpdate(DepthwiseUpdate { weights: w, .. }) => weights(w, f),
+            Op::ConvNormed(op) => weights(&op.update.weights, f),
             Op::ConvOptimize(op) => {
                 weights(&op.update.weights, f);
                 optimizer(&op.optimizer, f);

@@ -58,7 +58,7 @@ fn attach(cx: &mut Attach<'_>, (u, v): Factors, diagonal: bool) {
 
 /// Scale at which V x is as large as by random directions, at most 1. Chosen ones are those that most of x lies along:
 /// steps, which grow with the square of V x, would be too long.
-fn as_random(seen: &DMatrix<f64>, v: &DMatrix<f64>) -> f64 {
+pub(super) fn as_random(seen: &DMatrix<f64>, v: &DMatrix<f64>) -> f64 {
     let share = v.nrows() as f64 / v.ncols().max(1) as f64;
     let (all, along) = (seen.norm_squared(), (seen * v.transpose()).norm_squared());
     if along > 0.0 {
@@ -68,7 +68,7 @@ fn as_random(seen: &DMatrix<f64>, v: &DMatrix<f64>) -> f64 {
     }
 }
 
-fn singular(cx: &Attach<'_>) -> Factors {
+pub(super) fn singular(cx: &Attach<'_>) -> Factors {
     let Svd { u, vt } = svd(&cx.site.weights, cx.rank_within());
     (u, vt)
 }

@@ -8,6 +8,7 @@ use nalgebra::DMatrix;
 
 use super::Recipe;
 use crate::adapter::{Attach, Flow, Learn, Reach};
+use crate::ir::Rule;
 
 /// Both factors, beside the layer.
 #[derive(Debug)]
@@ -21,6 +22,17 @@ pub struct FixedDown;
 /// Both factors, after the layer: `y + B A y`.
 #[derive(Debug)]
 pub struct Sequential;
+
+/// Both factors, and rows of B learn the slower the farther they are from 0: fast as they start, and no row grows far
+/// ahead of the others. Huang and Balestriero, "ALLoRA: Adaptive Learning Rate Mitigates LoRA Fatal Flaws", 2024.
+#[derive(Debug)]
+pub struct Normed;
+
+/// Factor of the rate of a row of B that is 0.
+const AT_ZERO: f64 = 3.0;
+
+/// Norm of a row of `B A` at which its rate is about that of all, of the norm of a row of W.
+const AT_ONE: f64 = 0.2;
 
 /// One pair beside the layer and one after it.
 /// Kim et al., "Hydra: Multi-head Low-rank Adaptation", 2023.
@@ -74,6 +86,26 @@ impl Recipe for FixedDown {
 
     fn attach(&self, cx: &mut Attach<'_>) {
         let delta = parallel(cx, Learn::Frozen);
+        cx.add(&delta);
+    }
+}
+
+impl Recipe for Normed {
+    fn name(&self) -> &'static str {
+        "allora"
+    }
+
+    fn trains(&self) -> &'static str {
+        "two factors of low rank beside a layer, rows at rates that fall as they grow"
+    }
+
+    fn attach(&self, cx: &mut Attach<'_>) {
+        let delta = parallel(cx, Learn::Trained(0.0));
+        let weights = &cx.site.weights;
+        // Rows of A have the gain for a norm.
+        let row = weights.norm() / (weights.nrows().max(1) as f64).sqrt() / cx.gain;
+        let size = (AT_ONE * row).max(f64::from(f32::MIN_POSITIVE)) as f32;
+        cx.heed(&delta, Rule::Normed { size, most: AT_ZERO as f32 });
         cx.add(&delta);
     }
 }

@@ -10,6 +10,7 @@ mod lora;
 mod s2ft;
 mod scale;
 mod shared;
+mod sorsa;
 mod vera;
 
 use super::{Attach, Site};
@@ -49,6 +50,7 @@ pub const ALL: &[&dyn Recipe] = &[
     &clr::Clr,
     &lora::Lora,
     &lora::FixedDown,
+    &lora::Normed,
     &lora::Sequential,
     &lora::Hydra,
     &core::LoraXs,
@@ -56,6 +58,7 @@ pub const ALL: &[&dyn Recipe] = &[
     &core::Corda,
     &core::Kasa,
     &core::Loldu,
+    &sorsa::Sorsa,
     &shared::S2Lora,
     &vera::Vera,
     &kronecker::Compacter,

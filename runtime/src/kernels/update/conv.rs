@@ -15,15 +15,18 @@ impl ConvUpdate {
     /// # Errors
     /// A [`Fault`] only if the program was not verified.
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
-        self.step(m, 1, |state| Latent::open(state, &self.weights, self.random))
+        let open = |state| Latent::open(state, &self.weights, self.random);
+        self.step(m, 1, open, |_, _| 1.0)
     }
 
-    /// Steps every row by what `open` finds in state, at the pace of a sample of a `batch`.
-    fn step<'m, 'a, D: Descent>(
+    /// Steps every row by what `open` finds in state, at the pace of a sample of a `batch`, times what
+    /// `own` makes of the row.
+    pub(super) fn step<'m, 'a, D: Descent>(
         &self,
         m: &'m mut Machine<'a>,
         batch: u16,
         open: impl FnOnce(&'m mut Arena<'a>) -> Result<D, Fault>,
+        own: impl Fn(&D, usize) -> f32,
     ) -> Result<(), Fault> {
         let geometry = self.geometry;
         let pace = Pace::new(&m.step, &m.state, &self.error)?.shared(batch);
@@ -56,7 +59,7 @@ impl ConvUpdate {
             across,
         };
         for (o, &factor) in factors.iter().enumerate() {
-            let stride = pace.times(factor);
+            let stride = pace.times(factor * own(&latent, o));
             if stride.is_zero() && latent.rests() {
                 continue;
             }
@@ -81,9 +84,8 @@ impl ConvOptimize {
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
         let ConvOptimize { update, optimizer } = self;
         let held = Held::Weight(update.weights.precision);
-        update.step(m, optimizer.batch, |state| {
-            Optimized::open(state, update.weights.latent, held, optimizer)
-        })
+        let open = |state| Optimized::open(state, update.weights.latent, held, optimizer);
+        update.step(m, optimizer.batch, open, |_, _| 1.0)
     }
 }
 

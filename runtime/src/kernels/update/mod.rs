@@ -7,6 +7,8 @@ mod bias;
 mod conv;
 mod depthwise;
 mod head;
+mod normed;
+mod orthonormal;
 #[cfg(test)]
 mod properties;
 mod rule;

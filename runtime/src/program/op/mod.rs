@@ -42,7 +42,7 @@ pub use parts::{
     Weights, Window, FEATURE_BITS, LOSS_EXPONENT,
 };
 pub use state::Init;
-pub use update::{BiasUpdate, ConvUpdate, DepthwiseUpdate, HeadUpdate};
+pub use update::{BiasUpdate, ConvNormed, ConvUpdate, DepthwiseUpdate, HeadUpdate, Orthonormalize};
 
 use crate::{Access, Slot};
 // In this order in files of programs.
@@ -52,5 +52,5 @@ ops! {
     ConvInputGrad, DepthwiseInputGrad, PoolInputGrad, MaxPoolInputGrad, TableInputGrad,
     MulInputGrad, MatMulInputGrad, NormalizeInputGrad, SoftmaxInputGrad, CopyInputGrad, SumGrad,
     BiasUpdate, ConvUpdate, DepthwiseUpdate,
-    HeadOptimize, BiasOptimize, ConvOptimize, DepthwiseOptimize, Receive,
+    HeadOptimize, BiasOptimize, ConvOptimize, DepthwiseOptimize, Receive, ConvNormed, Orthonormalize,
 }

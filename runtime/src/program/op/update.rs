@@ -70,4 +70,50 @@ descriptors! {
         /// i32 `[selected]`.
         scratch: Slot = Scratch,
     }
+
+    /// As [`ConvUpdate`], row o at the rate `rate / sqrt(unit_o ||w_o - start_o|| + damping)`: fast as it
+    /// starts, and the slower the farther it has gone. All channels are trained.
+    ConvNormed {
+        /// Where the steps come from.
+        update: ConvUpdate = visits,
+        /// int8 `[O][taps * channels]`, constant: what the weights began as, those that lie frozen.
+        start: Slot = Read,
+        /// f32 `[O]`, constant: an int8 step over the norm that counts as 1.
+        unit: Slot = Read,
+        /// One over the square of the factor of the rate of a row that is as it began.
+        damping: f32,
+    }
+
+    /// Turns the rows of a matrix, or its columns, towards orthonormal ones of some size: a step down
+    /// `strength / 4 ||G - I||^2`, with G their scalar products over the square of that size. All
+    /// channels are trained, and one scale serves all rows.
+    Orthonormalize {
+        /// Weights as in the forward op; the trained part is updated in place.
+        weights: Weights = updates,
+        /// int8 `[rows][taps * channels]`, constant: those that lie frozen.
+        start: Slot = Read,
+        /// Whether columns are turned.
+        columns: bool,
+        /// An int8 step over the size that the vectors are to have.
+        unit: f32,
+        /// How strong it is.
+        strength: f32,
+        /// u32 random state, for stochastic precision; else empty.
+        random: Slot = Update,
+        /// i32 `[vectors][vectors]`, then i32 `[taps * channels]`.
+        scratch: Slot = Scratch,
+    }
+}
+
+impl Orthonormalize {
+    /// Most vectors that are turned together: their products are kept in scratch.
+    pub const MOST_VECTORS: usize = 64;
+
+    /// How many vectors there are.
+    pub const fn vectors(&self) -> usize {
+        match self.columns {
+            true => self.weights.taps as usize * self.weights.channels as usize,
+            false => self.weights.rows as usize,
+        }
+    }
 }

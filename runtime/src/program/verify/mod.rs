@@ -196,6 +196,8 @@ impl Rules<'_> {
             Op::ConvOptimize(op) => self.conv_optimize(op),
             Op::DepthwiseOptimize(op) => self.depthwise_optimize(op),
             Op::Receive(op) => self.receive(op),
+            Op::ConvNormed(op) => self.conv_normed(op),
+            Op::Orthonormalize(op) => self.orthonormalize(op),
         }
     }
 }

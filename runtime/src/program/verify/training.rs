@@ -3,10 +3,11 @@
 use super::rules::{elements, ensure, positions, Check, Problem, Rules};
 use crate::fixed::Multiplier;
 use crate::program::op::{
-    BiasUpdate, ConvInputGrad, ConvUpdate, CopyInputGrad, DepthwiseInputGrad, DepthwiseUpdate,
-    Error, HeadInputGrad, HeadUpdate, MatMulInputGrad, MaxPoolInputGrad, MeanSquare, MulInputGrad,
-    Normalize, NormalizeInputGrad, PoolInputGrad, SigmoidCrossEntropy, Softmax,
-    SoftmaxCrossEntropy, SoftmaxInputGrad, SumGrad, TableInputGrad,
+    BiasUpdate, ConvInputGrad, ConvNormed, ConvUpdate, CopyInputGrad, DepthwiseInputGrad,
+    DepthwiseUpdate, Error, HeadInputGrad, HeadUpdate, MatMulInputGrad, MaxPoolInputGrad,
+    MeanSquare, MulInputGrad, Normalize, NormalizeInputGrad, Orthonormalize, PoolInputGrad,
+    SigmoidCrossEntropy, Softmax, SoftmaxCrossEntropy, SoftmaxInputGrad, SumGrad, TableInputGrad,
+    Weights,
 };
 use crate::program::{Memory, Slot};
 
@@ -260,6 +261,37 @@ impl Rules<'_> {
         self.zero(op.x_zero)?;
         self.sum_fits(positions(y))?;
         self.sums(op.scratch, taps * selected)
+    }
+
+    pub(super) fn conv_normed(&self, op: &ConvNormed) -> Check {
+        self.conv_update(&op.update)?;
+        let rows = op.update.geometry.y.c;
+        self.whole(&op.update.weights, op.start)?;
+        self.slot("units", op.unit, Memory::Constant, 4, rows.into())?;
+        let units: &[f32] = self.table("units", op.unit)?;
+        let sound = units.iter().chain([&op.damping]).all(|v| v.is_finite() && *v >= 0.0);
+        ensure(sound && op.damping > 0.0, "units")
+    }
+
+    pub(super) fn orthonormalize(&self, op: &Orthonormalize) -> Check {
+        let w = &op.weights;
+        self.trained(w, w.rows, w.taps.into(), w.channels)?;
+        self.whole(w, op.start)?;
+        self.random(op.random, w.precision)?;
+        let numbers = [op.unit, op.strength].iter().all(|v| v.is_finite() && *v >= 0.0);
+        ensure(numbers, "units")?;
+        let vectors = op.vectors();
+        ensure(vectors <= Orthonormalize::MOST_VECTORS, "vectors")?;
+        let row = u64::from(w.taps) * u64::from(w.channels);
+        self.sums(op.scratch, (vectors * vectors) as u64 + row)
+    }
+
+    /// That all channels of `weights` are trained, and `start` is what all of them began as.
+    fn whole(&self, weights: &Weights, start: Slot) -> Check {
+        let Weights { rows, taps, channels, .. } = *weights;
+        ensure(weights.selected.len() / 2 == usize::from(channels), "selected channels")?;
+        let row = u64::from(taps) * u64::from(channels);
+        self.slot("frozen weights", start, Memory::Constant, 1, u64::from(rows) * row)
     }
 
     pub(super) fn depthwise_update(&self, op: &DepthwiseUpdate) -> Check {

@@ -88,6 +88,11 @@ impl Stride {
         self.multiplier.value == 0
     }
 
+    /// A stride of `2^-bits` a unit of the sum.
+    pub fn of_bits(bits: i32) -> Stride {
+        Pace { rate: 1.0, exponent: -bits }.times(1.0)
+    }
+
     /// Distance to step for a summed gradient, in units of `2^-bits`.
     #[inline]
     fn step(self, sum: i32, bits: i32) -> i32 {
@@ -155,6 +160,21 @@ impl<'m> Latent<'m> {
             Precision::Stochastic => {
                 let random = typed_mut::<u32>(random)?.first_mut().ok_or(Fault::Size)?;
                 Ok(Latent::Stochastic(typed_mut(latent)?, random))
+            }
+        }
+    }
+}
+
+impl Latent<'_> {
+    /// Weight `at` in 8.8, which began as `start`.
+    #[inline]
+    pub fn weight(&self, at: usize, start: i8) -> i32 {
+        match self {
+            Latent::Residual(all) => all.get(at).copied().unwrap_or_default().into(),
+            Latent::Stochastic(all, _) => {
+                let gone = expand(all.get(at).copied().unwrap_or_default());
+                (i32::from(start) << RESIDUAL_BITS)
+                    + (gone << (RESIDUAL_BITS as u32 - FRACTION_BITS))
             }
         }
     }

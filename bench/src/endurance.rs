@@ -69,6 +69,10 @@ impl Held {
                 let int8 = |m: i16| !(-32384..32384).contains(&i32::from(m));
                 all.map(|m| [int8(m), !(-32639..=32638).contains(&m)]).collect()
             }
+            Precision::Sign => {
+                let at_end = |&code: &u8| !(-126..=126).contains(&(code as i8));
+                bytes.iter().map(|code| [false, at_end(code)]).collect()
+            }
             Precision::Stochastic => {
                 let at_end = |value: i8| !(-126..=126).contains(&value);
                 let all = bytes.iter().zip(&self.frozen).map(|(&code, &w)| (code as i8, w));

@@ -440,6 +440,16 @@ impl<'g> Attach<'g> {
         }
     }
 
+    /// Leaves of the weights of the layer that gave `flow`, one that was built here and is trained, their signs: all
+    /// have one magnitude.
+    pub fn signs(&mut self, flow: &Flow) {
+        if let Some(node) = self.nodes.iter().find(|n| n.outputs.contains(&flow.id)) {
+            let tensor = self.graph.tensor_mut(node.inputs[1]);
+            tensor.trained =
+                tensor.trained.take().map(|t| Trained { precision: Precision::Sign, ..t });
+        }
+    }
+
     /// Trains of the weights of the layer that gave `flow`, one that was built here, only some channels.
     pub fn train_only(&mut self, flow: &Flow, channels: &[usize]) {
         if let Some(node) = self.nodes.iter().find(|n| n.outputs.contains(&flow.id)) {

@@ -104,7 +104,10 @@ fn parse_tensor(cursor: &mut Cursor) -> Result<Tensor, String> {
                 let precision = match cursor.any_word()?.as_str() {
                     "residual" => Precision::Residual,
                     "stochastic" => Precision::Stochastic,
-                    other => return Err(format!("`{other}` is neither residual nor stochastic")),
+                    "sign" => Precision::Sign,
+                    other => {
+                        return Err(format!("`{other}` is none of residual, stochastic and sign"));
+                    }
                 };
                 tensor.trained = Some(Trained::plain(precision, None));
             }

@@ -86,6 +86,7 @@ fn describe(tensor: &Tensor, constants: Constants) -> String {
         text.push_str(match trained.precision {
             Precision::Residual => " trained residual",
             Precision::Stochastic => " trained stochastic",
+            Precision::Sign => " trained sign",
         });
         if let Some(channels) = &trained.channels {
             let _ = write!(text, " channels {}", list(channels));

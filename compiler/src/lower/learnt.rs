@@ -3,7 +3,7 @@
 //! Where in state they lie is settled when a graph is lowered: neither bands nor the order of ops nor
 //! the places of tensors move them.
 
-use offshoot_runtime::kernels::{effective, shifted};
+use offshoot_runtime::kernels::{effective, shifted, signed};
 use offshoot_runtime::program::op::Precision;
 use offshoot_runtime::Slot;
 
@@ -59,11 +59,16 @@ pub fn learnt(graph: &Graph, state: &[u8]) -> Result<Graph, LearntError> {
             Data::I8(old) => {
                 let mut new = old.to_vec();
                 let places = places(tensor, parameter.depthwise).into_iter();
-                if tensor.trained.as_ref().is_some_and(|t| t.precision == Precision::Stochastic) {
-                    places.zip(held).for_each(|(at, &code)| new[at] = shifted(old[at], code as i8));
-                } else {
-                    let latent = words(held, i16::from_le_bytes);
-                    places.zip(latent).for_each(|(at, m)| new[at] = effective(m));
+                let codes = places.clone().zip(held.iter().map(|&code| code as i8));
+                match tensor.trained.as_ref().map_or(Precision::Residual, |t| t.precision) {
+                    Precision::Stochastic => {
+                        codes.for_each(|(at, code)| new[at] = shifted(old[at], code));
+                    }
+                    Precision::Sign => codes.for_each(|(at, code)| new[at] = signed(old[at], code)),
+                    Precision::Residual => {
+                        let latent = words(held, i16::from_le_bytes);
+                        places.zip(latent).for_each(|(at, m)| new[at] = effective(m));
+                    }
                 }
                 Data::I8(new.into())
             }

@@ -3,7 +3,6 @@
 use num_traits::Float;
 use offshoot_runtime::kernels::scratch;
 use offshoot_runtime::program::op as rt;
-use offshoot_runtime::program::op::Precision;
 use offshoot_runtime::Slot;
 
 use super::conv2d::{geometry, is_depthwise, weight_shape};
@@ -300,7 +299,7 @@ impl Conv2dWeightGrad {
         let weights = cx.graph.tensor(parameter);
         let depthwise = is_depthwise(self.groups, weights);
         let Some(trained) = &weights.trained else { return Ok(()) };
-        let (rule, stochastic) = (trained.rule, trained.precision == Precision::Stochastic);
+        let (rule, draws) = (trained.rule, trained.precision.draws());
         if rule != Rule::Plain {
             let suits = !depthwise && self.groups == 1;
             suited(weights, rule, suits, optimizer)
@@ -320,7 +319,7 @@ impl Conv2dWeightGrad {
         let optimizer = cx.weight_optimizer(optimizer, elements);
         // An optimizer draws for the weights too: it names the random state.
         let random = match optimizer {
-            None if stochastic => cx.random(),
+            None if draws => cx.random(),
             _ => Default::default(),
         };
         if depthwise {

@@ -48,7 +48,8 @@ impl Scheme {
     pub fn toml(&self) -> String {
         let precision = match self.precision {
             Precision::Residual => "residual",
-            Precision::Stochastic => "stochastic",
+            // Only adapters have weights of one bit.
+            Precision::Stochastic | Precision::Sign => "stochastic",
         };
         let quoted = |text: &str| toml::Value::from(text).to_string();
         let layer = |layer: &Layer| match layer {

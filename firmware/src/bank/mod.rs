@@ -245,7 +245,11 @@ impl Bank {
         let (mut walk, mut at) = (Walk::default(), 0);
         while at < self.length {
             let mut window = [0; slots::WINDOW];
-            let bytes = (self.length - at).min(slots::WINDOW as u32);
+            let most = walk.span(trainer, slots::WINDOW).min(slots::WINDOW) as u32;
+            let bytes = (self.length - at).min(most);
+            if bytes == 0 {
+                return self.lost(trainer);
+            }
             let window = window.get_mut(..bytes as usize).unwrap_or_default();
             let mut sums = [0; slots::WINDOW];
             for (from, weight, _, crc) in found.iter_mut() {

@@ -10,6 +10,7 @@ mod gradient;
 mod mask;
 mod scales;
 pub mod scratch;
+pub(crate) mod signs;
 #[cfg(test)]
 pub(crate) mod testing;
 mod update;
@@ -22,6 +23,7 @@ mod x86;
 mod x86;
 
 pub use companded::shifted;
+pub use signs::signed;
 pub use weights::effective;
 #[cfg(feature = "host")]
 pub use x86::widest;

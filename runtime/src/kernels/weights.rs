@@ -2,6 +2,7 @@
 
 use super::companded::shifted;
 use super::positive;
+use super::signs::signed;
 use crate::arena::Arena;
 use crate::machine::{part, table, typed};
 use crate::program::op::{Precision, Weights};
@@ -30,6 +31,8 @@ enum Latent<'m> {
     Residual(&'m [i16]),
     /// Differences from the frozen weights.
     Stochastic(&'m [i8]),
+    /// Numbers whose signs they take.
+    Sign(&'m [i8]),
 }
 
 impl<'m> Rows<'m> {
@@ -56,6 +59,7 @@ impl<'m> Rows<'m> {
             match weights.precision {
                 Precision::Residual => Latent::Residual(typed(bytes)?),
                 Precision::Stochastic => Latent::Stochastic(typed(bytes)?),
+                Precision::Sign => Latent::Sign(typed(bytes)?),
             }
         };
         if frozen.len() != rows * taps * channels
@@ -93,7 +97,7 @@ impl<'m> Rows<'m> {
     pub fn frozen(&self) -> Option<&'m [i8]> {
         match self.latent {
             Latent::None => Some(self.frozen),
-            Latent::Residual(_) | Latent::Stochastic(_) => None,
+            Latent::Residual(_) | Latent::Stochastic(_) | Latent::Sign(_) => None,
         }
     }
 
@@ -127,7 +131,7 @@ impl<'m> Rows<'m> {
     fn place(&self, place: usize, weights: &mut [i8]) -> Result<(), Fault> {
         let trained = self.selected.len();
         let (from, at) = (place * self.channels.get(), place * trained);
-        if trained < self.channels.get() || matches!(self.latent, Latent::Stochastic(_)) {
+        if trained < self.channels.get() || !matches!(self.latent, Latent::Residual(_)) {
             let frozen = self.frozen.get(from..from + weights.len()).ok_or(Fault::OutOfBounds)?;
             weights.copy_from_slice(frozen);
         }
@@ -144,6 +148,13 @@ impl<'m> Rows<'m> {
                 for (&c, &code) in self.selected.iter().zip(latent) {
                     let weight = weights.get_mut(c as usize).ok_or(Fault::OutOfBounds)?;
                     *weight = shifted(*weight, code);
+                }
+            }
+            Latent::Sign(latent) => {
+                let latent = latent.get(at..at + trained).ok_or(Fault::OutOfBounds)?;
+                for (&c, &code) in self.selected.iter().zip(latent) {
+                    let weight = weights.get_mut(c as usize).ok_or(Fault::OutOfBounds)?;
+                    *weight = signed(*weight, code);
                 }
             }
         }

@@ -6,9 +6,11 @@
 //! counters of a batch. Those are zeroed wherever other numbers are put in place.
 //!
 //! What was learnt as bytes, its *image*: all parts in the order in which they lie in state, each
-//! filled up with zeros to a multiple of 4 bytes; little-endian.
+//! filled up with zeros to a multiple of 4 bytes; little-endian. Of weights of one bit it has one bit each, lowest
+//! first: what else training had gathered of them begins anew.
 
 use crate::kernels::companded::{compress, expand, PHASE_BITS};
+use crate::kernels::signs::start;
 use crate::program::op::{
     BiasUpdate, ConvUpdate, DepthwiseUpdate, HeadUpdate, Optimizer, Precision, Weights,
 };
@@ -24,6 +26,8 @@ pub enum Kind {
     Latent,
     /// int8 codes of differences from frozen weights.
     Weight,
+    /// int8 codes of numbers whose signs count: a bit each in the image, set where it is negative.
+    Sign,
     /// What an optimizer keeps: not learnt, and wrong beside other numbers.
     Course,
 }
@@ -34,7 +38,56 @@ impl Kind {
         match self {
             Kind::Bias => 4,
             Kind::Latent => 2,
-            Kind::Weight | Kind::Course => 1,
+            Kind::Weight | Kind::Sign | Kind::Course => 1,
+        }
+    }
+
+    /// Bytes of the image of so many bytes of state.
+    const fn image(self, bytes: usize) -> usize {
+        match self {
+            Kind::Sign => bytes.div_ceil(8),
+            _ => bytes,
+        }
+        .next_multiple_of(4)
+    }
+
+    /// Bytes of state of which the image takes no more than `most`, a multiple of 4.
+    const fn within(self, most: usize) -> usize {
+        match self {
+            Kind::Sign => most.saturating_mul(8),
+            _ => most,
+        }
+    }
+
+    /// Writes the image of `state` to `image`, which holds zeros.
+    fn take(self, state: &[u8], image: &mut [u8]) {
+        match self {
+            Kind::Sign => {
+                for (eight, byte) in state.chunks(8).zip(image) {
+                    let bit = |(n, &code): (usize, &u8)| (code >> 7) << n;
+                    *byte = eight.iter().enumerate().map(bit).fold(0, |all, bit| all | bit);
+                }
+            }
+            _ => image.iter_mut().zip(state).for_each(|(to, &from)| *to = from),
+        }
+    }
+
+    /// Writes the state that `image` is of.
+    fn give(self, image: &[u8], state: &mut [u8]) {
+        match self {
+            Kind::Sign => state.iter_mut().enumerate().for_each(|(n, to)| *to = sign(image, n)),
+            _ => state.iter_mut().zip(image).for_each(|(to, &from)| *to = from),
+        }
+    }
+
+    /// Element `n` of an image as a number.
+    fn stored(self, image: &[u8], n: usize) -> i64 {
+        match self {
+            Kind::Sign => self.value(&[sign(image, n)]),
+            _ => {
+                let (at, size) = (n * self.bytes(), self.bytes());
+                self.value(image.get(at..at + size).unwrap_or_default())
+            }
         }
     }
 
@@ -59,18 +112,24 @@ impl Kind {
         let (least, most) = match self {
             Kind::Bias => (i32::MIN as i64, i32::MAX as i64),
             Kind::Latent => (i16::MIN as i64, i16::MAX as i64),
-            Kind::Weight | Kind::Course => (expand(-127).into(), expand(127).into()),
+            Kind::Weight | Kind::Sign | Kind::Course => (expand(-127).into(), expand(127).into()),
         };
         let value = value.clamp(least, most);
         let held = match self {
             Kind::Bias | Kind::Latent => value,
             // Half a step is the phase that rounds to the nearest code.
-            Kind::Weight | Kind::Course => {
+            Kind::Weight | Kind::Sign | Kind::Course => {
                 compress((value as i32) << PHASE_BITS, &mut 0x8000).into()
             }
         };
         to.iter_mut().zip(held.to_le_bytes()).for_each(|(to, byte)| *to = byte);
     }
+}
+
+/// The code of weight `n` of one bit of an image.
+fn sign(image: &[u8], n: usize) -> u8 {
+    let byte = image.get(n / 8).copied().unwrap_or_default();
+    start(if byte >> (n % 8) & 1 == 1 { -1 } else { 1 }) as u8
 }
 
 /// A part of state.
@@ -117,6 +176,7 @@ fn weights(weights: &Weights, f: &mut dyn FnMut(Kind, Slot)) {
     let kind = match weights.precision {
         Precision::Residual => Kind::Latent,
         Precision::Stochastic => Kind::Weight,
+        Precision::Sign => Kind::Sign,
     };
     f(kind, weights.latent);
 }
@@ -150,7 +210,7 @@ impl Program<'_> {
         let (mut from, mut bytes) = (0, 0u32);
         while let Some(Part { kind, slot }) = self.part(from) {
             if kind != Kind::Course {
-                bytes = bytes.saturating_add(slot.bytes.checked_next_multiple_of(4).unwrap_or(0));
+                bytes = bytes.saturating_add(kind.image(slot.len()) as u32);
             }
             from = slot.offset.saturating_add(slot.bytes);
         }
@@ -180,18 +240,23 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// The next bytes, at most `most` of the image, a multiple of 4.
-    fn next<T: Trainer + ?Sized>(&mut self, trainer: &T, most: usize) -> Option<Piece> {
+    /// Kind of what comes next.
+    fn kind<T: Trainer + ?Sized>(&mut self, trainer: &T) -> Option<Kind> {
         while self.left == 0 || matches!(self.kind, None | Some(Kind::Course)) {
             let Part { kind, slot } = trainer.part(self.from)?;
             self.from = slot.offset.saturating_add(slot.bytes);
             (self.at, self.left, self.kind) = (slot.offset, slot.bytes, Some(kind));
         }
-        let (at, bytes) = (self.at as usize, (self.left as usize).min(most));
+        self.kind
+    }
+
+    /// The next bytes, at most `most` of the image, a multiple of 4.
+    fn next<T: Trainer + ?Sized>(&mut self, trainer: &T, most: usize) -> Option<Piece> {
+        let kind = self.kind(trainer)?;
+        let (at, bytes) = (self.at as usize, (self.left as usize).min(kind.within(most)));
         self.at = self.at.saturating_add(bytes as u32);
         self.left -= bytes as u32;
-        let image = bytes.next_multiple_of(4);
-        (bytes > 0).then_some(Piece { kind: self.kind?, at, bytes, image })
+        (bytes > 0).then_some(Piece { kind, at, bytes, image: kind.image(bytes) })
     }
 
     /// Takes the next bytes of the image out, a multiple of 4; how many there were.
@@ -204,7 +269,7 @@ impl Walk {
                 break;
             };
             now.fill(0);
-            now.iter_mut().zip(state).for_each(|(to, &from)| *to = from);
+            piece.kind.take(state, now);
             (rest, taken) = (later, taken + piece.image);
         }
         taken
@@ -216,9 +281,23 @@ impl Walk {
         while let Some(piece) = self.next(trainer, rest.len()) {
             let Some((now, later)) = rest.split_at_checked(piece.image) else { break };
             let state = trainer.state_mut().get_mut(piece.at..piece.at + piece.bytes);
-            state.unwrap_or_default().iter_mut().zip(now).for_each(|(to, &from)| *to = from);
+            piece.kind.give(now, state.unwrap_or_default());
             rest = later;
         }
+    }
+
+    /// How many of the next bytes of the image, a multiple of 4, hold no more than `most` elements, of which
+    /// there must be 32.
+    pub fn span<T: Trainer + ?Sized>(mut self, trainer: &T, most: usize) -> usize {
+        let (mut room, mut image) = (most, 0usize);
+        while let Some(kind) = self.kind(trainer) {
+            // No element takes less than a byte of state.
+            let bytes = room / kind.within(1) / 4 * 4;
+            let Some(piece) = self.next(trainer, bytes) else { break };
+            room = room.saturating_sub(piece.bytes);
+            image = image.saturating_add(piece.image);
+        }
+        image
     }
 
     /// Adds `weight` times what the next bytes of an image differ from state by, an element each.
@@ -233,15 +312,12 @@ impl Walk {
         while let Some(piece) = self.next(trainer, rest.len()) {
             let Some((now, later)) = rest.split_at_checked(piece.image) else { break };
             let state = trainer.state().get(piece.at..piece.at + piece.bytes).unwrap_or_default();
-            let (mut elements, mut others) = (state, now);
+            let (mut elements, mut n) = (state, 0);
             while let Some((first, later)) = piece.kind.first(elements) {
-                let (Some((other, rest)), Some(sum)) = (piece.kind.first(others), sums.next())
-                else {
-                    break;
-                };
-                (elements, others) = (later, rest);
-                let off = piece.kind.value(other) - piece.kind.value(first);
+                let Some(sum) = sums.next() else { break };
+                let off = piece.kind.stored(now, n) - piece.kind.value(first);
                 *sum = sum.saturating_add(off.saturating_mul(weight.into()));
+                (elements, n) = (later, n + 1);
             }
             rest = later;
         }

@@ -201,3 +201,75 @@ fn a_blend_is_rounded_once_and_saturates() {
         }
     });
 }
+
+/// Weights of one bit: 37 of them, after a head of 3 latent weights.
+fn with_signs<R>(run: impl FnOnce(&mut Interpreter<'_>) -> R) -> R {
+    let weights = |precision, latent| Weights { precision, latent, ..Weights::default() };
+    let update = |precision, latent| ConvUpdate {
+        weights: weights(precision, latent),
+        ..ConvUpdate::default()
+    };
+    let ops = [
+        update(Precision::Residual, slot(0, 6)).into(),
+        update(Precision::Sign, slot(8, 37)).into(),
+    ];
+    let mut state = State([0; STATE]);
+    let header = Header { state: STATE as u32, ..Header::default() };
+    let program = Program { header, init: &[], ops: &ops, constants: &[], feature_energy: None };
+    run(&mut Interpreter::new(program, &mut [], &mut state.0, &mut []).unwrap())
+}
+
+#[test]
+fn weights_of_one_bit_take_a_bit_in_an_image() {
+    with_signs(|trainer| {
+        let codes: Vec<i8> = (0..37).map(|n| if n % 3 == 1 { -1 - n } else { 90 - n }).collect();
+        let fill = |trainer: &mut Interpreter<'_>, codes: &[i8]| {
+            trainer.state_mut()[8..45].iter_mut().zip(codes).for_each(|(to, &c)| *to = c as u8);
+        };
+        let held = |trainer: &Interpreter<'_>| -> Vec<i8> {
+            trainer.state()[8..45].iter().map(|&c| c as i8).collect()
+        };
+        fill(trainer, &codes);
+        trainer.state_mut()[..6].copy_from_slice(&[1, 2, 3, 4, 5, 6]);
+        let whole = image(trainer, 64);
+        assert_eq!((length(trainer), whole.len()), (16, 16));
+        assert_eq!(whole[..8], [1, 2, 3, 4, 5, 6, 0, 0]);
+        // Bit n is set where n is 1 above a multiple of 3.
+        assert_eq!(
+            whole[8..],
+            [0b1001_0010, 0b0010_0100, 0b0100_1001, 0b1001_0010, 0b0000_0100, 0, 0, 0]
+        );
+        let begun: Vec<i8> = codes.iter().map(|&code| start(code) as i8).collect();
+        for step in [4, 8, 12, 64] {
+            assert_eq!(image(trainer, step), whole);
+            trainer.state_mut().fill(7);
+            let mut walk = Walk::default();
+            whole.chunks(step).for_each(|bytes| walk.put(trainer, bytes));
+            assert_eq!(held(trainer), begun, "{step}");
+            assert_eq!(trainer.state()[45..], [7; STATE - 45]);
+        }
+        // 38 sums are enough for the first 3 weights of 2 bytes and 32 signs, 37 are not.
+        let walk = Walk::default();
+        assert_eq!((walk.span(trainer, 64), walk.span(trainer, 37)), (12, 8));
+        assert_eq!(walk.span(trainer, 1000), 16);
+        // A base of all positive, blended with the image: wholly, not at all, and by less and more than half.
+        const ONE: i32 = 1 << WEIGHT_BITS;
+        let flipped = |n: i8, of: &[i8]| of[n as usize] < 0;
+        for (weight, flips) in [(ONE, true), (0, false), (ONE * 2 / 5, false), (ONE * 3 / 5, true)]
+        {
+            fill(trainer, &[start(1); 37]);
+            let (mut walk, mut at) = (Walk::default(), 0);
+            while at < whole.len() {
+                let (bytes, mut sums) = (walk.span(trainer, 40), [0; 40]);
+                walk.add(trainer, &whole[at..at + bytes], weight, &mut sums);
+                walk.settle(trainer, bytes, &sums);
+                at += bytes;
+            }
+            let blended = held(trainer);
+            for n in 0..37 {
+                assert_eq!(flipped(n, &blended), flips && n % 3 == 1, "{weight} {n}");
+            }
+            assert!(weight != ONE || blended == begun);
+        }
+    });
+}

@@ -10,6 +10,7 @@ mod lora;
 mod s2ft;
 mod scale;
 mod shared;
+mod signs;
 mod sorsa;
 mod vera;
 
@@ -59,6 +60,7 @@ pub const ALL: &[&dyn Recipe] = &[
     &core::Kasa,
     &core::Loldu,
     &sorsa::Sorsa,
+    &signs::BiLora,
     &shared::S2Lora,
     &vera::Vera,
     &kronecker::Compacter,

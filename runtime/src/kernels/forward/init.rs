@@ -1,6 +1,7 @@
 //! The first content of trainable state.
 
 use crate::kernels::ensure;
+use crate::kernels::signs::start;
 use crate::machine::{part, table, typed_mut};
 use crate::program::op::{Init, Precision, Weights};
 use crate::{Fault, Machine};
@@ -25,7 +26,7 @@ impl Init {
 }
 
 /// Lets training go on from the frozen rows: their selected channels are laid into state, or what is
-/// there is that they differ by nothing.
+/// there is that they differ by nothing, or their signs.
 fn latent(weights: &Weights, m: &mut Machine<'_>) -> Result<(), Fault> {
     let frozen: &[i8] = table(m.constants, weights.frozen)?;
     let selected: &[u16] = table(m.constants, weights.selected)?;
@@ -44,19 +45,25 @@ fn latent(weights: &Weights, m: &mut Machine<'_>) -> Result<(), Fault> {
             }
         }
         Precision::Stochastic => to.fill(0),
+        Precision::Sign => {
+            for (code, &w) in typed_mut::<i8>(to)?.iter_mut().zip(kept) {
+                *code = start(w);
+            }
+        }
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::kernels::signs::start;
     use crate::kernels::testing::{Bench, Random};
     use crate::kernels::weights::effective;
     use crate::program::op::{Init, Precision};
 
     #[test]
     fn latent_weights_start_as_the_frozen_ones() {
-        for precision in [Precision::Residual, Precision::Stochastic] {
+        for precision in [Precision::Residual, Precision::Stochastic, Precision::Sign] {
             let mut bench = Bench::default();
             let (weights, _) = bench.weights(&mut Random::new(3), [4, 9, 6], 3, precision);
             let to = weights.latent;
@@ -65,12 +72,17 @@ mod tests {
             bench.with(|m| Init::Latent(weights).run(m)).unwrap();
             let weights: Vec<i8> = match precision {
                 Precision::Residual => bench.read(to).into_iter().map(effective).collect(),
-                Precision::Stochastic => bench.read(to),
+                Precision::Stochastic | Precision::Sign => bench.read(to),
             };
             for (n, w) in weights.into_iter().enumerate() {
                 let (tap, c) = (n / selected.len(), selected[n % selected.len()] as usize);
                 let frozen = frozen[tap * 6 + c];
-                assert_eq!(w, if precision == Precision::Residual { frozen } else { 0 });
+                let expected = match precision {
+                    Precision::Residual => frozen,
+                    Precision::Stochastic => 0,
+                    Precision::Sign => start(frozen),
+                };
+                assert_eq!(w, expected);
             }
         }
     }

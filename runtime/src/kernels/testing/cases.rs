@@ -81,7 +81,8 @@ impl Random {
     /// How many of `channels` are trained (none in a third of all cases), and how.
     pub fn training(&mut self, channels: usize) -> (usize, Precision) {
         let trained = if self.below(3) == 0 { 0 } else { 1 + self.below(channels) };
-        (trained, [Precision::Residual, Precision::Stochastic][self.below(2)])
+        let all = [Precision::Residual, Precision::Stochastic, Precision::Sign];
+        (trained, all[self.below(3)])
     }
 }
 

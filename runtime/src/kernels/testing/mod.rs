@@ -9,8 +9,8 @@ pub use expected::{assert_near, clamped, convolution, joined, near, products};
 
 use crate::arena::Arena;
 use crate::fixed::Multiplier;
-use crate::kernels::shifted;
 use crate::kernels::x86;
+use crate::kernels::{shifted, signed};
 use crate::program::op::{ChannelScale, Error, InPlace, Precision, Weights};
 use crate::program::{verify, Header, Op, Program};
 use crate::{Access, Machine, Memory, Slot, Step};
@@ -99,12 +99,13 @@ impl Bench {
                 tap[c as usize] = match precision {
                     Precision::Residual => (m as f64 / 256.0 + 0.5).floor() as i8,
                     Precision::Stochastic => shifted(tap[c as usize], m as i8),
+                    Precision::Sign => signed(tap[c as usize], m as i8),
                 };
             }
         }
         let latent = match precision {
             Precision::Residual => self.state(&latent),
-            Precision::Stochastic => {
+            Precision::Stochastic | Precision::Sign => {
                 self.state(&latent.iter().map(|&m| m as i8).collect::<Vec<_>>())
             }
         };

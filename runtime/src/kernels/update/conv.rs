@@ -205,7 +205,7 @@ mod tests {
                     factor: bench.constant(&factors),
                     random: match precision {
                         Precision::Residual => Default::default(),
-                        Precision::Stochastic => bench.state(&[0u32]),
+                        _ => bench.state(&[0u32]),
                     },
                     x_zero: -100,
                     scratch: bench.scratch(4 * taps * trained),

@@ -61,7 +61,7 @@ mod tests {
                 factor: bench.constant(&vec![0.5f32; outputs]),
                 random: match precision {
                     Precision::Residual => Default::default(),
-                    Precision::Stochastic => bench.state(&[7u32]),
+                    _ => bench.state(&[7u32]),
                 },
                 x_zero: -3,
                 scratch: bench.scratch(4 * taps * channels),
@@ -84,7 +84,7 @@ mod tests {
                         let all = bench.read::<i16>(weights.latent);
                         all.iter().map(|&m| f64::from(m) / 256.0).collect()
                     }
-                    Precision::Stochastic => {
+                    _ => {
                         let all = bench.read::<i8>(weights.latent);
                         let gone = all.iter().map(|&c| crate::kernels::companded::expand(c));
                         frozen
@@ -113,7 +113,7 @@ mod tests {
                         // A code of a weight far off is worth 2 steps; both were rounded.
                         let off = match precision {
                             Precision::Residual => 1.0 / 128.0 + would.abs() / 64.0,
-                            Precision::Stochastic => 2.0 + 2.0 * factor,
+                            _ => 2.0 + 2.0 * factor,
                         };
                         assert!((by - factor * would).abs() <= off, "{by} {would} {factor}");
                     }

@@ -107,7 +107,7 @@ mod tests {
             Precision::Residual => {
                 bench.read::<i16>(w.latent).iter().map(|&m| f64::from(m) / 256.0).collect()
             }
-            Precision::Stochastic => {
+            _ => {
                 let codes = bench.read::<i8>(w.latent);
                 let frozen = bench.read::<i8>(w.frozen);
                 frozen
@@ -151,7 +151,7 @@ mod tests {
                     strength: 5.0,
                     random: match precision {
                         Precision::Residual => Default::default(),
-                        Precision::Stochastic => bench.state(&[3u32]),
+                        _ => bench.state(&[3u32]),
                     },
                     scratch: bench.scratch(4 * (count * count + size[1])),
                 };

@@ -205,6 +205,9 @@ pub enum Precision {
     /// int8 code of the difference from the frozen weight, updated with stochastic rounding:
     /// `kernels/companded.rs` has what codes stand for. 1 byte a weight.
     Stochastic,
+    /// int8 code of a number whose sign the weight takes, updated as `Stochastic`; its magnitude is that of the
+    /// frozen weight: `kernels/signs.rs`. 1 byte a weight in state memory, 1 bit where it is stored.
+    Sign,
 }
 
 impl Precision {
@@ -212,8 +215,13 @@ impl Precision {
     pub const fn bytes(self) -> usize {
         match self {
             Precision::Residual => 2,
-            Precision::Stochastic => 1,
+            Precision::Stochastic | Precision::Sign => 1,
         }
+    }
+
+    /// Whether updates draw random numbers.
+    pub const fn draws(self) -> bool {
+        matches!(self, Precision::Stochastic | Precision::Sign)
     }
 }
 
@@ -222,7 +230,7 @@ impl Precision {
 ///
 /// A row has `taps * channels` elements, channel innermost. Trained channels are named by
 /// `selected` (u16 each); `latent` holds `[rows][taps][selected]` in the given precision: residual ones
-/// stand in their place, stochastic ones are added to them.
+/// stand in their place, stochastic ones are added to them, signs replace theirs.
 /// Nothing is trained where `latent` is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -225,7 +225,7 @@ impl Rules<'_> {
 
     /// Random state, where the precision asks for it.
     pub fn random(&self, slot: Slot, precision: Precision) -> Check {
-        let count = u64::from(precision == Precision::Stochastic);
+        let count = u64::from(precision.draws());
         self.slot("random state", slot, Memory::State, 4, count)
     }
 

@@ -6,8 +6,8 @@ use crate::program::op::{
     BiasUpdate, ConvInputGrad, ConvNormed, ConvUpdate, CopyInputGrad, DepthwiseInputGrad,
     DepthwiseUpdate, Error, HeadInputGrad, HeadUpdate, MatMulInputGrad, MaxPoolInputGrad,
     MeanSquare, MulInputGrad, Normalize, NormalizeInputGrad, Orthonormalize, PoolInputGrad,
-    SigmoidCrossEntropy, Softmax, SoftmaxCrossEntropy, SoftmaxInputGrad, SumGrad, TableInputGrad,
-    Weights,
+    Precision, SigmoidCrossEntropy, Softmax, SoftmaxCrossEntropy, SoftmaxInputGrad, SumGrad,
+    TableInputGrad, Weights,
 };
 use crate::program::{Memory, Slot};
 
@@ -290,6 +290,7 @@ impl Rules<'_> {
     fn whole(&self, weights: &Weights, start: Slot) -> Check {
         let Weights { rows, taps, channels, .. } = *weights;
         ensure(weights.selected.len() / 2 == usize::from(channels), "selected channels")?;
+        ensure(weights.precision != Precision::Sign, "precision")?;
         let row = u64::from(taps) * u64::from(channels);
         self.slot("frozen weights", start, Memory::Constant, 1, u64::from(rows) * row)
     }

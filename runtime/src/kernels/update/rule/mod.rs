@@ -140,7 +140,8 @@ impl Stride {
 pub enum Latent<'m> {
     /// int16, 8.8.
     Residual(&'m mut [i16]),
-    /// Codes of differences from the frozen weights, with the random state that rounds them.
+    /// Codes of differences from the frozen weights, or of numbers whose signs count, with the random state
+    /// that rounds them.
     Stochastic(&'m mut [i8], &'m mut u32),
 }
 
@@ -157,7 +158,7 @@ impl<'m> Latent<'m> {
         let ([], [latent, random]) = state.split([], [weights.latent, random])?;
         match weights.precision {
             Precision::Residual => Ok(Latent::Residual(typed_mut(latent)?)),
-            Precision::Stochastic => {
+            Precision::Stochastic | Precision::Sign => {
                 let random = typed_mut::<u32>(random)?.first_mut().ok_or(Fault::Size)?;
                 Ok(Latent::Stochastic(typed_mut(latent)?, random))
             }
@@ -166,7 +167,7 @@ impl<'m> Latent<'m> {
 }
 
 impl Latent<'_> {
-    /// Weight `at` in 8.8, which began as `start`.
+    /// Weight `at` in 8.8, which began as `start`; not of signs.
     #[inline]
     pub fn weight(&self, at: usize, start: i8) -> i32 {
         match self {

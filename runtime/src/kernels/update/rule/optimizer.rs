@@ -101,7 +101,7 @@ impl<'m> Optimized<'m> {
         Ok(Optimized {
             parameter: match held {
                 Held::Weight(Precision::Residual) => Parameter::Residual(typed_mut(parameter)?),
-                Held::Weight(Precision::Stochastic) => Parameter::Stochastic(typed_mut(parameter)?),
+                Held::Weight(_) => Parameter::Stochastic(typed_mut(parameter)?),
                 Held::Bias => Parameter::Bias(typed_mut(parameter)?),
             },
             velocity: match optimizer.bits {

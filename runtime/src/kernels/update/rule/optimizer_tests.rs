@@ -21,7 +21,7 @@ impl Case {
         let mut bench = Bench::default();
         let parameter = match held {
             Held::Weight(Precision::Residual) => bench.state(&vec![0i16; count]),
-            Held::Weight(Precision::Stochastic) => bench.state(&vec![0i8; count]),
+            Held::Weight(_) => bench.state(&vec![0i8; count]),
             Held::Bias => bench.state(&vec![0i32; count]),
         };
         let mut optimizer = Optimizer { batch, random: bench.state(&[1u32]), ..Default::default() };
@@ -61,7 +61,7 @@ impl Case {
             Held::Weight(Precision::Residual) => {
                 self.bench.read::<i16>(slot).iter().map(|&m| m as f64 / 256.0).collect()
             }
-            Held::Weight(Precision::Stochastic) => {
+            Held::Weight(_) => {
                 self.bench.read::<i8>(slot).iter().map(|&c| expand(c) as f64 / 4.0).collect()
             }
             Held::Bias => self.bench.read::<i32>(slot).iter().map(|&b| b as f64).collect(),
@@ -195,7 +195,7 @@ fn nothing_wraps() {
             }
             let most = match held {
                 WEIGHT => 32639.0 / 256.0,
-                INT8 => 118.0,
+                Held::Weight(_) => 118.0,
                 Held::Bias => continue,
             };
             assert_eq!(case.mean(), most, "{held:?} {bits} {batch}");

@@ -150,7 +150,7 @@ fn adapter(random: &mut Random, header: &Header, bytes: &[u8]) -> Vec<u8> {
     let (name, any) = (named[random.below(3)], random.below(1 << 16) as u32);
     let pairs = [(name, 1 << 14), (named[0], any as i32 - 1000)];
     let pairs = postcard::to_stdvec(&pairs).unwrap_or_else(|e| panic!("{e}"));
-    let request = match random.below(12) {
+    let request = match random.below(13) {
         0 => Asked::Status,
         1 => Asked::Next(any % 20),
         2 => Asked::Find(name),
@@ -165,6 +165,7 @@ fn adapter(random: &mut Random, header: &Header, bytes: &[u8]) -> Vec<u8> {
             let entry = Entry { name, length: any % 9000, crc: any, steps: any };
             Asked::Receive(Incoming { model_hash: header.model_hash, entry })
         }
+        11 => Asked::Cut(any as u16 % 9),
         _ => Asked::Bytes(any % 2 * 256, &bytes[..256]),
     };
     postcard::to_stdvec(&request).unwrap_or_else(|e| panic!("{e}"))

@@ -49,6 +49,7 @@ fn epilogue(op: &Op) -> Option<(Option<Error>, Error, Error, Slot)> {
         Op::PoolInputGrad(op) => Some((None, op.output, op.skip, op.mask)),
         Op::MaxPoolInputGrad(op) => Some((None, op.output, op.skip, op.mask)),
         Op::TableInputGrad(op) => Some((None, op.output, op.skip, op.mask)),
+        Op::NestInputGrad(op) => Some((None, op.output, op.skip, op.mask)),
         Op::MulInputGrad(op) => Some((None, op.output, op.skip, op.mask)),
         Op::MatMulInputGrad(op) => Some((None, op.output, op.skip, op.mask)),
         Op::NormalizeInputGrad(op) => Some((None, op.output, op.skip, op.mask)),

@@ -9,7 +9,7 @@ use offshoot_runtime::program::op::{Path, Precision};
 use super::site::Site;
 use crate::adapt::own;
 use crate::ir::{DType, Data, Graph, Node, Quant, Rule, Tensor, TensorId, Trained};
-use crate::ops::{Add, AvgPool, Clamp, Conv2d, Copy, Window};
+use crate::ops::{Add, AvgPool, Clamp, Conv2d, Copy, Nest, Window};
 use crate::quantize::span;
 
 /// Room beyond what was seen of a tensor whose layer is trained.
@@ -326,6 +326,18 @@ impl<'g> Attach<'g> {
         let y = Tensor::computed(&name, DType::I8, shape).quantized(quant);
         let id = self.node(name, Add { clamp: None }.into(), vec![a.id, b.id], y);
         Flow { id, rows }
+    }
+
+    /// x of which the first channels learn to do without the rest.
+    pub fn nest(&mut self, x: &Flow) -> Flow {
+        let tensor = self.graph.tensor(x.id);
+        let (shape, quant) = (tensor.shape.clone(), tensor.quant.clone());
+        let name = format!("{}.nest", self.prefix);
+        let y = Tensor { quant, ..Tensor::computed(&name, DType::I8, shape.clone()) };
+        Flow {
+            id: self.node(name, Nest { kept: shape[3] }.into(), vec![x.id], y),
+            rows: x.rows.clone(),
+        }
     }
 
     /// Mean of the layer's result over its map, `[1,1,1,O]`.

@@ -89,6 +89,17 @@ enum Action {
         #[command(flatten)]
         put: Put,
     },
+    /// Let only the first channels count of the adapter in place, one whose rank can be cut, and keep that as a
+    /// checkpoint. A higher rank brings them back.
+    Cut {
+        #[command(flatten)]
+        at: Where,
+        /// How many.
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+        rank: u16,
+        #[command(flatten)]
+        put: Put,
+    },
     /// Remove an adapter.
     Remove {
         #[command(flatten)]
@@ -132,6 +143,7 @@ impl Action {
             | Action::Activate { at, .. }
             | Action::Blend { at, .. }
             | Action::Drop { at, .. }
+            | Action::Cut { at, .. }
             | Action::Remove { at, .. }
             | Action::Export { at, .. }
             | Action::Import { at, .. } => at,
@@ -198,6 +210,10 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         Action::Drop { put, .. } => {
             client.drop_adapter()?;
             put_in_place(client, &program, put, "the base network", 0)?
+        }
+        Action::Cut { rank, put, .. } => {
+            let done = client.cut_adapter(*rank)?;
+            put_in_place(client, &program, put, &format!("a rank of {rank}"), done.steps)?
         }
         Action::Remove { name: Some(name), .. } => {
             client.remove_adapter(name)?;

@@ -31,6 +31,7 @@ fn can_finish(op: &Op) -> bool {
             | Op::PoolInputGrad(_)
             | Op::MaxPoolInputGrad(_)
             | Op::UnaryInputGrad(_)
+            | Op::NestInputGrad(_)
             | Op::MulInputGrad(_)
             | Op::MatMulInputGrad(_)
             | Op::NormalizeInputGrad(_)

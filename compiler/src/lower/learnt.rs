@@ -9,6 +9,7 @@ use offshoot_runtime::Slot;
 
 use super::{lower, LowerError};
 use crate::ir::{Data, Graph, Tensor, TensorId};
+use crate::ops::Op;
 
 /// Where in state a trained constant lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,14 @@ pub fn learnt(graph: &Graph, state: &[u8]) -> Result<Graph, LearntError> {
             }
             data @ Data::F32(_) => data,
         });
+    }
+    for (y, slot) in lowered.ranks {
+        let word = words(&state[slot.start()..slot.end()], u32::from_le_bytes);
+        let kept = word.first().map_or(1, |&kept| kept.max(1) as usize);
+        let nest = graph.producers()[y.index()];
+        if let Some(Op::Nest(nest)) = nest.map(|id| &mut learnt.node_mut(id).op) {
+            nest.kept = nest.kept.min(kept);
+        }
     }
     Ok(learnt)
 }

@@ -16,6 +16,8 @@ mod print;
 mod receive;
 mod recomputed;
 
+use std::collections::BTreeMap;
+
 use offshoot_runtime::program::op::{self as rt, Precision, Range, Weights};
 use offshoot_runtime::program::{Header, Init, Output};
 use offshoot_runtime::{Memory, Slot};
@@ -77,6 +79,8 @@ pub struct Lowered {
     pub header: Header,
     /// Where in state each trained constant lies.
     pub parameters: Vec<Parameter>,
+    /// Where in state it says how many channels of a tensor are kept.
+    pub ranks: Vec<(TensorId, Slot)>,
     /// Bytes of state that hold trained weights and biases.
     pub trainable: u32,
     /// Bytes of state that hold velocities.
@@ -149,6 +153,7 @@ pub struct Lowering<'g> {
     parameters: Vec<Option<Slot>>,
     trained: Vec<Parameter>,
     random: Option<Slot>,
+    ranks: BTreeMap<TensorId, [Slot; 2]>,
     constants: ConstantPool,
     state: StatePool,
     trainable: u32,
@@ -174,6 +179,7 @@ impl<'g> Lowering<'g> {
             parameters: vec![None; tensors],
             trained: Vec::new(),
             random: None,
+            ranks: BTreeMap::new(),
             constants: ConstantPool::default(),
             state: StatePool::default(),
             trainable: 0,
@@ -421,6 +427,7 @@ impl<'g> Lowering<'g> {
             constants: self.constants.into_bytes(),
             header,
             parameters: self.trained,
+            ranks: self.ranks.into_iter().map(|(y, [kept, _])| (y, kept)).collect(),
             trainable: self.trainable,
             momentum: self.momentum,
             accumulation: self.accumulation,

@@ -1,9 +1,11 @@
-//! What an optimizer keeps in state beside the parameter.
+//! What state holds beside parameters: what an optimizer keeps, random numbers, ranks.
 
 use offshoot_runtime::program::op as rt;
+use offshoot_runtime::program::op::Init;
 use offshoot_runtime::Slot;
 
 use super::Lowering;
+use crate::ir::TensorId;
 use crate::scheme::Optimizer;
 
 /// Bytes of an element of the sum of a batch, of a weight and of a bias.
@@ -52,6 +54,19 @@ impl Lowering<'_> {
         }
         lowered.random = self.random();
         Some(lowered)
+    }
+
+    /// The words of state that say how many channels of `y` pass: those to be kept, `first` of them to begin with, and
+    /// those of the step under way.
+    pub fn ranks(&mut self, y: TensorId, first: usize) -> [Slot; 2] {
+        if let Some(&ranks) = self.ranks.get(&y) {
+            return ranks;
+        }
+        let from = self.constants.add(&(first as u32).to_le_bytes());
+        let ranks = [self.state.reserve(4), self.state.reserve(4)];
+        self.state.init(Init::Copy { from, to: ranks[0] });
+        self.ranks.insert(y, ranks);
+        ranks
     }
 
     /// The state of the random numbers that stochastic rounding draws.

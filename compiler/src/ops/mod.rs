@@ -20,6 +20,7 @@ mod matmul;
 mod max_pool;
 mod mean_square;
 mod mul;
+mod nest;
 mod normalize;
 mod pool_mean;
 mod requantize;
@@ -47,6 +48,7 @@ pub use matmul::{MatMul, MatMulInputGrad};
 pub use max_pool::{MaxPool, MaxPoolInputGrad};
 pub use mean_square::MeanSquare;
 pub use mul::{Mul, MulInputGrad};
+pub use nest::{Nest, NestInputGrad};
 pub use normalize::{Normalize, NormalizeInputGrad};
 pub use pool_mean::PoolMean;
 pub use requantize::Requantize;
@@ -208,7 +210,7 @@ operators! {
     Requantize, Softmax, Head, SaveChannels, SoftmaxCrossEntropy, SigmoidCrossEntropy, MeanSquare, HeadInputGrad, HeadWeightGrad,
     Conv2dInputGrad, Conv2dWeightGrad, BiasGrad, PoolInputGrad, MaxPoolInputGrad, UnaryInputGrad,
     MulInputGrad, MatMulInputGrad, NormalizeInputGrad, SoftmaxInputGrad, CopyInputGrad,
-    FlattenInputGrad, SumGrad, MaskGrad, Sgd,
+    FlattenInputGrad, SumGrad, MaskGrad, Sgd, Nest, NestInputGrad,
 }
 
 /// Height, width and channels of an NHWC activation of batch 1.

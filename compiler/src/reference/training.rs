@@ -130,6 +130,7 @@ impl<'g> FloatTraining<'g> {
 
     /// What the network makes of sample number `key`.
     pub fn infer(&mut self, key: usize, sample: &[i8]) -> Prediction {
+        self.values.step.rate = 0.0;
         self.front(key, sample);
         self.run(self.prefix, self.forward);
         if self.judged {

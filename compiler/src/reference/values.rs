@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use num_traits::Float;
+use offshoot_runtime::random::Xorshift;
 
 use crate::ir::{Graph, Node, TensorId};
 use crate::ops::Clamp;
@@ -53,6 +54,9 @@ pub struct Values<'g, T> {
     transposed: Vec<Option<Arc<[T]>>>,
     /// Of each tensor that is trained.
     kept: HashMap<TensorId, Kept<T>>,
+    /// How many channels passed where a number of them is drawn, and what the next draw goes by.
+    drawn: HashMap<TensorId, usize>,
+    draws: u32,
     /// Scalars of the step.
     pub step: Step<T>,
 }
@@ -82,7 +86,8 @@ impl<'g, T: Float> Values<'g, T> {
             .collect();
         let step = Step { label: 0, rate: T::zero(), loss: T::zero() };
         let transposed = graph.tensors().map(|_| None).collect();
-        Values { graph, values, transposed, kept: HashMap::new(), step }
+        let (kept, drawn) = (HashMap::new(), HashMap::new());
+        Values { graph, values, transposed, kept, drawn, draws: 0, step }
     }
 
     /// The graph.
@@ -114,9 +119,28 @@ impl<'g, T: Float> Values<'g, T> {
         self.kept.insert(parameter, kept);
     }
 
-    /// Forgets what optimizers keep of all parameters.
+    /// Forgets what optimizers keep of all parameters, and what was drawn.
     pub fn forget(&mut self) {
         self.kept.clear();
+        self.drawn.clear();
+        self.draws = 0;
+    }
+
+    /// How many of `channels` of `y` pass: drawn from 1 to all in a step at a rate above 0, else all.
+    pub fn draw(&mut self, y: TensorId, channels: usize) -> usize {
+        self.drawn.remove(&y);
+        if self.step.rate > T::zero() {
+            let mut random = Xorshift::new(self.draws);
+            let passing = 1 + ((usize::from(random.bits16()) * channels) >> 16);
+            self.draws = random.state();
+            self.drawn.insert(y, passing);
+        }
+        self.drawn(y, channels)
+    }
+
+    /// How many passed.
+    pub fn drawn(&self, y: TensorId, channels: usize) -> usize {
+        self.drawn.get(&y).copied().unwrap_or(channels)
     }
 
     /// Value of a tensor as `rows` by `columns`, transposed.

@@ -73,6 +73,10 @@ impl<T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'_, T, B, G> {
             Request::Drop => {
                 self.put_in_place(|bank, _, trainer| bank.drop(trainer).map(|()| 0))?
             }
+            Request::Cut(rank) => {
+                let steps = self.stats.steps;
+                self.put_in_place(|bank, _, trainer| bank.cut(trainer, rank).map(|()| steps))?
+            }
             _ => self.stored(request)?,
         };
         let place = self.board.bank().ok_or(Refusal::NoBank)?;
@@ -123,7 +127,7 @@ impl<T: Trainer + ?Sized, B: Board, G: GuardMemory> Device<'_, T, B, G> {
                 bank.receive(&mut place, offset, bytes)?;
                 return Ok(Done::Nothing);
             }
-            Request::Activate(_) | Request::Blend(_) | Request::Drop => {
+            Request::Activate(_) | Request::Blend(_) | Request::Drop | Request::Cut(_) => {
                 return Err(Refusal::Unknown);
             }
         }))

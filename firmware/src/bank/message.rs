@@ -34,6 +34,8 @@ pub enum Request<'a> {
     /// Bytes of it from an offset on, in order, [`TOLD_BYTES`](offshoot_runtime::bank::TOLD_BYTES) of them
     /// but for the last.
     Bytes(u32, &'a [u8]),
+    /// To let only so many of the channels count, where the adapter's first can do without the rest.
+    Cut(u16),
 }
 
 /// An adapter that is to be received.

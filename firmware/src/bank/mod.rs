@@ -102,6 +102,8 @@ pub enum BankError {
     Fault,
     /// Not a request of this protocol.
     Request,
+    /// No adapter whose rank can be cut, or a rank of 0.
+    Rank,
 }
 
 impl From<StoreError> for BankError {
@@ -142,6 +144,9 @@ impl core::fmt::Display for BankError {
                  the flash"
             }
             BankError::Flash => "its bank's flash refuses, or does not keep what is written to it",
+            BankError::Rank => {
+                "it has no adapter whose rank can be cut, or the rank is 0: compile with `--adapter dylora`"
+            }
             BankError::Blend => {
                 "a blend takes 1 to 8 adapters, each with a weight from -8 to 8"
             }
@@ -276,6 +281,23 @@ impl Bank {
     pub fn drop<T: Trainer + ?Sized>(&mut self, trainer: &mut T) -> Result<(), BankError> {
         learnt::forget(trainer)?;
         self.put(InPlace::Base);
+        Ok(())
+    }
+
+    /// Lets only the first `rank` channels count of what is in place, where its first can do without the rest: it is
+    /// another adapter then, until it is kept.
+    ///
+    /// # Errors
+    /// [`BankError::Rank`] where it cannot be cut, or to a rank of 0.
+    pub fn cut<T: Trainer + ?Sized>(
+        &mut self,
+        trainer: &mut T,
+        rank: u16,
+    ) -> Result<(), BankError> {
+        if rank == 0 || !learnt::cut(trainer, rank) {
+            return Err(BankError::Rank);
+        }
+        self.changed();
         Ok(())
     }
 

@@ -84,6 +84,14 @@ impl<T: Transport> Client<T> {
         self.ask_bank(&Request::Drop, in_place)
     }
 
+    /// Lets only the first `rank` channels count of the adapter in place.
+    ///
+    /// # Errors
+    /// A [`LinkError`].
+    pub fn cut_adapter(&mut self, rank: u16) -> Result<InPlace, LinkError> {
+        self.ask_bank(&Request::Cut(rank), in_place)
+    }
+
     /// Removes an adapter.
     ///
     /// # Errors

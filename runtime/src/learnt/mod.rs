@@ -28,6 +28,8 @@ pub enum Kind {
     Weight,
     /// int8 codes of numbers whose signs count: a bit each in the image, set where it is negative.
     Sign,
+    /// A word: how many channels an adapter keeps whose first can do without the rest.
+    Rank,
     /// What an optimizer keeps: not learnt, and wrong beside other numbers.
     Course,
 }
@@ -36,7 +38,7 @@ impl Kind {
     /// Bytes of an element.
     const fn bytes(self) -> usize {
         match self {
-            Kind::Bias => 4,
+            Kind::Bias | Kind::Rank => 4,
             Kind::Latent => 2,
             Kind::Weight | Kind::Sign | Kind::Course => 1,
         }
@@ -111,12 +113,13 @@ impl Kind {
     fn put(self, to: &mut [u8], value: i64) {
         let (least, most) = match self {
             Kind::Bias => (i32::MIN as i64, i32::MAX as i64),
+            Kind::Rank => (0, u16::MAX.into()),
             Kind::Latent => (i16::MIN as i64, i16::MAX as i64),
             Kind::Weight | Kind::Sign | Kind::Course => (expand(-127).into(), expand(127).into()),
         };
         let value = value.clamp(least, most);
         let held = match self {
-            Kind::Bias | Kind::Latent => value,
+            Kind::Bias | Kind::Rank | Kind::Latent => value,
             // Half a step is the phase that rounds to the nearest code.
             Kind::Weight | Kind::Sign | Kind::Course => {
                 compress((value as i32) << PHASE_BITS, &mut 0x8000).into()
@@ -151,6 +154,7 @@ impl Op {
                 bias(&op.update);
                 optimizer(&op.optimizer, f);
             }
+            Op::Nest(op) => f(Kind::Rank, op.kept),
             Op::HeadUpdate(HeadUpdate { latent, .. }) => f(Kind::Latent, *latent),
             Op::HeadOptimize(op) => {
                 f(Kind::Latent, op.update.latent);
@@ -353,6 +357,21 @@ pub fn length<T: Trainer + ?Sized>(trainer: &T) -> u32 {
         length = length.saturating_add(piece.image);
     }
     u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// Lets the first `rank` channels count, or all where there are fewer, of every adapter whose first can do without
+/// the rest; whether there is one.
+pub fn cut<T: Trainer + ?Sized>(trainer: &mut T, rank: u16) -> bool {
+    let (mut from, mut any) = (0, false);
+    while let Some(Part { kind, slot }) = trainer.part(from) {
+        if kind == Kind::Rank {
+            let word = trainer.state_mut().get_mut(slot.start()..slot.end());
+            kind.put(word.unwrap_or_default(), rank.into());
+            any = true;
+        }
+        from = slot.offset.saturating_add(slot.bytes);
+    }
+    any
 }
 
 /// Forgets what an optimizer had in mind.

@@ -239,7 +239,7 @@ fn weights_of_one_bit_take_a_bit_in_an_image() {
             whole[8..],
             [0b1001_0010, 0b0010_0100, 0b0100_1001, 0b1001_0010, 0b0000_0100, 0, 0, 0]
         );
-        let begun: Vec<i8> = codes.iter().map(|&code| start(code) as i8).collect();
+        let begun: Vec<i8> = codes.iter().map(|&code| start(code)).collect();
         for step in [4, 8, 12, 64] {
             assert_eq!(image(trainer, step), whole);
             trainer.state_mut().fill(7);

@@ -134,6 +134,7 @@ impl<'g> Composer<'g> {
             Op::Add(add) if add.clamp.is_some() => return Err((id, Reason::Rectifier)),
             Op::Add(_) => self.add(id, node)?,
             Op::Copy(copy) => self.copy(id, node, copy)?,
+            Op::Nest(nest) => self.nest(id, node, nest.kept)?,
             Op::AvgPool(_) => return Err((id, Reason::Mean)),
             _ => return Err(elsewhere()),
         };
@@ -225,6 +226,20 @@ impl<'g> Composer<'g> {
             flow.from.extend((0..per_group).map(|o| Origin { pixel, row: first + o }));
         }
         Ok(flow)
+    }
+
+    /// Channels of which the first `kept` pass.
+    fn nest(&mut self, id: NodeId, node: &Node, kept: usize) -> Result<Flow, Refusal> {
+        let x = self.flow(node.inputs[0], id)?;
+        self.visited.insert(id);
+        let channels = self.graph.tensor(node.outputs[0]).shape.last().copied().unwrap_or(1).max(1);
+        let nothing = |row: &Row| Row { weights: vec![0.0; row.weights.len()], bias: 0.0, ..*row };
+        let rows = x.rows.iter().cloned().chain(x.rows.iter().map(nothing)).collect();
+        let passes = |(at, from): (usize, &Origin)| match at % channels < kept {
+            true => *from,
+            false => Origin { row: x.rows.len() + from.row, ..*from },
+        };
+        Ok(Flow { rows, from: x.from.iter().enumerate().map(passes).collect() })
     }
 
     /// A sum, but for what it clamps to.

@@ -211,7 +211,7 @@ fn deltas(graph: &Graph) -> Vec<bool> {
         let is_delta = |t: &TensorId| deltas[t.index()];
         deltas[node.outputs[0].index()] = match node.op {
             Op::Conv2d(_) => graph.tensor(node.inputs[1]).adapter,
-            Op::Add(_) | Op::Copy(_) => node.inputs.iter().all(is_delta),
+            Op::Add(_) | Op::Copy(_) | Op::Nest(_) => node.inputs.iter().all(is_delta),
             _ => false,
         };
     }

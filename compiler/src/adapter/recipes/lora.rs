@@ -34,6 +34,13 @@ const AT_ZERO: f64 = 3.0;
 /// Norm of a row of `B A` at which its rate is about that of all, of the norm of a row of W.
 const AT_ONE: f64 = 0.2;
 
+/// Both factors, of a rank that a device can cut: in each step a number of channels between them is drawn, and only
+/// the first so many take part, so that they learn to do without the rest.
+/// Valipour et al., "DyLoRA: Parameter-Efficient Tuning of Pre-trained Models using Dynamic Search-Free Low-Rank
+/// Adaptation", 2022.
+#[derive(Debug)]
+pub struct Nested;
+
 /// One pair beside the layer and one after it.
 /// Kim et al., "Hydra: Multi-head Low-rank Adaptation", 2023.
 #[derive(Debug)]
@@ -41,12 +48,23 @@ pub struct Hydra;
 
 /// `B A x` beside the layer.
 fn parallel(cx: &mut Attach<'_>, down: Learn) -> Flow {
+    let between = narrowed(cx, down);
+    widened(cx, &between)
+}
+
+/// `A x`.
+fn narrowed(cx: &mut Attach<'_>, down: Learn) -> Flow {
     let rank = cx.rank_within();
-    let (rows, columns) = cx.site.shape();
+    let columns = cx.site.shape().1;
     let a = cx.site.random("down").orthonormal(rank, columns) * cx.gain;
-    let between = cx.like("down", a, down, Reach::Seen);
+    cx.like("down", a, down, Reach::Seen)
+}
+
+/// `B h`, beside the layer.
+fn widened(cx: &mut Attach<'_>, between: &Flow) -> Flow {
+    let (rows, rank) = (cx.site.shape().0, between.rows.ncols());
     let reach = Learn::Trained(cx.site.reach() / 2.0 / cx.gain);
-    cx.dense("up", &between, DMatrix::zeros(rows, rank), reach, Reach::Delta)
+    cx.dense("up", between, DMatrix::zeros(rows, rank), reach, Reach::Delta)
 }
 
 /// `B A y`: B A stands for a change of the identity, whose rows have norm 1.
@@ -106,6 +124,23 @@ impl Recipe for Normed {
         let row = weights.norm() / (weights.nrows().max(1) as f64).sqrt() / cx.gain;
         let size = (AT_ONE * row).max(f64::from(f32::MIN_POSITIVE)) as f32;
         cx.heed(&delta, Rule::Normed { size, most: AT_ZERO as f32 });
+        cx.add(&delta);
+    }
+}
+
+impl Recipe for Nested {
+    fn name(&self) -> &'static str {
+        "dylora"
+    }
+
+    fn trains(&self) -> &'static str {
+        "two factors of a rank that can be cut beside a layer"
+    }
+
+    fn attach(&self, cx: &mut Attach<'_>) {
+        let between = narrowed(cx, Learn::Trained(0.0));
+        let nested = cx.nest(&between);
+        let delta = widened(cx, &nested);
         cx.add(&delta);
     }
 }

@@ -52,6 +52,7 @@ pub const ALL: &[&dyn Recipe] = &[
     &lora::Lora,
     &lora::FixedDown,
     &lora::Normed,
+    &lora::Nested,
     &lora::Sequential,
     &lora::Hydra,
     &core::LoraXs,

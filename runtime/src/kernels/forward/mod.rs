@@ -14,6 +14,7 @@ mod init;
 mod matmul;
 mod max_pool;
 mod mul;
+mod nest;
 mod normalize;
 mod output;
 mod pool;
@@ -23,6 +24,7 @@ mod save;
 mod softmax;
 mod table;
 
+pub(super) use nest::kept;
 pub(super) use output::Output;
 pub(super) use table::entry;
 

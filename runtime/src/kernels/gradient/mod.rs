@@ -12,6 +12,7 @@ mod loss;
 mod matmul;
 mod max_pool;
 mod mul;
+mod nest;
 mod normalize;
 mod pool;
 mod sink;

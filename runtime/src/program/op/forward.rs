@@ -116,6 +116,25 @@ descriptors! {
         table: Slot = Read,
     }
 
+    /// Passes the first channels of each pixel and makes the others real 0: as many as `kept` says, or in a
+    /// step at a rate above 0 a number drawn from 1 to that, so that the first learn to do without the rest.
+    Nest {
+        /// int8 `[pixels][channels]`.
+        input: Slot = Read,
+        /// int8 `[pixels][channels]`.
+        output: Slot = Write,
+        /// Channels.
+        channels: u16,
+        /// Zero point of both.
+        zero: i16,
+        /// u32, state: channels to be kept; of 0 or too many, 1 or all.
+        kept: Slot = Read,
+        /// u32, state: those of the step under way.
+        drawn: Slot = Update,
+        /// u32 random state.
+        random: Slot = Update,
+    }
+
     /// Product of two tensors, as TensorFlow Lite's int8 MUL; the second may be broadcast.
     Mul {
         /// int8 `[pixels][channels]`.

@@ -116,6 +116,24 @@ descriptors! {
         fraction: i8,
     }
 
+    /// Input gradient of [`Nest`](super::Nest): e where it passed.
+    NestInputGrad {
+        /// Error of y.
+        error: Error = reads,
+        /// Error of x.
+        output: Error = writes,
+        /// Error of x by another path, to be added; empty data: none.
+        skip: Error = reads,
+        /// Clamp mask of x.
+        mask: Slot = Read,
+        /// Channels.
+        channels: u16,
+        /// u32, state, as in the forward op.
+        kept: Slot = Read,
+        /// u32, state, as in the forward op.
+        drawn: Slot = Read,
+    }
+
     /// Input gradient of [`Mul`](super::Mul) for one factor, `sum e * other`: over what it was broadcast to.
     MulInputGrad {
         /// Error of y.

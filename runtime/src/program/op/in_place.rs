@@ -23,6 +23,7 @@ impl Op {
             Op::Mul(op) => one(op.output, op.a),
             Op::Requantize(op) => one(op.output, op.input),
             Op::Table(op) => one(op.output, op.input),
+            Op::Nest(op) => one(op.output, op.input),
             Op::ConvInputGrad(op) => branch(op.output, op.skip),
             Op::DepthwiseInputGrad(op) => branch(op.output, op.skip),
             Op::PoolInputGrad(op) => branch(op.output, op.skip),
@@ -32,6 +33,7 @@ impl Op {
             Op::MatMulInputGrad(op) => branch(op.output, op.skip),
             Op::NormalizeInputGrad(op) => branch(op.output, op.skip),
             Op::SoftmaxInputGrad(op) => branch(op.output, op.skip),
+            Op::NestInputGrad(op) => branch(op.output, op.skip),
             Op::SumGrad(op) => branch(op.output, op.skip),
             // Not those of a copy: elements that several others come from are written twice.
             _ => None,

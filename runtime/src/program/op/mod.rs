@@ -26,13 +26,13 @@ mod state;
 mod update;
 
 pub use forward::{
-    Add, AvgPool, Conv, Copy, Depthwise, Head, MatMul, MaxPool, Mul, Normalize, PoolMean, Receive,
-    Requantize, SaveChannels, Softmax, Table,
+    Add, AvgPool, Conv, Copy, Depthwise, Head, MatMul, MaxPool, Mul, Nest, Normalize, PoolMean,
+    Receive, Requantize, SaveChannels, Softmax, Table,
 };
 pub use gradient::{
     ConvInputGrad, CopyInputGrad, DepthwiseInputGrad, HeadInputGrad, MatMulInputGrad,
-    MaxPoolInputGrad, MulInputGrad, NormalizeInputGrad, PoolInputGrad, SoftmaxInputGrad, SumGrad,
-    TableInputGrad,
+    MaxPoolInputGrad, MulInputGrad, NestInputGrad, NormalizeInputGrad, PoolInputGrad,
+    SoftmaxInputGrad, SumGrad, TableInputGrad,
 };
 pub use in_place::InPlace;
 pub use loss::{MeanSquare, SigmoidCrossEntropy, SoftmaxCrossEntropy};
@@ -53,4 +53,5 @@ ops! {
     MulInputGrad, MatMulInputGrad, NormalizeInputGrad, SoftmaxInputGrad, CopyInputGrad, SumGrad,
     BiasUpdate, ConvUpdate, DepthwiseUpdate,
     HeadOptimize, BiasOptimize, ConvOptimize, DepthwiseOptimize, Receive, ConvNormed, Orthonormalize,
+    Nest, NestInputGrad,
 }

@@ -2,10 +2,10 @@
 
 use super::rules::{elements, ensure, positions, Check, Problem, Rules};
 use crate::program::op::{
-    Add, AvgPool, Contraction, Conv, Copy, Depthwise, Head, MatMul, MaxPool, Mul, Normalize, Path,
-    PoolMean, Receive, Requantize, SaveChannels, Softmax, Steps, Table,
+    Add, AvgPool, Contraction, Conv, Copy, Depthwise, Head, MatMul, MaxPool, Mul, Nest, Normalize,
+    Path, PoolMean, Receive, Requantize, SaveChannels, Softmax, Steps, Table,
 };
-use crate::program::Memory;
+use crate::program::{Memory, Slot};
 
 impl Rules<'_> {
     pub(super) fn conv(&self, op: &Conv) -> Check {
@@ -100,6 +100,23 @@ impl Rules<'_> {
         self.tensor("input", op.input, count)?;
         self.tensor("output", op.output, count)?;
         self.slot("table", op.table, Memory::Constant, 1, 256)
+    }
+
+    pub(super) fn nest(&self, op: &Nest) -> Check {
+        let count = op.output.bytes;
+        self.tensor("input", op.input, count.into())?;
+        self.tensor("output", op.output, count.into())?;
+        self.zero(op.zero)?;
+        self.slot("random state", op.random, Memory::State, 4, 1)?;
+        self.ranks(count, op.channels, [op.kept, op.drawn])
+    }
+
+    /// Whole pixels of so many channels, and the words that say how many pass.
+    pub(super) fn ranks(&self, count: u32, channels: u16, words: [Slot; 2]) -> Check {
+        ensure(channels > 0 && count.is_multiple_of(channels.into()), "channels")?;
+        let [kept, drawn] = words;
+        self.slot("channels kept", kept, Memory::State, 4, 1)?;
+        self.slot("channels drawn", drawn, Memory::State, 4, 1)
     }
 
     pub(super) fn mul(&self, op: &Mul) -> Check {

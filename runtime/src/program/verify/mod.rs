@@ -198,6 +198,8 @@ impl Rules<'_> {
             Op::Receive(op) => self.receive(op),
             Op::ConvNormed(op) => self.conv_normed(op),
             Op::Orthonormalize(op) => self.orthonormalize(op),
+            Op::Nest(op) => self.nest(op),
+            Op::NestInputGrad(op) => self.nest_input_grad(op),
         }
     }
 }

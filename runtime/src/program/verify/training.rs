@@ -5,9 +5,9 @@ use crate::fixed::Multiplier;
 use crate::program::op::{
     BiasUpdate, ConvInputGrad, ConvNormed, ConvUpdate, CopyInputGrad, DepthwiseInputGrad,
     DepthwiseUpdate, Error, HeadInputGrad, HeadUpdate, MatMulInputGrad, MaxPoolInputGrad,
-    MeanSquare, MulInputGrad, Normalize, NormalizeInputGrad, Orthonormalize, PoolInputGrad,
-    Precision, SigmoidCrossEntropy, Softmax, SoftmaxCrossEntropy, SoftmaxInputGrad, SumGrad,
-    TableInputGrad, Weights,
+    MeanSquare, MulInputGrad, NestInputGrad, Normalize, NormalizeInputGrad, Orthonormalize,
+    PoolInputGrad, Precision, SigmoidCrossEntropy, Softmax, SoftmaxCrossEntropy, SoftmaxInputGrad,
+    SumGrad, TableInputGrad, Weights,
 };
 use crate::program::{Memory, Slot};
 
@@ -137,6 +137,15 @@ impl Rules<'_> {
         self.tensor("input", op.input, count)?;
         self.slot("slopes", op.slope, Memory::Constant, 2, 256)?;
         ensure((-MAX_FRACTION..=MAX_FRACTION).contains(&op.fraction), "fraction bits")
+    }
+
+    pub(super) fn nest_input_grad(&self, op: &NestInputGrad) -> Check {
+        let count = op.output.data.bytes;
+        self.error("error", &op.error, count.into())?;
+        self.error_out(&op.output, count.into())?;
+        self.skip(&op.skip, count.into())?;
+        self.mask(op.mask, count.into())?;
+        self.ranks(count, op.channels, [op.kept, op.drawn])
     }
 
     pub(super) fn mul_input_grad(&self, op: &MulInputGrad) -> Check {

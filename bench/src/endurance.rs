@@ -63,7 +63,7 @@ impl Held {
     fn at_an_end(&self, state: &[u8]) -> Vec<[bool; 2]> {
         let bytes = &state[self.latent.start()..self.latent.end()];
         match self.precision {
-            Precision::Residual => {
+            Precision::Residual | Precision::Picked => {
                 let all = bytes.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]]));
                 // An int8 of 127 is from 126.5 on; 8.8 fixed point reaches half a step further.
                 let int8 = |m: i16| !(-32384..32384).contains(&i32::from(m));

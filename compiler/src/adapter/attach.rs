@@ -434,6 +434,14 @@ impl<'g> Attach<'g> {
         self.train(1, (!all).then_some(channels));
     }
 
+    /// Trains single weights of the layer's own, at `places` of its matrix, which ascend.
+    pub fn train_picked(&mut self, places: Vec<u32>) {
+        let node = self.graph.node(self.site.node).clone();
+        if let Some(constant) = own(self.graph, &node, 1) {
+            self.graph.tensor_mut(constant).trained = Some(Trained::picked(places));
+        }
+    }
+
     fn train(&mut self, operand: usize, channels: Option<&[usize]>) {
         let node = self.graph.node(self.site.node).clone();
         let trained = trained(self.precision, channels);

@@ -105,8 +105,11 @@ fn parse_tensor(cursor: &mut Cursor) -> Result<Tensor, String> {
                     "residual" => Precision::Residual,
                     "stochastic" => Precision::Stochastic,
                     "sign" => Precision::Sign,
+                    "picked" => Precision::Picked,
                     other => {
-                        return Err(format!("`{other}` is none of residual, stochastic and sign"));
+                        return Err(format!(
+                            "`{other}` is none of residual, stochastic, sign and picked"
+                        ));
                     }
                 };
                 tensor.trained = Some(Trained::plain(precision, None));
@@ -114,6 +117,10 @@ fn parse_tensor(cursor: &mut Cursor) -> Result<Tensor, String> {
             "channels" => {
                 let trained = tensor.trained.as_mut().ok_or("`channels` of what is not trained")?;
                 trained.channels = Some(cursor.integers()?);
+            }
+            "picks" => {
+                let trained = tensor.trained.as_mut().ok_or("`picks` of what is not trained")?;
+                trained.picks = cursor.integers()?;
             }
             "normed" | "orthonormal" => {
                 let what = format!("`{word}` of what is not trained");

@@ -87,7 +87,11 @@ fn describe(tensor: &Tensor, constants: Constants) -> String {
             Precision::Residual => " trained residual",
             Precision::Stochastic => " trained stochastic",
             Precision::Sign => " trained sign",
+            Precision::Picked => " trained picked",
         });
+        if !trained.picks.is_empty() {
+            let _ = write!(text, " picks {}", list(&trained.picks));
+        }
         if let Some(channels) = &trained.channels {
             let _ = write!(text, " channels {}", list(channels));
         }

@@ -172,12 +172,19 @@ pub struct Trained {
     pub channels: Option<Vec<u16>>,
     /// What its update heeds beside the gradient.
     pub rule: Rule,
+    /// With [`Precision::Picked`] the places of the weights that are trained, ascending; else none.
+    pub picks: Vec<u32>,
 }
 
 impl Trained {
     /// Some channels, or all, by the gradient alone.
     pub fn plain(precision: Precision, channels: Option<Vec<u16>>) -> Trained {
-        Trained { precision, channels, rule: Rule::Plain }
+        Trained { precision, channels, rule: Rule::Plain, picks: Vec::new() }
+    }
+
+    /// Single weights, at places that ascend.
+    pub fn picked(picks: Vec<u32>) -> Trained {
+        Trained { picks, ..Trained::plain(Precision::Picked, None) }
     }
 }
 
@@ -282,6 +289,7 @@ impl Tensor {
     pub fn trained_elements(&self) -> usize {
         match &self.trained {
             None => 0,
+            Some(Trained { precision: Precision::Picked, picks, .. }) => picks.len(),
             Some(Trained { channels: None, .. }) => self.elements(),
             Some(Trained { channels: Some(c), .. }) => {
                 self.elements() / self.channel_axis_len().max(1) * c.len()

@@ -16,6 +16,8 @@
 //! 9. No dimension is 0, none exceeds 65535, and no tensor has more than 2^26 elements.
 //! 10. The energy of the features is finite and not negative.
 
+use offshoot_runtime::program::op::Precision;
+
 use super::{DType, Data, Graph, Node, Rule, Tensor, TensorId};
 use crate::ops::Op;
 
@@ -140,8 +142,18 @@ fn verify_tensor(tensor: &Tensor) -> Result<(), String> {
     if tensor.data.is_none() {
         return Err("is trained but has no data to start from".into());
     }
+    if (trained.precision == Precision::Picked) == trained.picks.is_empty() {
+        return Err("is trained at single places, of which there are none, or the other way".into());
+    }
+    let beyond = trained.picks.last().is_some_and(|&last| last as usize >= tensor.elements());
+    if beyond || trained.picks.windows(2).any(|p| p[0] >= p[1]) {
+        return Err("picked places must be ascending, within the tensor".into());
+    }
     match trained.rule {
         Rule::Plain => {}
+        _ if !trained.picks.is_empty() => {
+            return Err("heeds a rule for whole rows, but only single weights are trained".into());
+        }
         _ if trained.channels.is_some() => {
             return Err("heeds a rule for whole rows, but only some channels are trained".into());
         }

@@ -66,7 +66,7 @@ pub fn learnt(graph: &Graph, state: &[u8]) -> Result<Graph, LearntError> {
                         codes.for_each(|(at, code)| new[at] = shifted(old[at], code));
                     }
                     Precision::Sign => codes.for_each(|(at, code)| new[at] = signed(old[at], code)),
-                    Precision::Residual => {
+                    Precision::Residual | Precision::Picked => {
                         let latent = words(held, i16::from_le_bytes);
                         places.zip(latent).for_each(|(at, m)| new[at] = effective(m));
                     }
@@ -98,6 +98,9 @@ fn places(tensor: &Tensor, depthwise: bool) -> Vec<usize> {
     let (first, last) = (tensor.shape[0], *tensor.shape.last().unwrap_or(&1));
     let channels = if depthwise { first } else { last };
     let rows = tensor.elements() / channels.max(1);
+    if let Some(trained) = tensor.trained.as_ref().filter(|t| !t.picks.is_empty()) {
+        return trained.picks.iter().map(|&at| at as usize).collect();
+    }
     let trained = tensor.trained.as_ref().and_then(|t| t.channels.as_deref());
     let selected: Vec<usize> = match trained {
         Some(channels) => channels.iter().map(|&c| usize::from(c)).collect(),

@@ -322,12 +322,18 @@ impl<'g> Lowering<'g> {
         };
         let Some(trained) = source.trained.clone() else { return weights };
         let selected = trained.channels.unwrap_or_else(|| (0..channels as u16).collect());
-        weights.selected = self.indices(&selected);
+        weights.selected = match trained.picks.as_slice() {
+            [] => self.indices(&selected),
+            picks => {
+                let bytes: Vec<u8> = picks.iter().flat_map(|at| at.to_le_bytes()).collect();
+                self.constants.add(&bytes)
+            }
+        };
         weights.precision = trained.precision;
         weights.latent = match self.parameters[tensor.index()] {
             Some(slot) => slot,
             None => {
-                let elements = rows * taps * selected.len();
+                let elements = source.trained_elements();
                 let slot = self.state.reserve(elements * weights.precision.bytes());
                 self.trainable += slot.bytes;
                 self.state.init(Init::Latent(Weights { latent: slot, ..weights }));
@@ -455,6 +461,9 @@ pub(crate) fn macs(op: &rt::Op) -> u64 {
         }
         rt::Op::DepthwiseUpdate(update)
         | rt::Op::DepthwiseOptimize(rt::DepthwiseOptimize { update, .. }) => {
+            map(&update.geometry, update.weights.latent.len() / update.weights.precision.bytes())
+        }
+        rt::Op::PickUpdate(update) => {
             map(&update.geometry, update.weights.latent.len() / update.weights.precision.bytes())
         }
         // Half of the products, and as many in the steps.

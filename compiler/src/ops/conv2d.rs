@@ -185,6 +185,9 @@ impl Operator for Conv2d {
                 saved =
                     cx.keep(&format!("{}.saved", node.name), SaveChannels { channels }.into(), x);
             }
+            if !trained.picks.is_empty() {
+                shape = vec![trained.picks.len()];
+            }
             let op = Conv2dWeightGrad { window: self.window, groups: self.groups };
             let dw = cx.stream(&format!("{}.dw", node.name), op.into(), vec![dy, saved, w], shape);
             cx.update(w, dw);

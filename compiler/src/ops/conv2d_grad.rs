@@ -3,6 +3,7 @@
 use num_traits::Float;
 use offshoot_runtime::kernels::scratch;
 use offshoot_runtime::program::op as rt;
+use offshoot_runtime::program::op::Precision;
 use offshoot_runtime::Slot;
 
 use super::conv2d::{geometry, is_depthwise, weight_shape};
@@ -202,6 +203,12 @@ impl Operator for Conv2dWeightGrad {
         if selected != saved {
             return Err(format!("{saved} channels are saved, {selected} are trained"));
         }
+        if !trained.picks.is_empty() {
+            return match self.groups {
+                1 => Ok(vec![(DType::Stream, vec![trained.picks.len()])]),
+                _ => Err("single weights are trained in layers of one group".into()),
+            };
+        }
         if is_depthwise(self.groups, inputs[2]) {
             shape[0] = selected;
         } else if self.groups == 1 {
@@ -273,6 +280,10 @@ impl Operator for Conv2dWeightGrad {
                 }
             },
         );
+        let picks = weights.trained.as_ref().map_or(&[][..], |t| &t.picks);
+        if !picks.is_empty() {
+            dw = picks.iter().map(|&at| dw[at as usize]).collect();
+        }
         values.set(node.outputs[0], dw);
     }
 
@@ -300,7 +311,7 @@ impl Conv2dWeightGrad {
         let depthwise = is_depthwise(self.groups, weights);
         let Some(trained) = &weights.trained else { return Ok(()) };
         let (rule, draws) = (trained.rule, trained.precision.draws());
-        if rule != Rule::Plain {
+        if rule != Rule::Plain || trained.precision == Precision::Picked {
             let suits = !depthwise && self.groups == 1;
             suited(weights, rule, suits, optimizer)
                 .map_err(|why| LowerError::new(cx.graph, id, why))?;
@@ -316,6 +327,10 @@ impl Conv2dWeightGrad {
         let trained = cx.hwc(saved)[2];
         let (error, saved) = (cx.error(dy), cx.slot(saved));
         let (weights, factor) = (cx.weights(parameter, depthwise), cx.factors(&factors));
+        if weights.precision == Precision::Picked {
+            cx.push(id, rt::PickUpdate { error, saved, geometry, weights, factor, x_zero });
+            return Ok(());
+        }
         let optimizer = cx.weight_optimizer(optimizer, elements);
         // An optimizer draws for the weights too: it names the random state.
         let random = match optimizer {
@@ -391,7 +406,7 @@ fn suited(
         return Err("its update takes neither momentum nor batches: leave them out");
     }
     if !dense {
-        return Err("rules are for layers of one group");
+        return Err("single weights and rules of an update are for layers of one group");
     }
     let rows = weights.shape[0];
     match rule {

@@ -3,7 +3,7 @@
 use num_traits::Float;
 
 use super::{expect_inputs, rule, Op, Operator, OutputType};
-use crate::ir::{Attributes, DType, Node, NodeId, Tensor};
+use crate::ir::{Attributes, DType, Node, NodeId, Tensor, Trained};
 use crate::lower::{LowerError, Lowering};
 use crate::reference::Values;
 use crate::scheme::{Optimizer, OptimizerFile};
@@ -130,6 +130,9 @@ impl Operator for Sgd {
 
 /// Where the trained elements of a parameter lie in it, in the order of its gradient.
 pub(crate) fn trained_indices(tensor: &Tensor) -> Vec<usize> {
+    if let Some(Trained { picks, .. }) = tensor.trained.as_ref().filter(|t| !t.picks.is_empty()) {
+        return picks.iter().map(|&at| at as usize).collect();
+    }
     let channels = tensor.trained.as_ref().and_then(|t| t.channels.as_ref());
     let Some(channels) = channels else {
         return (0..tensor.elements()).collect();

@@ -48,8 +48,9 @@ impl Scheme {
     pub fn toml(&self) -> String {
         let precision = match self.precision {
             Precision::Residual => "residual",
-            // Only adapters have weights of one bit.
-            Precision::Stochastic | Precision::Sign => "stochastic",
+            Precision::Stochastic => "stochastic",
+            // Only adapters train these.
+            Precision::Sign | Precision::Picked => "residual",
         };
         let quoted = |text: &str| toml::Value::from(text).to_string();
         let layer = |layer: &Layer| match layer {

@@ -33,6 +33,8 @@ enum Latent<'m> {
     Stochastic(&'m [i8]),
     /// Numbers whose signs they take.
     Sign(&'m [i8]),
+    /// Those at some places of the matrix.
+    Picked(&'m [u32], &'m [i16]),
 }
 
 impl<'m> Rows<'m> {
@@ -48,18 +50,22 @@ impl<'m> Rows<'m> {
         let (rows, taps) = (weights.rows as usize, weights.taps as usize);
         let channels = weights.channels as usize;
         let frozen: &[i8] = table(constants, weights.frozen)?;
-        let selected: &[u16] = table(constants, weights.selected)?;
+        let picked = weights.precision == Precision::Picked && !weights.latent.is_empty();
+        let places: &[u32] = if picked { table(constants, weights.selected)? } else { &[] };
+        let selected: &[u16] = if picked { &[] } else { table(constants, weights.selected)? };
         let latent = if weights.latent.is_empty() {
             Latent::None
         } else {
             let bytes = part(state.bytes(), weights.latent)?;
-            if bytes.len() != rows * taps * selected.len() * weights.precision.bytes() {
+            let count = if picked { places.len() } else { rows * taps * selected.len() };
+            if bytes.len() != count * weights.precision.bytes() {
                 return Err(Fault::Size);
             }
             match weights.precision {
                 Precision::Residual => Latent::Residual(typed(bytes)?),
                 Precision::Stochastic => Latent::Stochastic(typed(bytes)?),
                 Precision::Sign => Latent::Sign(typed(bytes)?),
+                Precision::Picked => Latent::Picked(places, typed(bytes)?),
             }
         };
         if frozen.len() != rows * taps * channels
@@ -97,7 +103,7 @@ impl<'m> Rows<'m> {
     pub fn frozen(&self) -> Option<&'m [i8]> {
         match self.latent {
             Latent::None => Some(self.frozen),
-            Latent::Residual(_) | Latent::Stochastic(_) | Latent::Sign(_) => None,
+            _ => None,
         }
     }
 
@@ -148,6 +154,13 @@ impl<'m> Rows<'m> {
                 for (&c, &code) in self.selected.iter().zip(latent) {
                     let weight = weights.get_mut(c as usize).ok_or(Fault::OutOfBounds)?;
                     *weight = shifted(*weight, code);
+                }
+            }
+            Latent::Picked(places, latent) => {
+                let first = places.partition_point(|&at| (at as usize) < from);
+                for (&at, &m) in places.iter().zip(latent).skip(first) {
+                    let Some(weight) = weights.get_mut(at as usize - from) else { break };
+                    *weight = effective(m);
                 }
             }
             Latent::Sign(latent) => {

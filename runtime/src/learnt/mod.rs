@@ -163,6 +163,7 @@ impl Op {
             Op::ConvUpdate(ConvUpdate { weights: w, .. })
             | Op::DepthwiseUpdate(DepthwiseUpdate { weights: w, .. }) => weights(w, f),
             Op::ConvNormed(op) => weights(&op.update.weights, f),
+            Op::PickUpdate(op) => weights(&op.weights, f),
             Op::ConvOptimize(op) => {
                 weights(&op.update.weights, f);
                 optimizer(&op.optimizer, f);
@@ -178,7 +179,7 @@ impl Op {
 
 fn weights(weights: &Weights, f: &mut dyn FnMut(Kind, Slot)) {
     let kind = match weights.precision {
-        Precision::Residual => Kind::Latent,
+        Precision::Residual | Precision::Picked => Kind::Latent,
         Precision::Stochastic => Kind::Weight,
         Precision::Sign => Kind::Sign,
     };

@@ -12,6 +12,7 @@ mod scale;
 mod shared;
 mod signs;
 mod sorsa;
+mod sparse;
 mod vera;
 
 use super::{Attach, Site};
@@ -69,6 +70,7 @@ pub const ALL: &[&dyn Recipe] = &[
     &bottleneck::Series,
     &ladder::Ladder,
     &s2ft::S2ft,
+    &sparse::Sparse,
 ];
 
 /// The recipe of a name.

@@ -29,6 +29,16 @@ impl Init {
 /// there is that they differ by nothing, or their signs.
 fn latent(weights: &Weights, m: &mut Machine<'_>) -> Result<(), Fault> {
     let frozen: &[i8] = table(m.constants, weights.frozen)?;
+    if weights.precision == Precision::Picked {
+        let places: &[u32] = table(m.constants, weights.selected)?;
+        let (_, [to]) = m.state.split([], [weights.latent])?;
+        let to: &mut [i16] = typed_mut(to)?;
+        ensure(to.len() == places.len())?;
+        for (m, &at) in to.iter_mut().zip(places) {
+            *m = i16::from(*frozen.get(at as usize).ok_or(Fault::OutOfBounds)?) << 8;
+        }
+        return Ok(());
+    }
     let selected: &[u16] = table(m.constants, weights.selected)?;
     let (_, [to]) = m.state.split([], [weights.latent])?;
     let channels = weights.channels as usize;
@@ -39,7 +49,7 @@ fn latent(weights: &Weights, m: &mut Machine<'_>) -> Result<(), Fault> {
     let taps = frozen.chunks_exact(channels);
     let kept = taps.flat_map(|w| selected.iter().filter_map(|&c| w.get(c as usize)));
     match weights.precision {
-        Precision::Residual => {
+        Precision::Residual | Precision::Picked => {
             for (m, &w) in typed_mut::<i16>(to)?.iter_mut().zip(kept) {
                 *m = (w as i16) << 8;
             }
@@ -71,14 +81,16 @@ mod tests {
             let selected = bench.read::<u16>(weights.selected);
             bench.with(|m| Init::Latent(weights).run(m)).unwrap();
             let weights: Vec<i8> = match precision {
-                Precision::Residual => bench.read(to).into_iter().map(effective).collect(),
+                Precision::Residual | Precision::Picked => {
+                    bench.read(to).into_iter().map(effective).collect()
+                }
                 Precision::Stochastic | Precision::Sign => bench.read(to),
             };
             for (n, w) in weights.into_iter().enumerate() {
                 let (tap, c) = (n / selected.len(), selected[n % selected.len()] as usize);
                 let frozen = frozen[tap * 6 + c];
                 let expected = match precision {
-                    Precision::Residual => frozen,
+                    Precision::Residual | Precision::Picked => frozen,
                     Precision::Stochastic => 0,
                     Precision::Sign => start(frozen),
                 };

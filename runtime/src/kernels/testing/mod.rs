@@ -97,14 +97,16 @@ impl Bench {
                 let m = random.within(-32640, 32639) as i16;
                 latent.push(m);
                 tap[c as usize] = match precision {
-                    Precision::Residual => (m as f64 / 256.0 + 0.5).floor() as i8,
+                    Precision::Residual | Precision::Picked => {
+                        (m as f64 / 256.0 + 0.5).floor() as i8
+                    }
                     Precision::Stochastic => shifted(tap[c as usize], m as i8),
                     Precision::Sign => signed(tap[c as usize], m as i8),
                 };
             }
         }
         let latent = match precision {
-            Precision::Residual => self.state(&latent),
+            Precision::Residual | Precision::Picked => self.state(&latent),
             Precision::Stochastic | Precision::Sign => {
                 self.state(&latent.iter().map(|&m| m as i8).collect::<Vec<_>>())
             }

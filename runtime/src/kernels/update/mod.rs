@@ -9,6 +9,7 @@ mod depthwise;
 mod head;
 mod normed;
 mod orthonormal;
+mod picked;
 #[cfg(test)]
 mod properties;
 mod rule;

@@ -42,7 +42,9 @@ pub use parts::{
     Weights, Window, FEATURE_BITS, LOSS_EXPONENT,
 };
 pub use state::Init;
-pub use update::{BiasUpdate, ConvNormed, ConvUpdate, DepthwiseUpdate, HeadUpdate, Orthonormalize};
+pub use update::{
+    BiasUpdate, ConvNormed, ConvUpdate, DepthwiseUpdate, HeadUpdate, Orthonormalize, PickUpdate,
+};
 
 use crate::{Access, Slot};
 // In this order in files of programs.
@@ -53,5 +55,5 @@ ops! {
     MulInputGrad, MatMulInputGrad, NormalizeInputGrad, SoftmaxInputGrad, CopyInputGrad, SumGrad,
     BiasUpdate, ConvUpdate, DepthwiseUpdate,
     HeadOptimize, BiasOptimize, ConvOptimize, DepthwiseOptimize, Receive, ConvNormed, Orthonormalize,
-    Nest, NestInputGrad,
+    Nest, NestInputGrad, PickUpdate,
 }

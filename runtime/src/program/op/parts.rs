@@ -208,13 +208,15 @@ pub enum Precision {
     /// int8 code of a number whose sign the weight takes, updated as `Stochastic`; its magnitude is that of the
     /// frozen weight: `kernels/signs.rs`. 1 byte a weight in state memory, 1 bit where it is stored.
     Sign,
+    /// As `Residual`, of single weights: `selected` holds their places in the matrix, u32 each.
+    Picked,
 }
 
 impl Precision {
     /// Bytes a trained weight takes in state memory.
     pub const fn bytes(self) -> usize {
         match self {
-            Precision::Residual => 2,
+            Precision::Residual | Precision::Picked => 2,
             Precision::Stochastic | Precision::Sign => 1,
         }
     }
@@ -229,7 +231,8 @@ impl Precision {
 /// trained ones in state memory.
 ///
 /// A row has `taps * channels` elements, channel innermost. Trained channels are named by
-/// `selected` (u16 each); `latent` holds `[rows][taps][selected]` in the given precision: residual ones
+/// `selected` (u16 each); `latent` holds `[rows][taps][selected]` in the given precision, or only the weights that
+/// are picked: residual ones
 /// stand in their place, stochastic ones are added to them, signs replace theirs.
 /// Nothing is trained where `latent` is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -239,7 +242,8 @@ pub struct Weights {
     pub frozen: Slot,
     /// Trained part, state; empty where all is frozen.
     pub latent: Slot,
-    /// u16 indices of the trained channels, ascending, constant; empty where all is frozen.
+    /// u16 indices of the trained channels, or u32 places of single weights, ascending, constant; empty where all
+    /// is frozen.
     pub selected: Slot,
     /// Rows: output channels, or kernel positions of a depthwise convolution.
     pub rows: u16,

@@ -71,6 +71,22 @@ descriptors! {
         scratch: Slot = Scratch,
     }
 
+    /// Updates single weights of a convolution of one group, as [`ConvUpdate`] does with residual precision.
+    PickUpdate {
+        /// Error of y.
+        error: Error = reads,
+        /// int8 `[pixels][channels]` x.
+        saved: Slot = Read,
+        /// Shapes and window of the forward op.
+        geometry: Geometry,
+        /// Weights as in the forward op, of which some are picked; those are updated in place.
+        weights: Weights = updates,
+        /// f32 `[O]`, constant: `s_x / s_w`, 0 for a degenerate channel.
+        factor: Slot = Read,
+        /// Zero point of x.
+        x_zero: i16,
+    }
+
     /// As [`ConvUpdate`], row o at the rate `rate / sqrt(unit_o ||w_o - start_o|| + damping)`: fast as it
     /// starts, and the slower the farther it has gone. All channels are trained.
     ConvNormed {

@@ -198,6 +198,7 @@ impl Rules<'_> {
             Op::Receive(op) => self.receive(op),
             Op::ConvNormed(op) => self.conv_normed(op),
             Op::Orthonormalize(op) => self.orthonormalize(op),
+            Op::PickUpdate(op) => self.pick_update(op),
             Op::Nest(op) => self.nest(op),
             Op::NestInputGrad(op) => self.nest_input_grad(op),
         }

@@ -186,6 +186,17 @@ impl Rules<'_> {
         Ok(count)
     }
 
+    /// u32 places below `elements`, ascending; how many.
+    fn places(&self, slot: Slot, elements: u64) -> Result<u64, Problem> {
+        let count = slot.bytes as u64 / 4;
+        self.slot("picked weights", slot, Memory::Constant, 4, count)?;
+        let places: &[u32] = self.table("picked weights", slot)?;
+        let ascending = places.windows(2).all(|pair| pair[0] < pair[1]);
+        let exist = places.last().is_none_or(|&last| u64::from(last) < elements);
+        ensure(ascending && exist && count > 0, "picked weights")?;
+        Ok(count)
+    }
+
     /// A weight matrix of the given shape, as a forward op or an input gradient reads it.
     pub fn weights(&self, w: &Weights, rows: u16, taps: u64, channels: u16) -> Check {
         let count = rows as u64 * taps * channels as u64;
@@ -197,7 +208,7 @@ impl Rules<'_> {
         self.trained(w, rows, taps, channels).map(|_| ())
     }
 
-    /// The shape and the trained part of a weight matrix; how many channels are trained.
+    /// The shape and the trained part of a weight matrix; how many channels are trained, none where single weights are.
     pub fn trained(
         &self,
         w: &Weights,
@@ -207,6 +218,11 @@ impl Rules<'_> {
     ) -> Result<u64, Problem> {
         let shape = w.rows == rows && w.taps as u64 == taps && w.channels == channels;
         ensure(shape && rows > 0 && taps > 0 && channels > 0, "shape of the weights")?;
+        if w.precision == Precision::Picked && !w.latent.is_empty() {
+            let elements = u64::from(rows) * taps * u64::from(channels);
+            let places = self.places(w.selected, elements)?;
+            return self.slot("trained weights", w.latent, Memory::State, 2, places).map(|()| 0);
+        }
         let selected = self.selected(w.selected, channels)?;
         let count = rows as u64 * taps * selected;
         let size = w.precision.bytes() as u32;

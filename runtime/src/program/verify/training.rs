@@ -6,8 +6,8 @@ use crate::program::op::{
     BiasUpdate, ConvInputGrad, ConvNormed, ConvUpdate, CopyInputGrad, DepthwiseInputGrad,
     DepthwiseUpdate, Error, HeadInputGrad, HeadUpdate, MatMulInputGrad, MaxPoolInputGrad,
     MeanSquare, MulInputGrad, NestInputGrad, Normalize, NormalizeInputGrad, Orthonormalize,
-    PoolInputGrad, Precision, SigmoidCrossEntropy, Softmax, SoftmaxCrossEntropy, SoftmaxInputGrad,
-    SumGrad, TableInputGrad, Weights,
+    PickUpdate, PoolInputGrad, Precision, SigmoidCrossEntropy, Softmax, SoftmaxCrossEntropy,
+    SoftmaxInputGrad, SumGrad, TableInputGrad, Weights,
 };
 use crate::program::{Memory, Slot};
 
@@ -270,6 +270,19 @@ impl Rules<'_> {
         self.zero(op.x_zero)?;
         self.sum_fits(positions(y))?;
         self.sums(op.scratch, taps * selected)
+    }
+
+    pub(super) fn pick_update(&self, op: &PickUpdate) -> Check {
+        let (x, y) = (op.geometry.x, op.geometry.y);
+        self.geometry(&op.geometry)?;
+        self.error("error", &op.error, elements(y))?;
+        ensure(op.weights.precision == Precision::Picked, "precision")?;
+        self.trained(&op.weights, y.c, op.geometry.window.taps() as u64, x.c)?;
+        ensure(!op.weights.latent.is_empty(), "trained weights")?;
+        self.tensor("saved input", op.saved, elements(x))?;
+        self.slot("factors", op.factor, Memory::Constant, 4, y.c.into())?;
+        self.zero(op.x_zero)?;
+        self.sum_fits(positions(y))
     }
 
     pub(super) fn conv_normed(&self, op: &ConvNormed) -> Check {

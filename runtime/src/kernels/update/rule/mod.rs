@@ -157,7 +157,7 @@ impl<'m> Latent<'m> {
     ) -> Result<Latent<'m>, Fault> {
         let ([], [latent, random]) = state.split([], [weights.latent, random])?;
         match weights.precision {
-            Precision::Residual => Ok(Latent::Residual(typed_mut(latent)?)),
+            Precision::Residual | Precision::Picked => Ok(Latent::Residual(typed_mut(latent)?)),
             Precision::Stochastic | Precision::Sign => {
                 let random = typed_mut::<u32>(random)?.first_mut().ok_or(Fault::Size)?;
                 Ok(Latent::Stochastic(typed_mut(latent)?, random))

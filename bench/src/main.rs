@@ -1,6 +1,6 @@
 //! Measures what the project claims. `accuracy`: 8-bit training against float, by network, data
 //! set, update scheme and method. `endurance`: whether training can go on for long. `planner`: how
-//! little memory a plan needs.
+//! little memory a plan needs. `steps`: instructions of a training step.
 //!
 //! Started by `cargo xtask bench`. Runs are appended to a file as they finish; one that is there
 //! is not repeated.
@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod samples;
 mod stats;
+mod steps;
 mod study;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,8 @@ enum Cli {
     Endurance(endurance::Args),
     /// The arena against its lower bound.
     Planner(planner::Args),
+    /// Instructions of a training step on an emulated core.
+    Steps(steps::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -98,6 +101,7 @@ fn main() -> Result<()> {
         Cli::Accuracy(args) => accuracy(&args),
         Cli::Endurance(args) => endurance::run(&args, &plan(None)?),
         Cli::Planner(args) => planner::run(&args),
+        Cli::Steps(args) => steps::run(&args, &plan(args.plan.as_deref())?),
     }
 }
 

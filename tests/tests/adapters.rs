@@ -7,13 +7,18 @@ use std::path::Path;
 use offshoot::adapt::{layers, HeadStart};
 use offshoot::adapter::{attach, recipes};
 use offshoot::ir::{verify, Graph};
-use offshoot::pipeline::{compile, Compiled};
+use offshoot::lower::learnt;
+use offshoot::ops::Op;
+use offshoot::pipeline::{compile, compile_inference, Compiled};
 use offshoot::quantize::outputs;
 use offshoot::scheme::{Layer, Layers, Scheme};
+use offshoot_runtime::learnt::cut;
+use offshoot_runtime::{Prediction, Trainer};
 use offshoot_simulator::data::{Dataset, Split};
+use offshoot_simulator::{Memories, Simulation};
 use offshoot_tests::adapters::{adapter, demo, moved, with};
 use offshoot_tests::check::check_network;
-use offshoot_tests::trace::{on_board, simulated};
+use offshoot_tests::trace::{on_board, round, simulated, Samples};
 
 const STEPS: usize = 20;
 
@@ -118,6 +123,45 @@ fn adapters_train_to_the_same_bits_everywhere() {
             );
         }
     }
+}
+
+/// With a rank that was cut, the board's program gives what the network gives without the other channels.
+#[test]
+fn a_rank_can_be_cut_and_comes_back() {
+    let (graph, Dataset { train: samples, .. }) = demo();
+    let attached = with(&graph, &adapter("dylora,rank=4"), &samples);
+    let compiled = compile(&attached, HeadStart::Classifier, &Scheme::default()).unwrap();
+    let program = compiled.program.program();
+    let mut memories = Memories::of(&program);
+    let mut simulation = Simulation::new(program, &mut memories).unwrap();
+    for (index, rate) in round(&samples, 300).steps() {
+        let (sample, label) = samples.sample(index);
+        simulation.train(index, sample, label, rate).unwrap();
+    }
+    let trained = simulation.interpreter().state().to_vec();
+    let mut seen = BTreeSet::new();
+    for rank in [1, 2, 3, 4, 9] {
+        assert!(cut(simulation.interpreter(), rank));
+        let state = simulation.interpreter().state().to_vec();
+        assert_eq!(state == trained, rank == 4, "{rank}");
+        let alone = learnt(&compiled.graph, &state).unwrap();
+        let kept = alone.nodes().filter_map(|(_, node)| match &node.op {
+            Op::Nest(nest) => Some(nest.kept),
+            _ => None,
+        });
+        assert!(kept.into_iter().all(|kept| kept == usize::from(rank).min(4)), "{rank}");
+        let alone = compile_inference(&alone).unwrap();
+        let (program, mut memories) =
+            (alone.program.program(), Memories::of(&alone.program.program()));
+        let mut fresh = Simulation::new(program, &mut memories).unwrap();
+        let classes = |simulation: &mut Simulation<'_>| -> Vec<Prediction> {
+            (0..200).map(|i| simulation.infer(i, samples.sample(i).0).unwrap()).collect()
+        };
+        let expected = classes(&mut fresh);
+        assert_eq!(classes(&mut simulation), expected, "{rank}");
+        seen.insert(format!("{expected:?}"));
+    }
+    assert!(seen.len() > 1 && seen.len() < 5, "9 gives what 4 gives, and 1 something else");
 }
 
 /// What cannot be done is said, with what can.

@@ -23,6 +23,9 @@ fn adapters_that_make_no_sense() {
     refused("name", FAILED, text(&path), &["\"nowhere\"", "\"stem\""]);
     fs::write(&path, "recipe = \"lora\"\nwidth = 3\n").unwrap();
     refused("toml", FAILED, text(&path), &["adapter.toml", "width"]);
+    let more = ["--adapter", "allora", "--calibrate", text(&data), "--update", "head,momentum=0.9"];
+    let says = ["neither momentum nor batches", "leave them out"];
+    compile_fails("adapter-momentum", FAILED, model(), &more, &says);
     let says = ["--calibrate DATA"];
     compile_fails("adapter-samples", FAILED, model(), &["--adapter", "lora"], &says);
 }

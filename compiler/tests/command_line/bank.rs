@@ -42,6 +42,38 @@ fn a_bank_is_part_of_the_memory_report() {
     assert!(printed.contains("100 adapters of"), "{printed}");
 }
 
+/// A rank is cut on the board, kept with the adapter, and comes back.
+#[test]
+fn a_board_cuts_the_rank_of_an_adapter() {
+    let (out, data) = (folder("cut/out"), demo("digits_rotated.npz"));
+    let state = folder("cut/files").join("learnt.state");
+    let args = ["compile", text(model()), "--adapter", "dylora,layers=2,rank=4", "--bank", "4"];
+    succeeds(&[&args[..], &["--calibrate", text(&data), "-o", text(&out)]].concat());
+    let round = ["simulate", text(&out), "--data", text(&data), "--steps", "40"];
+    succeeds(&[&round[..], &["--save", text(&state)]].concat());
+    let board = |action: &[&str]| -> Value {
+        let [action, more @ ..] = action else { panic!("no action") };
+        let args = [&["--json", "adapter", action, text(&out)], more, &["--board", "host"]];
+        serde_json::from_str(&succeeds(&args.concat())).unwrap()
+    };
+    board(&["keep", "anna", "--state", text(&state)]);
+    let whole = board(&["activate", "anna"])["state_hash"].clone();
+    let cut = board(&["cut", "--rank", "1"])["state_hash"].clone();
+    assert_ne!(cut, whole);
+    // The checkpoint has it, and the adapter that is kept from there.
+    board(&["keep", "narrow"]);
+    assert_eq!(board(&["activate", "anna"])["state_hash"], whole);
+    assert_eq!(board(&["activate", "narrow"])["state_hash"], cut);
+    assert_eq!(board(&["cut", "--rank", "4"])["state_hash"], whole);
+    let none = ["adapter", "cut", text(&out), "--rank", "0", "--board", "host"];
+    fails(USAGE, &none, &["--rank"]);
+    // What has no such rank.
+    let out = folder("cut/none");
+    succeeds(&["compile", text(model()), "-o", text(&out), "--bank", "4"]);
+    let none = ["adapter", "cut", text(&out), "--rank", "2", "--board", "host"];
+    fails(FAILED, &none, &["no adapter whose rank can be cut", "dylora"]);
+}
+
 #[test]
 fn a_board_switches_among_adapters() {
     let (out, data) = (folder("adapter/out"), samples().write("adapter/data"));

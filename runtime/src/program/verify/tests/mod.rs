@@ -1,6 +1,7 @@
 //! A sound program passes; each way to spoil it is noticed; what passes runs.
 
 mod activations;
+mod adapters;
 mod convolutions;
 mod losses;
 mod optimizers;
@@ -126,6 +127,25 @@ fn number(op: &mut Op, r: &mut Random) {
                 3 => loops.y.step[k] = wide,
                 _ => *[&mut loops.a.at, &mut loops.b.at, &mut loops.y.at][k % 3] = wide,
             }
+        }
+        Op::PickUpdate(PickUpdate { geometry, weights, .. }) => {
+            *[
+                &mut geometry.x.h,
+                &mut geometry.y.w,
+                &mut geometry.window.stride[k % 2],
+                &mut weights.taps,
+            ][k] = value;
+        }
+        Op::ConvNormed(ConvNormed { update: ConvUpdate { geometry, weights, .. }, .. }) => {
+            *[&mut geometry.x.w, &mut geometry.y.h, &mut weights.rows, &mut weights.channels][k] =
+                value;
+        }
+        Op::Orthonormalize(Orthonormalize { weights, columns, .. }) => {
+            *[&mut weights.rows, &mut weights.channels, &mut weights.taps][k % 3] = value;
+            *columns = wide > 2;
+        }
+        Op::Nest(Nest { channels, .. }) | Op::NestInputGrad(NestInputGrad { channels, .. }) => {
+            *channels = value;
         }
         Op::Copy(Copy { path, .. }) | Op::CopyInputGrad(CopyInputGrad { path, .. }) => {
             match r.below(5) {

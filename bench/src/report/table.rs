@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_network_with_a_heading_of_its_own_is_counted_apart() {
-        let title = "title = \"MCUNet-5FPS\"";
+        let title = "title = \"MCUNet-5FPS, quantised here\"";
         let text = include_str!("../../accuracy.toml");
         let text = text.replacen(title, &format!("{title}\nsection = \"Apart\""), 1);
         let plan = Plan::parse(&text).unwrap();

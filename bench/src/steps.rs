@@ -1,4 +1,5 @@
-//! What a training step takes on an emulated core: instructions (not cycles), and what its image takes.
+//! What a training step takes on an emulated core, instructions (not cycles), and what its image takes. SRAM is arena,
+//! trainable state and scratch, without stack.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,8 +63,8 @@ pub fn run(args: &Args, plan: &Plan) -> Result<()> {
     let tier = plan.tier(&args.tier)?;
     let own = [Method::Residual, Method::Stochastic];
     let cells = plan.cells(tier, &args.only).into_iter().filter(|c| own.contains(&c.method));
-    println!("| network | scheme | method | instructions a step | flash, bytes | stack, bytes |");
-    println!("|---|---|---|---:|---:|---:|");
+    println!("| network | scheme | method | trained, bytes | SRAM, bytes | flash, bytes | stack, bytes | MACs a step | instructions a step |");
+    println!("|---|---|---|---:|---:|---:|---:|---:|---:|");
     let progress = Progress::new(1);
     let mut worker = progress.worker();
     let mut ground: Option<((&str, &str), Ground)> = None;
@@ -79,7 +80,10 @@ pub fn run(args: &Args, plan: &Plan) -> Result<()> {
         let stack = counted.stack.map_or("–".into(), |stack| stack.to_string());
         let (scheme, method) = (&cell.scheme.name, cell.method.name());
         let Counted { step, flash, .. } = counted;
-        println!("| {} | {scheme} | {method} | {step} | {flash} | {stack} |", key.0);
+        let (header, trained) = (compiled.program.header, compiled.placed.trainable);
+        let sram = header.arena + header.state + header.scratch;
+        let macs: u64 = compiled.placed.macs.iter().sum();
+        println!("| {} | {scheme} | {method} | {trained} | {sram} | {flash} | {stack} | {macs} | {step} |", key.0);
         ground = Some((key, loaded));
     }
     Ok(())

@@ -139,7 +139,10 @@ fn what_does_not_parse_is_said_with_its_line() {
         ("%0 \"x\" i8[1] scale low", "`low` is not a scale"),
         ("%0 \"x\" i8[1] zero 1", "`zero` without a scale"),
         ("%0 \"x\" i8[1] channels [1]", "`channels` of what is not trained"),
-        ("%0 \"x\" i8[1] trained fully", "`fully` is neither residual nor stochastic"),
+        (
+            "%0 \"x\" i8[1] trained fully",
+            "`fully` is none of residual, stochastic, sign and picked",
+        ),
         ("%0 \"x\" i8[1] data [128]", "`128` is no integer in range"),
         ("%0 \"x\" err[1] data [1]", "a tensor of type err has no data"),
         ("%0 \"x\" i8[1] colour 3", "there is no tensor property `colour`"),

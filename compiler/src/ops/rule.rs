@@ -51,3 +51,55 @@ pub(super) fn orthonormalize<T: Float>(tensor: &Tensor, now: &mut [T], rate: T) 
 fn rule(tensor: &Tensor) -> Rule {
     tensor.trained.as_ref().map_or(Rule::Plain, |t| t.rule)
 }
+
+#[cfg(test)]
+mod tests {
+    use offshoot_runtime::program::op::Precision;
+
+    use super::*;
+    use crate::ir::{Data, Quant, Trained};
+
+    /// Three rows of two weights, in steps of 0.1.
+    fn tensor(rule: Rule) -> Tensor {
+        let data = Data::I8(vec![0, 0, 30, -40, 10, 10].into());
+        let quant = Quant::per_axis(vec![0.1; 3], 0);
+        let mut tensor = Tensor::constant("w", vec![3, 1, 1, 2], data, quant);
+        let plain = Trained::plain(Precision::Residual, None);
+        tensor.trained = Some(Trained { rule, ..plain });
+        tensor
+    }
+
+    #[test]
+    fn rows_that_have_gone_far_are_slower() {
+        let normed = tensor(Rule::Normed { size: 0.5, most: 4.0 });
+        // The first row as it began, the second 0.5 from there, the third 5.
+        let now = [0.0, 0.0, 3.3, -3.6, 4.0, 5.0];
+        let expected = [4.0, 1.0 / 1.0625f64.sqrt(), 1.0 / 10.0625f64.sqrt()];
+        for (pace, expected) in paces(&normed, &now).into_iter().zip(expected) {
+            assert!((pace - expected).abs() < 1e-6, "{pace} {expected}");
+        }
+        assert_eq!(paces(&tensor(Rule::Plain), &now), [1.0; 3]);
+    }
+
+    #[test]
+    fn vectors_turn_towards_orthonormal_ones() {
+        for columns in [false, true] {
+            let rule = Rule::Orthonormal { size: 2.0, strength: 1.0, columns };
+            let (tensor, mut now) = (tensor(rule), [2.2f64, 0.3, -0.4, 1.5, 0.2, -0.6]);
+            let norms = |now: &[f64; 6]| match columns {
+                true => [now[0].hypot(now[2]).hypot(now[4]), now[1].hypot(now[3]).hypot(now[5])],
+                false => [now[0].hypot(now[1]), now[2].hypot(now[3])],
+            };
+            let off =
+                |now: &[f64; 6]| norms(now).map(|norm| (norm - 2.0).abs()).iter().sum::<f64>();
+            let before = off(&now);
+            (0..40).for_each(|_| orthonormalize(&tensor, &mut now, 0.1));
+            // Three rows of two weights cannot all be orthogonal; two columns of three can.
+            let most = if columns { 0.05 } else { 0.9 * before };
+            assert!(off(&now) < most, "{columns}: {before} -> {}", off(&now));
+        }
+        let mut plain = [1.0f64, 2.0, 3.0, 4.0, 5.0, 6.0];
+        orthonormalize(&tensor(Rule::Plain), &mut plain, 0.1);
+        assert_eq!(plain, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    }
+}

@@ -3,7 +3,7 @@
 //! Adaptation", 2022.
 
 use crate::arena::Arena;
-use crate::kernels::{ensure, positive};
+use crate::kernels::ensure;
 use crate::machine::{part, typed, typed_mut};
 use crate::program::op::Nest;
 use crate::random::Xorshift;
@@ -34,22 +34,21 @@ impl Nest {
             *random = draws.state();
             *typed_mut::<u32>(drawn)?.first_mut().ok_or(Fault::Size)? = passing;
         }
-        let (channels, zero) = (positive(self.channels.into())?.get(), self.zero as i8);
-        let passes = passing as usize;
+        let (passes, zero) = (passing as usize, self.zero as i8);
+        let mut places = (0..self.channels as usize).cycle();
+        let mut stopped = || places.next().is_some_and(|channel| channel >= passes);
         if self.input == self.output {
             let ([], [y]) = m.arena.split([], [self.output])?;
-            for pixel in typed_mut::<i8>(y)?.chunks_mut(channels) {
-                pixel.get_mut(passes..).unwrap_or_default().fill(zero);
+            for y in typed_mut::<i8>(y)?.iter_mut().filter(|_| stopped()) {
+                *y = zero;
             }
             return Ok(());
         }
         let ([x], [y]) = m.arena.split([self.input], [self.output])?;
         let (x, y): (&[i8], &mut [i8]) = (typed(x)?, typed_mut(y)?);
         ensure(x.len() == y.len())?;
-        for (y, x) in y.chunks_mut(channels).zip(x.chunks(channels)) {
-            for (n, (y, &x)) in y.iter_mut().zip(x).enumerate() {
-                *y = if n < passes { x } else { zero };
-            }
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = if stopped() { zero } else { x };
         }
         Ok(())
     }

@@ -1,14 +1,13 @@
 //! What a training step takes on an emulated core, instructions (not cycles), and what its image takes. SRAM is arena,
 //! trainable state and scratch, without stack.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{ensure, Context, Result};
 use offshoot::device::{build_image, Device};
 use offshoot::emit::{self, Beside};
 use offshoot::pipeline::Compiled;
-use offshoot_boards::{Board, Region};
+use offshoot_boards::Board;
 use offshoot_runtime::schedule::default_rate;
 use offshoot_simulator::data::Split;
 use offshoot_simulator::{Memories, Simulation};
@@ -53,13 +52,8 @@ struct Counted {
 /// # Errors
 /// Where a cell does not compile, its image does not run, or the board's state is not the simulator's.
 pub fn run(args: &Args, plan: &Plan) -> Result<()> {
-    let mut board = offshoot_boards::find(&args.board)?;
+    let board = offshoot_boards::find(&args.board)?.with_all_memory();
     ensure!(board.emulator.is_some(), "{} is not emulated: name a board that is", board.name);
-    // The machine's whole memory: what is asked is how long it takes, not whether it fits a chip.
-    for region in &mut board.sram {
-        region.bytes = region.physical;
-    }
-    board.flash = board.flash.map(|flash| Region { bytes: flash.physical, ..flash });
     let tier = plan.tier(&args.tier)?;
     let own = [Method::Residual, Method::Stochastic];
     let cells = plan.cells(tier, &args.only).into_iter().filter(|c| own.contains(&c.method));
@@ -115,12 +109,5 @@ fn count(compiled: &Compiled, samples: &Split, board: &Board, steps: u16) -> Res
     }
     let stack = device.client.stats()?.stack.map(|stack| u64::from(stack.used));
     let flash = device.sizes.text + device.sizes.rodata + device.sizes.data;
-    drop(device);
-    remove(&model)?;
     Ok(Counted { step: sum / u64::from(steps - 1), flash, stack })
-}
-
-/// Removes the crate of a cell, so that nothing of it is left for the next.
-fn remove(model: &Path) -> Result<()> {
-    fs::remove_dir_all(model).with_context(|| model.display().to_string())
 }

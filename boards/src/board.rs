@@ -189,6 +189,16 @@ impl Board {
         toml::from_str(text)
     }
 
+    /// The same with all the memory that its machine has, beyond what an image may use: for questions other than
+    /// whether one fits.
+    pub fn with_all_memory(mut self) -> Board {
+        for region in &mut self.sram {
+            region.bytes = region.physical;
+        }
+        self.flash = self.flash.map(|flash| Region { bytes: flash.physical, ..flash });
+        self
+    }
+
     /// Whether it is this computer.
     pub fn is_host(&self) -> bool {
         self.target == "host"

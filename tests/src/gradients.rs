@@ -76,8 +76,8 @@ fn kind(op: &Op, parameter: &Tensor) -> &'static str {
 /// Where the trained elements of a parameter lie: those of the trained channels, which are the
 /// rows of depthwise weights and the innermost axis of others.
 fn trained_elements(tensor: &Tensor, depthwise: bool) -> Vec<usize> {
-    if let Some(trained) = tensor.trained.as_ref().filter(|t| !t.picks.is_empty()) {
-        return trained.picks.iter().map(|&at| at as usize).collect();
+    if !tensor.picks().is_empty() {
+        return tensor.picks().iter().map(|&at| at as usize).collect();
     }
     let channels = tensor.trained.as_ref().and_then(|t| t.channels.clone());
     let Some(channels) = channels else { return (0..tensor.elements()).collect() };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use offshoot::pipeline::Compiled;
 use offshoot_boards::elf::Sizes;
-use offshoot_boards::{Board, Region};
+use offshoot_boards::Board;
 use offshoot_runtime::Trainer;
 use offshoot_simulator::data::Split;
 use offshoot_simulator::{Memories, Round, Simulation};
@@ -116,17 +116,14 @@ pub struct Run {
 /// # Panics
 /// Where the image does not start or a step fails.
 pub fn run_on_board(
-    mut board: Board,
+    board: Board,
     folder: &Path,
     network: &str,
     compiled: &Compiled,
     data: &dyn Samples,
     steps: usize,
 ) -> Run {
-    for region in &mut board.sram {
-        region.bytes = region.physical;
-    }
-    board.flash = board.flash.map(|flash| Region { bytes: flash.physical, ..flash });
+    let board = board.with_all_memory();
     let mut device = start(compiled, &board, folder, network, false);
     let trace = round(data, steps)
         .steps()

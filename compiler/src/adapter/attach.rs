@@ -453,29 +453,31 @@ impl<'g> Attach<'g> {
     /// Lets the updates of the weights of the layer that gave `flow`, one that was built here and is trained, heed
     /// a rule.
     pub fn heed(&mut self, flow: &Flow, rule: Rule) {
-        if let Some(node) = self.nodes.iter().find(|n| n.outputs.contains(&flow.id)) {
-            if let Some(trained) = &mut self.graph.tensor_mut(node.inputs[1]).trained {
-                trained.rule = rule;
-            }
+        if let Some(Some(trained)) = self.trained_of(flow) {
+            trained.rule = rule;
         }
     }
 
     /// Leaves of the weights of the layer that gave `flow`, one that was built here and is trained, their signs: all
     /// have one magnitude.
     pub fn signs(&mut self, flow: &Flow) {
-        if let Some(node) = self.nodes.iter().find(|n| n.outputs.contains(&flow.id)) {
-            let tensor = self.graph.tensor_mut(node.inputs[1]);
-            tensor.trained =
-                tensor.trained.take().map(|t| Trained { precision: Precision::Sign, ..t });
+        if let Some(Some(trained)) = self.trained_of(flow) {
+            trained.precision = Precision::Sign;
         }
     }
 
     /// Trains of the weights of the layer that gave `flow`, one that was built here, only some channels.
     pub fn train_only(&mut self, flow: &Flow, channels: &[usize]) {
-        if let Some(node) = self.nodes.iter().find(|n| n.outputs.contains(&flow.id)) {
-            let trained = trained(self.precision, Some(channels));
-            self.graph.tensor_mut(node.inputs[1]).trained = Some(trained);
+        let only = trained(self.precision, Some(channels));
+        if let Some(trained) = self.trained_of(flow) {
+            *trained = Some(only);
         }
+    }
+
+    /// What is trained of the weights of the layer that gave `flow`; none where it was not built here.
+    fn trained_of(&mut self, flow: &Flow) -> Option<&mut Option<Trained>> {
+        let node = self.nodes.iter().find(|n| n.outputs.contains(&flow.id))?;
+        Some(&mut self.graph.tensor_mut(node.inputs[1]).trained)
     }
 }
 

@@ -297,6 +297,11 @@ impl Tensor {
         }
     }
 
+    /// Places of the single weights that are trained; none where channels are.
+    pub fn picks(&self) -> &[u32] {
+        self.trained.as_ref().map_or(&[], |t| &t.picks)
+    }
+
     /// Length of the axis that [`Trained::channels`] selects from: the input channels of a
     /// convolution's weights `[O, kh, kw, I]`, or the channels of a depthwise one `[C, kh, kw, 1]`.
     pub fn channel_axis_len(&self) -> usize {

@@ -98,8 +98,8 @@ fn places(tensor: &Tensor, depthwise: bool) -> Vec<usize> {
     let (first, last) = (tensor.shape[0], *tensor.shape.last().unwrap_or(&1));
     let channels = if depthwise { first } else { last };
     let rows = tensor.elements() / channels.max(1);
-    if let Some(trained) = tensor.trained.as_ref().filter(|t| !t.picks.is_empty()) {
-        return trained.picks.iter().map(|&at| at as usize).collect();
+    if !tensor.picks().is_empty() {
+        return tensor.picks().iter().map(|&at| at as usize).collect();
     }
     let trained = tensor.trained.as_ref().and_then(|t| t.channels.as_deref());
     let selected: Vec<usize> = match trained {

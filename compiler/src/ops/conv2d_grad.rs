@@ -280,9 +280,8 @@ impl Operator for Conv2dWeightGrad {
                 }
             },
         );
-        let picks = weights.trained.as_ref().map_or(&[][..], |t| &t.picks);
-        if !picks.is_empty() {
-            dw = picks.iter().map(|&at| dw[at as usize]).collect();
+        if !weights.picks().is_empty() {
+            dw = weights.picks().iter().map(|&at| dw[at as usize]).collect();
         }
         values.set(node.outputs[0], dw);
     }

@@ -19,10 +19,7 @@ pub struct Nest {
 
 /// Gradient of [`Nest`] for its input: what passed. Inputs are `dy` and the result of that op.
 #[derive(Clone, Debug, PartialEq)]
-pub struct NestInputGrad {
-    /// Channels that are to be kept.
-    pub kept: usize,
-}
+pub struct NestInputGrad;
 
 /// `values [pixels][channels]` with 0 in place of channels from `passing` on.
 fn first<T: Float>(values: &[T], channels: usize, passing: usize) -> Vec<T> {
@@ -63,8 +60,7 @@ impl Operator for Nest {
         if cx.wants(x) {
             let shape = cx.graph().tensor(x).shape.clone();
             let inputs = vec![dy, node.outputs[0]];
-            let op = NestInputGrad { kept: self.kept };
-            let dx = cx.error(&format!("{}.dx", node.name), op.into(), inputs, &shape);
+            let dx = cx.error(&format!("{}.dx", node.name), NestInputGrad.into(), inputs, &shape);
             cx.contribute(x, dx);
         }
     }
@@ -95,13 +91,8 @@ impl Operator for Nest {
 impl Operator for NestInputGrad {
     const NAME: &'static str = "nest_input_grad";
 
-    fn attributes(&self) -> Attributes {
-        Attributes::new().with("kept", [self.kept as i64])
-    }
-
-    fn from_attributes(attributes: &Attributes) -> Result<Self, String> {
-        let [kept] = attributes.get("kept")?;
-        Ok(NestInputGrad { kept })
+    fn from_attributes(_: &Attributes) -> Result<Self, String> {
+        Ok(NestInputGrad)
     }
 
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<OutputType>, String> {
@@ -118,7 +109,7 @@ impl Operator for NestInputGrad {
 
     fn evaluate<T: Float + Send + Sync>(&self, node: &Node, values: &mut Values<'_, T>) {
         let [_, _, channels] = values.hwc(node.inputs[0]);
-        let passing = values.drawn(node.inputs[1], self.kept);
+        let passing = values.drawn(node.inputs[1]).unwrap_or(channels);
         let dx = first(values.get(node.inputs[0]), channels, passing);
         values.set(node.outputs[0], dx);
     }
@@ -127,7 +118,8 @@ impl Operator for NestInputGrad {
         let node = cx.graph.node(id);
         let (dy, y) = (node.inputs[0], node.inputs[1]);
         let channels = cx.hwc(y)[2] as u16;
-        let [kept, drawn] = cx.ranks(y, self.kept);
+        // The forward op has said how many are kept.
+        let [kept, drawn] = cx.ranks(y, channels.into());
         let (error, epilogue) = (cx.error(dy), cx.epilogue(id));
         let (output, skip, mask) = (epilogue.output, epilogue.skip, epilogue.mask);
         cx.push(id, rt::NestInputGrad { error, output, skip, mask, channels, kept, drawn });

@@ -4,17 +4,17 @@ use num_traits::Float;
 
 use crate::ir::{Rule, Tensor};
 
-/// Factor of the rate of each row.
-pub(super) fn paces<T: Float>(tensor: &Tensor, now: &[T]) -> Vec<T> {
+/// The rate of each row, of that of all.
+pub(super) fn rates<T: Float>(tensor: &Tensor, now: &[T], rate: T) -> Vec<T> {
     let rows = tensor.shape[0];
-    let Rule::Normed { size, most } = rule(tensor) else { return vec![T::one(); rows] };
+    let Rule::Normed { size, most } = rule(tensor) else { return vec![rate; rows] };
     let [size, most] = [size, most].map(|v| T::from(v).unwrap_or_else(T::one));
     let start: Vec<f64> = tensor.reals().collect();
     let row = (now.len() / rows.max(1)).max(1);
     let of_row = |(now, start): (&[T], &[f64])| {
         let gone = now.iter().zip(start).map(|(&w, &s)| w - T::from(s).unwrap_or(w));
         let norm = gone.fold(T::zero(), |sum, d| sum + d * d).sqrt();
-        T::one() / (norm / size + T::one() / (most * most)).sqrt()
+        rate * (T::one() / (norm / size + T::one() / (most * most)).sqrt())
     };
     now.chunks(row).zip(start.chunks(row)).map(of_row).collect()
 }
@@ -75,10 +75,10 @@ mod tests {
         // The first row as it began, the second 0.5 from there, the third 5.
         let now = [0.0, 0.0, 3.3, -3.6, 4.0, 5.0];
         let expected = [4.0, 1.0 / 1.0625f64.sqrt(), 1.0 / 10.0625f64.sqrt()];
-        for (pace, expected) in paces(&normed, &now).into_iter().zip(expected) {
-            assert!((pace - expected).abs() < 1e-6, "{pace} {expected}");
+        for (rate, expected) in rates(&normed, &now, 1.0).into_iter().zip(expected) {
+            assert!((rate - expected).abs() < 1e-6, "{rate} {expected}");
         }
-        assert_eq!(paces(&tensor(Rule::Plain), &now), [1.0; 3]);
+        assert_eq!(rates(&tensor(Rule::Plain), &now, 1.0), [1.0; 3]);
     }
 
     #[test]

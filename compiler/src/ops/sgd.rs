@@ -3,7 +3,7 @@
 use num_traits::Float;
 
 use super::{expect_inputs, rule, Op, Operator, OutputType};
-use crate::ir::{Attributes, DType, Node, NodeId, Tensor, Trained};
+use crate::ir::{Attributes, DType, Node, NodeId, Tensor};
 use crate::lower::{LowerError, Lowering};
 use crate::reference::Values;
 use crate::scheme::{Optimizer, OptimizerFile};
@@ -85,16 +85,16 @@ impl Operator for Sgd {
             kept.velocity.resize(gradient.len(), T::zero());
         }
         let degenerate = T::from(crate::lower::DEGENERATE_SCALE).unwrap_or_else(T::zero);
-        let whole = values.step.rate;
         values.change(parameter, |p| {
-            let paces = rule::paces(tensor, p);
+            let rates = rule::rates(tensor, p, rate);
             for (n, (&at, &g)) in indices.iter().zip(&gradient).enumerate() {
-                let step = steps[at / per_row];
+                let row = at / per_row;
+                let step = steps[row];
                 if limited && step < degenerate {
                     continue;
                 }
                 let most = if limited { limit * step } else { T::infinity() };
-                let mut u = (rate * paces[at / per_row] * g).max(-most).min(most);
+                let mut u = (rates[row] * g).max(-most).min(most);
                 if let Some((sum, velocity)) = kept.sum.get_mut(n).zip(kept.velocity.get_mut(n)) {
                     *sum = *sum + u;
                     if !due {
@@ -105,7 +105,7 @@ impl Operator for Sgd {
                 }
                 p[at] = p[at] - u;
             }
-            rule::orthonormalize(tensor, p, whole);
+            rule::orthonormalize(tensor, p, rate);
         });
         values.keep(parameter, kept);
     }
@@ -130,8 +130,8 @@ impl Operator for Sgd {
 
 /// Where the trained elements of a parameter lie in it, in the order of its gradient.
 pub(crate) fn trained_indices(tensor: &Tensor) -> Vec<usize> {
-    if let Some(Trained { picks, .. }) = tensor.trained.as_ref().filter(|t| !t.picks.is_empty()) {
-        return picks.iter().map(|&at| at as usize).collect();
+    if !tensor.picks().is_empty() {
+        return tensor.picks().iter().map(|&at| at as usize).collect();
     }
     let channels = tensor.trained.as_ref().and_then(|t| t.channels.as_ref());
     let Some(channels) = channels else {

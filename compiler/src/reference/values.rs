@@ -128,19 +128,19 @@ impl<'g, T: Float> Values<'g, T> {
 
     /// How many of `channels` of `y` pass: drawn from 1 to all in a step at a rate above 0, else all.
     pub fn draw(&mut self, y: TensorId, channels: usize) -> usize {
-        self.drawn.remove(&y);
+        let mut passing = channels;
         if self.step.rate > T::zero() {
             let mut random = Xorshift::new(self.draws);
-            let passing = 1 + ((usize::from(random.bits16()) * channels) >> 16);
+            passing = 1 + ((usize::from(random.bits16()) * channels) >> 16);
             self.draws = random.state();
-            self.drawn.insert(y, passing);
         }
-        self.drawn(y, channels)
+        self.drawn.insert(y, passing);
+        passing
     }
 
     /// How many passed.
-    pub fn drawn(&self, y: TensorId, channels: usize) -> usize {
-        self.drawn.get(&y).copied().unwrap_or(channels)
+    pub fn drawn(&self, y: TensorId) -> Option<usize> {
+        self.drawn.get(&y).copied()
     }
 
     /// Value of a tensor as `rows` by `columns`, transposed.

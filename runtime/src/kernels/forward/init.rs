@@ -25,29 +25,35 @@ impl Init {
     }
 }
 
-/// Lets training go on from the frozen rows: their selected channels are laid into state, or what is
+/// Lets training go on from the frozen weights: those that are trained are laid into state, or what is
 /// there is that they differ by nothing, or their signs.
 fn latent(weights: &Weights, m: &mut Machine<'_>) -> Result<(), Fault> {
     let frozen: &[i8] = table(m.constants, weights.frozen)?;
     if weights.precision == Precision::Picked {
         let places: &[u32] = table(m.constants, weights.selected)?;
-        let (_, [to]) = m.state.split([], [weights.latent])?;
-        let to: &mut [i16] = typed_mut(to)?;
-        ensure(to.len() == places.len())?;
-        for (m, &at) in to.iter_mut().zip(places) {
-            *m = i16::from(*frozen.get(at as usize).ok_or(Fault::OutOfBounds)?) << 8;
-        }
-        return Ok(());
+        ensure(places.iter().all(|&at| (at as usize) < frozen.len()))?;
+        let kept = places.iter().filter_map(|&at| frozen.get(at as usize));
+        return fill(weights, m, places.len(), kept);
     }
     let selected: &[u16] = table(m.constants, weights.selected)?;
-    let (_, [to]) = m.state.split([], [weights.latent])?;
     let channels = weights.channels as usize;
     let rows = weights.rows as usize * weights.taps as usize;
     ensure(channels > 0 && frozen.len() == rows * channels)?;
-    ensure(to.len() == rows * selected.len() * weights.precision.bytes())?;
     ensure(selected.iter().all(|&c| (c as usize) < channels))?;
     let taps = frozen.chunks_exact(channels);
     let kept = taps.flat_map(|w| selected.iter().filter_map(|&c| w.get(c as usize)));
+    fill(weights, m, rows * selected.len(), kept)
+}
+
+/// Fills state from the `count` weights that are `kept`.
+fn fill<'w>(
+    weights: &Weights,
+    m: &mut Machine<'_>,
+    count: usize,
+    kept: impl Iterator<Item = &'w i8>,
+) -> Result<(), Fault> {
+    let (_, [to]) = m.state.split([], [weights.latent])?;
+    ensure(to.len() == count * weights.precision.bytes())?;
     match weights.precision {
         Precision::Residual | Precision::Picked => {
             for (m, &w) in typed_mut::<i16>(to)?.iter_mut().zip(kept) {

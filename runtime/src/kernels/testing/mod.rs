@@ -9,6 +9,7 @@ pub use expected::{assert_near, clamped, convolution, joined, near, products};
 
 use crate::arena::Arena;
 use crate::fixed::Multiplier;
+use crate::kernels::companded::expand;
 use crate::kernels::x86;
 use crate::kernels::{shifted, signed};
 use crate::program::op::{ChannelScale, Error, InPlace, Precision, Weights};
@@ -114,6 +115,21 @@ impl Bench {
         let selected = self.constant(&selected);
         let (rows, taps, channels) = (rows as u16, taps as u16, channels as u16);
         (Weights { frozen, latent, selected, rows, taps, channels, precision }, values)
+    }
+
+    /// Trained weights in int8 steps, to the last fraction, where all channels are trained.
+    pub fn held(&self, weights: &Weights) -> Vec<f64> {
+        match weights.precision {
+            Precision::Residual | Precision::Picked => {
+                let all = self.read::<i16>(weights.latent);
+                all.into_iter().map(|m| f64::from(m) / 256.0).collect()
+            }
+            Precision::Stochastic | Precision::Sign => {
+                let codes = self.read::<i8>(weights.latent).into_iter();
+                let all = codes.zip(self.read::<i8>(weights.frozen));
+                all.map(|(code, w)| f64::from(w) + f64::from(expand(code)) / 4.0).collect()
+            }
+        }
     }
 
     /// Lends the memories, with scratch full of rubbish, to `f`.

@@ -1,14 +1,11 @@
 //! Update of convolution weights whose rows slow down as they grow.
 //! Huang and Balestriero, "ALLoRA: Adaptive Learning Rate Mitigates LoRA Fatal Flaws", 2024.
 
-use super::rule::Latent;
+use super::rule::{Latent, RESIDUAL_BITS};
 use crate::kernels::{ensure, positive};
 use crate::machine::table;
 use crate::program::op::ConvNormed;
 use crate::{Fault, Machine};
-
-/// Fraction bits of weights.
-const ONE: f32 = 256.0;
 
 impl ConvNormed {
     /// Steps every row whose output had an error, at its own rate.
@@ -25,10 +22,11 @@ impl ConvNormed {
             let at = o * row;
             let start = start.get(at..at + row).unwrap_or_default();
             let squares = start.iter().enumerate().map(|(j, &w)| {
-                let gone = (latent.weight(at + j, w) - (i32::from(w) << 8)).unsigned_abs();
+                let gone =
+                    (latent.weight(at + j, w) - (i32::from(w) << RESIDUAL_BITS)).unsigned_abs();
                 u64::from(gone) * u64::from(gone)
             });
-            let gone = libm::sqrtf(squares.sum::<u64>() as f32) / ONE;
+            let gone = libm::sqrtf(squares.sum::<u64>() as f32) / (1 << RESIDUAL_BITS) as f32;
             let unit = units.get(o).copied().unwrap_or_default();
             1.0 / libm::sqrtf(gone * unit + self.damping)
         })
@@ -77,30 +75,12 @@ mod tests {
             bench.with(|m| Init::Latent(weights).run(m)).unwrap();
             let row = taps * channels;
             let frozen = bench.read::<i8>(weights.frozen);
-            // In int8 steps.
-            let held = |bench: &Bench| -> Vec<f64> {
-                match precision {
-                    Precision::Residual => {
-                        let all = bench.read::<i16>(weights.latent);
-                        all.iter().map(|&m| f64::from(m) / 256.0).collect()
-                    }
-                    _ => {
-                        let all = bench.read::<i8>(weights.latent);
-                        let gone = all.iter().map(|&c| crate::kernels::companded::expand(c));
-                        frozen
-                            .iter()
-                            .zip(gone)
-                            .map(|(&w, g)| f64::from(w) + f64::from(g) / 4.0)
-                            .collect()
-                    }
-                }
-            };
             for _ in 0..3 {
-                let before = held(&bench);
+                let before = bench.held(&weights);
                 let mut plain = bench.clone();
                 plain.run(update);
                 bench.run(op);
-                let (fast, slow) = (held(&plain), held(&bench));
+                let (fast, slow) = (plain.held(&weights), bench.held(&weights));
                 for o in 0..outputs {
                     let at = o * row..(o + 1) * row;
                     let gone = at.clone().map(|j| (before[j] - f64::from(frozen[j])).powi(2));
@@ -120,7 +100,7 @@ mod tests {
                 }
             }
             assert_ne!(
-                held(&bench)[..row],
+                bench.held(&weights)[..row],
                 frozen.iter().map(|&w| f64::from(w)).collect::<Vec<_>>()[..row]
             );
         }

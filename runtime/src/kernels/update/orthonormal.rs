@@ -4,7 +4,7 @@
 //! The gradient of `1/4 ||W W^T - I||^2` is `(W W^T - I) W`. Rows are turned one after the other; their
 //! products are those that they begin with.
 
-use super::rule::{Descent, Latent, Stride};
+use super::rule::{Descent, Latent, Stride, RESIDUAL_BITS};
 use crate::kernels::ensure;
 use crate::machine::{table, typed_mut};
 use crate::program::op::Orthonormalize;
@@ -15,9 +15,6 @@ const BITS: i32 = 16;
 
 /// Most that it counts: a vector is turned by a quarter of another at once.
 const MOST: f32 = 0.25;
-
-/// Fraction bits of weights.
-const WEIGHT_BITS: u32 = 8;
 
 impl Orthonormalize {
     /// One step.
@@ -46,7 +43,7 @@ impl Orthonormalize {
             false => weight(latent, v, at),
         };
         let length = if self.columns { rows } else { columns };
-        let unit = self.unit / (1 << WEIGHT_BITS) as f32;
+        let unit = self.unit / (1 << RESIDUAL_BITS) as f32;
         let pull = m.step.rate * self.strength;
         for i in 0..count {
             for k in 0..=i {
@@ -72,7 +69,7 @@ impl Orthonormalize {
                     .enumerate()
                     .map(|(k, &c)| i64::from(c) * i64::from(element(&latent, k, at)))
                     .sum();
-                *sum = (turned >> WEIGHT_BITS).clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+                *sum = (turned >> RESIDUAL_BITS).clamp(i32::MIN.into(), i32::MAX.into()) as i32;
             }
             latent.descend(row * columns, sums, |_| Stride::of_bits(BITS));
         }
@@ -82,7 +79,6 @@ impl Orthonormalize {
 
 #[cfg(test)]
 mod tests {
-    use crate::kernels::companded::expand;
     use crate::kernels::testing::{Bench, Random};
     use crate::program::op::{Init, Orthonormalize, Precision, Weights};
 
@@ -99,23 +95,6 @@ mod tests {
             taps: 1,
             channels: row as u16,
             precision,
-        }
-    }
-
-    fn held(bench: &Bench, w: &Weights) -> Vec<f64> {
-        match w.precision {
-            Precision::Residual => {
-                bench.read::<i16>(w.latent).iter().map(|&m| f64::from(m) / 256.0).collect()
-            }
-            _ => {
-                let codes = bench.read::<i8>(w.latent);
-                let frozen = bench.read::<i8>(w.frozen);
-                frozen
-                    .iter()
-                    .zip(codes)
-                    .map(|(&w, c)| f64::from(w) + f64::from(expand(c)) / 4.0)
-                    .collect()
-            }
         }
     }
 
@@ -157,11 +136,11 @@ mod tests {
                 };
                 bench.step.rate = 0.01;
                 bench.with(|m| Init::Latent(weights).run(m)).unwrap();
-                let before = off(&held(&bench, &weights), size, columns);
+                let before = off(&bench.held(&weights), size, columns);
                 let mut after = before;
                 for step in 0..300 {
                     bench.run(op);
-                    let now = off(&held(&bench, &weights), size, columns);
+                    let now = off(&bench.held(&weights), size, columns);
                     // Each of the first steps turns them the right way.
                     assert!(step > 5 || now < after, "{step}: {now} after {after}");
                     after = now;
@@ -188,7 +167,7 @@ mod tests {
         };
         bench.step.rate = 0.03;
         bench.with(|m| Init::Latent(weights).run(m)).unwrap();
-        let mut w = held(&bench, &weights);
+        let mut w = bench.held(&weights);
         bench.run(op);
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let row = |w: &[f64], i: usize| w[5 * i..5 * (i + 1)].to_vec();
@@ -204,7 +183,7 @@ mod tests {
                 w[5 * i + j] -= step.clamp(-4.0, 4.0);
             }
         }
-        for (now, w) in held(&bench, &weights).into_iter().zip(w) {
+        for (now, w) in bench.held(&weights).into_iter().zip(w) {
             assert!((now - w).abs() < 0.02, "{now} {w}");
         }
     }

@@ -21,7 +21,7 @@ use crate::{Fault, Slot, Step};
 const CLIP: i32 = 4;
 
 /// Fraction bits of a residual weight.
-const RESIDUAL_BITS: i32 = 8;
+pub const RESIDUAL_BITS: i32 = 8;
 
 /// What applies the gradients of weights, row by row.
 pub trait Descent {

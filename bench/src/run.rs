@@ -58,7 +58,8 @@ impl<'p> Bench<'p> {
     /// # Errors
     /// Why that failed.
     pub fn run(&self, jobs: &[Job<'p>], workers: usize) -> Result<()> {
-        let progress = Progress::new(jobs.len() * self.tier.seeds.len());
+        let progress =
+            Progress::new(jobs.iter().map(|job| self.tier.seeds_of(&job.cell).len()).sum());
         let next = AtomicUsize::new(0);
         let failed = Mutex::new(None);
         std::thread::scope(|scope| {
@@ -118,7 +119,7 @@ impl<'p> Bench<'p> {
         };
         let (there, missing): (Vec<Identity>, Vec<Identity>) = {
             let log = lock(&self.log);
-            let all = self.tier.seeds.iter().map(|&seed| identity(seed));
+            let all = self.tier.seeds_of(cell).into_iter().map(identity);
             all.partition(|identity| !self.fresh && log.has(identity))
         };
         worker.skip(there.len());

@@ -45,6 +45,32 @@ pub struct Tier {
     pub seeds: Vec<u64>,
     /// Globs of cells.
     pub cells: Vec<String>,
+    /// Where these seeds are too few to tell.
+    #[serde(default)]
+    pub more: Option<More>,
+}
+
+/// Seeds beyond a tier's own, of cells whose results differ much from order to order.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct More {
+    /// Globs of cells.
+    pub cells: Vec<String>,
+    /// Their seeds.
+    pub seeds: Vec<u64>,
+}
+
+impl Tier {
+    /// The seeds of a cell.
+    pub fn seeds_of(&self, cell: &Cell<'_>) -> Vec<u64> {
+        let more = self.more.iter().filter(|more| named(&more.cells, &cell.name()));
+        self.seeds.iter().chain(more.flat_map(|more| &more.seeds)).copied().collect()
+    }
+}
+
+/// Whether one of the globs names it.
+fn named(patterns: &[String], name: &str) -> bool {
+    patterns.iter().any(|pattern| matches(pattern, name))
 }
 
 /// A network, a data set, a scheme and a method.
@@ -112,7 +138,8 @@ impl Plan {
         for tier in &plan.tier {
             let lengths = [tier.train, tier.test, tier.epochs, tier.seeds.len()];
             ensure!(!lengths.contains(&0), "tier {} runs nothing: a length is 0", tier.name);
-            for pattern in &tier.cells {
+            let more = tier.more.iter().flat_map(|more| &more.cells);
+            for pattern in tier.cells.iter().chain(more) {
                 let any = plan.universe().iter().any(|cell| matches(pattern, &cell.name()));
                 ensure!(any, "tier {}: {pattern:?} names no cell", tier.name);
             }
@@ -148,7 +175,6 @@ impl Plan {
 
     /// The cells of a tier that a pattern of `only` names too; all of the tier's if there is none.
     pub fn cells(&self, tier: &Tier, only: &[String]) -> Vec<Cell<'_>> {
-        let named = |patterns: &[String], name: &str| patterns.iter().any(|p| matches(p, name));
         let mut cells = self.universe();
         cells.retain(|cell| {
             let name = cell.name();
@@ -179,6 +205,19 @@ mod tests {
             ["mcunet/flowers/49kb/residual"]
         );
         assert!(plan.tier("none").unwrap_err().to_string().contains("smoke"));
+    }
+
+    #[test]
+    fn cells_that_differ_much_have_more_seeds() {
+        let plan = Plan::parse(PLAN).unwrap();
+        let full = plan.tier("full").unwrap();
+        let seeds = |name: &str| {
+            let cells = plan.cells(full, &[name.into()]);
+            full.seeds_of(&cells[0])
+        };
+        assert_eq!(seeds("mcunet/flowers/49kb/float"), [1, 2, 3]);
+        assert_eq!(seeds("mcunet/gtsrb43/49kb/float"), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(seeds("mcunet/gtsrb43/49kb/nearest"), [1, 2, 3]);
     }
 
     #[test]

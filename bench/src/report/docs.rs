@@ -37,7 +37,16 @@ fn is_of(summary: &Summary, cell: &Cell<'_>) -> bool {
 
 /// The page.
 pub fn markdown(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
-    let seeds: Vec<String> = tier.seeds.iter().map(ToString::to_string).collect();
+    let list = |seeds: &[u64]| seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    let more = tier.more.as_ref().map_or_else(String::new, |more| {
+        let mut rows: Vec<&str> = more
+            .cells
+            .iter()
+            .map(|c| c.rsplit_once('/').map_or(c.as_str(), |(row, _)| row))
+            .collect();
+        rows.dedup();
+        format!(" (of {} also {})", rows.join(", "), list(&more.seeds))
+    });
     let cells = plan.cells(tier, &[]);
     let ran = cells.iter().filter(|c| summaries.iter().any(|s| is_of(s, c))).count();
     let runs: usize = summaries.iter().map(|s| s.seeds.len()).sum();
@@ -50,9 +59,10 @@ pub fn markdown(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
          Percent of held-out samples that are right after a round of at most {train} training \
          samples (the first of each class in turn) seen {epochs} times, one sample a step, at the \
          default rate; on at most {test} test samples chosen likewise. Mean ± standard deviation over \
-         the orders of samples of seeds {seeds}; where fewer were run, *(1 of 3)* says so. *− float*: the mean difference to training the same \
-         graph in f32 with the same order and rates, seed by seed. *before*: with the head as it \
-         starts, which is at zero but for the demo's network. SRAM: arena, trainable state and \
+         the orders of samples of seeds {seeds}{more}; where fewer were run, *(1 of 3)* says so. \
+         *− float*: the mean difference to training the same graph in f32 with the same order and \
+         rates, seed by seed. *before*: with the head as it starts, which is at zero but for the \
+         demo's network. SRAM: arena, trainable state and \
          scratch of the compiled program, without stack. In *A deployed device adapts*, networks know \
          already what they are to do, each the same for all its rows, and *before* is how they are \
          deployed; of one that reproduces its input the measure is the area under the ROC curve of its \
@@ -66,7 +76,7 @@ pub fn markdown(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
         train = tier.train,
         epochs = tier.epochs,
         test = tier.test,
-        seeds = seeds.join(", "),
+        seeds = list(&tier.seeds),
         all = cells.len(),
     );
     text += &tables(plan, tier, summaries);
@@ -104,7 +114,9 @@ mod tests {
         let found = summaries(&plan, tier, &records);
         let page = markdown(&plan, tier, &found);
         assert!(page.contains("1 of 9 cells were run (1 runs)"), "{page}");
-        assert!(page.contains("--tier smoke --write-docs"));
+        assert!(page.contains("--tier smoke --write-docs") && page.contains("of seeds 1; where"));
+        let full = markdown(&plan, plan.tier("full").unwrap(), &found);
+        assert!(full.contains("of seeds 1, 2, 3 (of mcunet/cifar10/*, mcunet/gtsrb43/*, mbv2/"));
         let json: serde_json::Value =
             serde_json::from_str(&json(&plan, tier, &found).unwrap()).unwrap();
         assert_eq!(json["cells"][0]["accuracy"]["mean"], 0.5);

@@ -78,6 +78,7 @@ impl Summary {
 pub fn summaries(plan: &Plan, tier: &Tier, records: &[Record]) -> Vec<Summary> {
     let mut summaries = Vec::new();
     for cell in plan.cells(tier, &[]) {
+        let seeds = tier.seeds_of(&cell);
         let of_cell = |r: &&Record| {
             let id = &r.identity;
             let names = (id.network.as_str(), id.data.as_str(), id.scheme.as_str(), id.method);
@@ -85,7 +86,7 @@ pub fn summaries(plan: &Plan, tier: &Tier, records: &[Record]) -> Vec<Summary> {
                 && id.epochs == tier.epochs
                 && id.train <= tier.train
                 && id.test <= tier.test
-                && tier.seeds.contains(&id.seed)
+                && seeds.contains(&id.seed)
                 && id.version == env!("CARGO_PKG_VERSION")
         };
         let runs: Vec<&Record> = records.iter().filter(of_cell).collect();

@@ -36,6 +36,8 @@ pub const RELATIVE: f64 = 1e-5;
 pub const ABSOLUTE: f64 = 1e-8;
 /// Share of the parameters that kinks may exclude.
 pub const EXCLUDED: f64 = 0.05;
+/// Samples that are tried where kinks exclude more.
+const SAMPLES: u64 = 4;
 /// Share of the parameters whose gradient must be well above rounding.
 pub const TELLING: f64 = 0.25;
 
@@ -127,8 +129,13 @@ pub fn check_network(graph: &Graph, scheme: &str, most: Option<usize>) -> Report
 /// As [`check_network`], under any scheme.
 pub fn check_scheme(graph: &Graph, scheme: &Scheme, most: Option<usize>) -> Report {
     let training = training_with(graph, scheme);
-    let sample = Sample::random(&training, graph.source_hash + 1);
-    compare(&training, &sample, &analytic(&training, &sample), most)
+    let report = |which: u64| {
+        let sample = Sample::random(&training, graph.source_hash + which);
+        compare(&training, &sample, &analytic(&training, &sample), most)
+    };
+    // Where one sample lies at too many kinks, another may not.
+    (2..=SAMPLES)
+        .fold(report(1), |found, which| if found.at_kinks() { report(which) } else { found })
 }
 
 /// Compares `gradients`, one for each of the graph's parameters, with differences of its loss.

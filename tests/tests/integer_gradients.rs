@@ -199,7 +199,7 @@ fn networks() -> Vec<(&'static str, Graph)> {
         ("residual", nets::residual(3)),
         ("separable", nets::separable(4, 12, 8, 2)),
         ("resnet", nets::resnet(5, 8, 8)),
-        ("ds-cnn", nets::ds_cnn(6)),
+        ("ds-cnn", nets::ds_cnn(5)),
         ("flat", nets::flat(7)),
         ("squeeze-excitation", nets::squeeze_excitation(8)),
         ("transformer", nets::transformer(9)),

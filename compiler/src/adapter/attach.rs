@@ -328,14 +328,14 @@ impl<'g> Attach<'g> {
         Flow { id, rows }
     }
 
-    /// x of which the first channels learn to do without the rest.
-    pub fn nest(&mut self, x: &Flow) -> Flow {
+    /// x of which a training step passes some channels: the first so many, or of `part` not 0 one part of so many.
+    pub fn nest(&mut self, x: &Flow, part: usize) -> Flow {
         let tensor = self.graph.tensor(x.id);
         let (shape, quant) = (tensor.shape.clone(), tensor.quant.clone());
         let name = format!("{}.nest", self.prefix);
         let y = Tensor { quant, ..Tensor::computed(&name, DType::I8, shape.clone()) };
         Flow {
-            id: self.node(name, Nest { kept: shape[3] }.into(), vec![x.id], y),
+            id: self.node(name, Nest { kept: shape[3], part }.into(), vec![x.id], y),
             rows: x.rows.clone(),
         }
     }

@@ -1,4 +1,6 @@
-//! Channels of which the first learn to do without the rest, and their gradient.
+//! Channels of which a training step passes some, and their gradient.
+
+use std::ops::Range;
 
 use num_traits::Float;
 use offshoot_runtime::program::op as rt;
@@ -9,34 +11,53 @@ use crate::ir::{Attributes, DType, Node, NodeId, Quant, Tensor, TensorId};
 use crate::lower::{LowerError, Lowering};
 use crate::reference::Values;
 
-/// Passes the first channels of x, and 0 in place of the rest: in a training step a number of them drawn anew from 1 to
-/// those that are to be kept, else those.
+/// Passes the first channels of x, those that are to be kept, and 0 in place of the rest. In a training step, some of
+/// them that are drawn anew: the first so many, or one part of several, which else give their mean.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nest {
     /// Channels that are to be kept; a device can change it.
     pub kept: usize,
+    /// Channels of a part; 0: the first so many of them are drawn.
+    pub part: usize,
 }
 
 /// Gradient of [`Nest`] for its input: what passed. Inputs are `dy` and the result of that op.
 #[derive(Clone, Debug, PartialEq)]
-pub struct NestInputGrad;
+pub struct NestInputGrad {
+    /// Channels of a part, as in that op.
+    pub part: usize,
+}
 
-/// `values [pixels][channels]` with 0 in place of channels from `passing` on.
-fn first<T: Float>(values: &[T], channels: usize, passing: usize) -> Vec<T> {
-    let passes = |at: usize| at % channels.max(1) < passing;
-    values.iter().enumerate().map(|(at, &v)| if passes(at) { v } else { T::zero() }).collect()
+/// What each of `kept` channels counts for where no part of them is drawn.
+pub fn share(kept: usize, part: usize) -> f64 {
+    if part == 0 {
+        1.0
+    } else {
+        1.0 / kept.div_ceil(part) as f64
+    }
+}
+
+/// `values [pixels][channels]` with 0 in place of channels that do not pass, and their share of the others.
+fn only<T: Float>(values: &[T], channels: usize, passing: &Range<usize>, part: usize) -> Vec<T> {
+    let share = T::from(share(passing.end, part)).unwrap_or_else(T::one);
+    let passes = |at: usize| passing.contains(&(at % channels.max(1)));
+    values
+        .iter()
+        .enumerate()
+        .map(|(at, &v)| if passes(at) { v * share } else { T::zero() })
+        .collect()
 }
 
 impl Operator for Nest {
     const NAME: &'static str = "nest";
 
     fn attributes(&self) -> Attributes {
-        Attributes::new().with("kept", [self.kept as i64])
+        Attributes::new().with("kept", [self.kept as i64]).with("part", [self.part as i64])
     }
 
     fn from_attributes(attributes: &Attributes) -> Result<Self, String> {
-        let [kept] = attributes.get("kept")?;
-        Ok(Nest { kept })
+        let ([kept], [part]) = (attributes.get("kept")?, attributes.get("part")?);
+        Ok(Nest { kept, part })
     }
 
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<OutputType>, String> {
@@ -45,13 +66,23 @@ impl Operator for Nest {
         if !(1..=channels.min(u16::MAX.into())).contains(&self.kept) {
             return Err(format!("cannot keep {} of {channels} channels", self.kept));
         }
+        if self.part > channels {
+            return Err(format!("cannot make parts of {} of {channels} channels", self.part));
+        }
         Ok(vec![(expect_activation(inputs[0])?, inputs[0].shape.clone())])
     }
 
     fn evaluate<T: Float + Send + Sync>(&self, node: &Node, values: &mut Values<'_, T>) {
         let [_, _, channels] = values.hwc(node.inputs[0]);
-        let passing = values.draw(node.outputs[0], self.kept);
-        let y = first(values.get(node.inputs[0]), channels, passing);
+        let drawn = values.draw(self.kept.div_ceil(self.part.max(1)));
+        let passing = match drawn {
+            None => 0..self.kept,
+            Some(drawn) if self.part == 0 => 0..drawn,
+            Some(drawn) => (drawn - 1) * self.part..(drawn * self.part).min(self.kept),
+        };
+        let part = drawn.map_or(self.part, |_| 0);
+        let y = only(values.get(node.inputs[0]), channels, &passing, part);
+        values.pass(node.outputs[0], passing);
         values.set(node.outputs[0], y);
     }
 
@@ -60,7 +91,8 @@ impl Operator for Nest {
         if cx.wants(x) {
             let shape = cx.graph().tensor(x).shape.clone();
             let inputs = vec![dy, node.outputs[0]];
-            let dx = cx.error(&format!("{}.dx", node.name), NestInputGrad.into(), inputs, &shape);
+            let op = NestInputGrad { part: self.part };
+            let dx = cx.error(&format!("{}.dx", node.name), op.into(), inputs, &shape);
             cx.contribute(x, dx);
         }
     }
@@ -82,8 +114,8 @@ impl Operator for Nest {
         let channels = cx.hwc(y)[2] as u16;
         let [kept, drawn] = cx.ranks(y, self.kept);
         let (input, output, random) = (cx.slot(x), cx.slot(y), cx.random());
-        let zero = cx.graph.tensor(y).zero() as i16;
-        cx.push(id, rt::Nest { input, output, channels, zero, kept, drawn, random });
+        let (zero, part) = (cx.graph.tensor(y).zero() as i16, self.part as u16);
+        cx.push(id, rt::Nest { input, output, channels, part, zero, kept, drawn, random });
         Ok(())
     }
 }
@@ -91,8 +123,13 @@ impl Operator for Nest {
 impl Operator for NestInputGrad {
     const NAME: &'static str = "nest_input_grad";
 
-    fn from_attributes(_: &Attributes) -> Result<Self, String> {
-        Ok(NestInputGrad)
+    fn attributes(&self) -> Attributes {
+        Attributes::new().with("part", [self.part as i64])
+    }
+
+    fn from_attributes(attributes: &Attributes) -> Result<Self, String> {
+        let [part] = attributes.get("part")?;
+        Ok(NestInputGrad { part })
     }
 
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<OutputType>, String> {
@@ -109,8 +146,9 @@ impl Operator for NestInputGrad {
 
     fn evaluate<T: Float + Send + Sync>(&self, node: &Node, values: &mut Values<'_, T>) {
         let [_, _, channels] = values.hwc(node.inputs[0]);
-        let passing = values.drawn(node.inputs[1]).unwrap_or(channels);
-        let dx = first(values.get(node.inputs[0]), channels, passing);
+        let passing = values.passed(node.inputs[1]).unwrap_or(0..channels);
+        let part = if values.step.rate > T::zero() { 0 } else { self.part };
+        let dx = only(values.get(node.inputs[0]), channels, &passing, part);
         values.set(node.outputs[0], dx);
     }
 
@@ -122,7 +160,8 @@ impl Operator for NestInputGrad {
         let [kept, drawn] = cx.ranks(y, channels.into());
         let (error, epilogue) = (cx.error(dy), cx.epilogue(id));
         let (output, skip, mask) = (epilogue.output, epilogue.skip, epilogue.mask);
-        cx.push(id, rt::NestInputGrad { error, output, skip, mask, channels, kept, drawn });
+        let part = self.part as u16;
+        cx.push(id, rt::NestInputGrad { error, output, skip, mask, channels, part, kept, drawn });
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Values of a graph's tensors in real numbers.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use num_traits::Float;
@@ -54,8 +55,8 @@ pub struct Values<'g, T> {
     transposed: Vec<Option<Arc<[T]>>>,
     /// Of each tensor that is trained.
     kept: HashMap<TensorId, Kept<T>>,
-    /// How many channels passed where a number of them is drawn, and what the next draw goes by.
-    drawn: HashMap<TensorId, usize>,
+    /// Which channels passed where some are drawn, and what the next draw goes by.
+    passed: HashMap<TensorId, Range<usize>>,
     draws: u32,
     /// Scalars of the step.
     pub step: Step<T>,
@@ -86,8 +87,8 @@ impl<'g, T: Float> Values<'g, T> {
             .collect();
         let step = Step { label: 0, rate: T::zero(), loss: T::zero() };
         let transposed = graph.tensors().map(|_| None).collect();
-        let (kept, drawn) = (HashMap::new(), HashMap::new());
-        Values { graph, values, transposed, kept, drawn, draws: 0, step }
+        let (kept, passed) = (HashMap::new(), HashMap::new());
+        Values { graph, values, transposed, kept, passed, draws: 0, step }
     }
 
     /// The graph.
@@ -122,25 +123,28 @@ impl<'g, T: Float> Values<'g, T> {
     /// Forgets what optimizers keep of all parameters, and what was drawn.
     pub fn forget(&mut self) {
         self.kept.clear();
-        self.drawn.clear();
+        self.passed.clear();
         self.draws = 0;
     }
 
-    /// How many of `channels` of `y` pass: drawn from 1 to all in a step at a rate above 0, else all.
-    pub fn draw(&mut self, y: TensorId, channels: usize) -> usize {
-        let mut passing = channels;
-        if self.step.rate > T::zero() {
+    /// A number from 1 to `choices`, in a step at a rate above 0.
+    pub fn draw(&mut self, choices: usize) -> Option<usize> {
+        (self.step.rate > T::zero()).then(|| {
             let mut random = Xorshift::new(self.draws);
-            passing = 1 + ((usize::from(random.bits16()) * channels) >> 16);
+            let number = 1 + ((usize::from(random.bits16()) * choices) >> 16);
             self.draws = random.state();
-        }
-        self.drawn.insert(y, passing);
-        passing
+            number
+        })
     }
 
-    /// How many passed.
-    pub fn drawn(&self, y: TensorId) -> Option<usize> {
-        self.drawn.get(&y).copied()
+    /// Says which channels of `y` pass in this step.
+    pub fn pass(&mut self, y: TensorId, channels: Range<usize>) {
+        self.passed.insert(y, channels);
+    }
+
+    /// Which passed.
+    pub fn passed(&self, y: TensorId) -> Option<Range<usize>> {
+        self.passed.get(&y).cloned()
     }
 
     /// Value of a tensor as `rows` by `columns`, transposed.

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use super::Reason;
 use crate::ir::{Graph, Node, NodeId, TensorId};
-use crate::ops::{copy, Conv2d, Copy, Op, Window};
+use crate::ops::{copy, share, Conv2d, Copy, Nest, Op, Window};
 
 /// An affine map of what a window sees of one group of channels.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,7 +134,7 @@ impl<'g> Composer<'g> {
             Op::Add(add) if add.clamp.is_some() => return Err((id, Reason::Rectifier)),
             Op::Add(_) => self.add(id, node)?,
             Op::Copy(copy) => self.copy(id, node, copy)?,
-            Op::Nest(nest) => self.nest(id, node, nest.kept)?,
+            Op::Nest(nest) => self.nest(id, node, nest)?,
             Op::AvgPool(_) => return Err((id, Reason::Mean)),
             _ => return Err(elsewhere()),
         };
@@ -228,14 +228,19 @@ impl<'g> Composer<'g> {
         Ok(flow)
     }
 
-    /// Channels of which the first `kept` pass.
-    fn nest(&mut self, id: NodeId, node: &Node, kept: usize) -> Result<Flow, Refusal> {
+    /// Channels of which the first pass.
+    fn nest(&mut self, id: NodeId, node: &Node, nest: &Nest) -> Result<Flow, Refusal> {
         let x = self.flow(node.inputs[0], id)?;
         self.visited.insert(id);
         let channels = self.graph.tensor(node.outputs[0]).shape.last().copied().unwrap_or(1).max(1);
-        let nothing = |row: &Row| Row { weights: vec![0.0; row.weights.len()], bias: 0.0, ..*row };
-        let rows = x.rows.iter().cloned().chain(x.rows.iter().map(nothing)).collect();
-        let passes = |(at, from): (usize, &Origin)| match at % channels < kept {
+        let times = |row: &Row, share: f64| Row {
+            weights: row.weights.iter().map(|w| w * share).collect(),
+            bias: row.bias * share,
+            ..*row
+        };
+        let rows = [share(nest.kept, nest.part), 0.0].into_iter();
+        let rows = rows.flat_map(|share| x.rows.iter().map(move |row| times(row, share))).collect();
+        let passes = |(at, from): (usize, &Origin)| match at % channels < nest.kept {
             true => *from,
             false => Origin { row: x.rows.len() + from.row, ..*from },
         };

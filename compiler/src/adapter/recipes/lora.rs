@@ -53,7 +53,7 @@ fn parallel(cx: &mut Attach<'_>, down: Learn) -> Flow {
 }
 
 /// `A x`.
-fn narrowed(cx: &mut Attach<'_>, down: Learn) -> Flow {
+pub(super) fn narrowed(cx: &mut Attach<'_>, down: Learn) -> Flow {
     let rank = cx.rank_within();
     let columns = cx.site.shape().1;
     let a = cx.site.random("down").orthonormal(rank, columns) * cx.gain;
@@ -61,7 +61,7 @@ fn narrowed(cx: &mut Attach<'_>, down: Learn) -> Flow {
 }
 
 /// `B h`, beside the layer.
-fn widened(cx: &mut Attach<'_>, between: &Flow) -> Flow {
+pub(super) fn widened(cx: &mut Attach<'_>, between: &Flow) -> Flow {
     let (rows, rank) = (cx.site.shape().0, between.rows.ncols());
     let reach = Learn::Trained(cx.site.reach() / 2.0 / cx.gain);
     cx.dense("up", between, DMatrix::zeros(rows, rank), reach, Reach::Delta)
@@ -139,7 +139,7 @@ impl Recipe for Nested {
 
     fn attach(&self, cx: &mut Attach<'_>) {
         let between = narrowed(cx, Learn::Trained(0.0));
-        let nested = cx.nest(&between);
+        let nested = cx.nest(&between, 0);
         let delta = widened(cx, &nested);
         cx.add(&delta);
     }

@@ -7,6 +7,7 @@ mod core;
 mod kronecker;
 mod ladder;
 mod lora;
+mod mosa;
 mod s2ft;
 mod scale;
 mod shared;
@@ -56,6 +57,7 @@ pub const ALL: &[&dyn Recipe] = &[
     &lora::Nested,
     &lora::Sequential,
     &lora::Hydra,
+    &mosa::Mosa,
     &core::LoraXs,
     &core::LoraSb,
     &core::Corda,

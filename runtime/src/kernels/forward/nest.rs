@@ -1,6 +1,8 @@
-//! Channels of which the first can do without the rest.
+//! Channels of which a training step passes some: the first so many, or one part of several.
 //! Valipour et al., "DyLoRA: Parameter-Efficient Tuning of Pre-trained Models using Dynamic Search-Free Low-Rank
-//! Adaptation", 2022.
+//! Adaptation", 2022; Zhang et al., "MoSA: Mixture of Sparse Adapters for Visual Efficient Tuning", 2023.
+
+use core::ops::Range;
 
 use crate::arena::Arena;
 use crate::kernels::ensure;
@@ -19,36 +21,66 @@ pub(in crate::kernels) fn kept(state: &Arena<'_>, kept: Slot, channels: u16) -> 
     Ok((*kept).max(1).min(channels.into()))
 }
 
+/// How many there are to draw from: numbers of first channels, or parts.
+fn choices(kept: u32, part: u16) -> u32 {
+    kept.div_ceil(u32::from(part).max(1))
+}
+
+/// Channels that pass where nothing is drawn, and by how many parts they are divided.
+pub(in crate::kernels) fn at_rest(kept: u32, part: u16) -> (Range<usize>, i32) {
+    let parts = if part > 0 { choices(kept, part) as i32 } else { 1 };
+    (0..kept as usize, parts)
+}
+
+/// Channels that pass in the step of a draw, which is from 1.
+pub(in crate::kernels) fn passing(drawn: u32, kept: u32, part: u16) -> Range<usize> {
+    let part = u32::from(part);
+    let range = match part {
+        0 => 0..drawn,
+        _ => drawn.saturating_sub(1).saturating_mul(part)..drawn.saturating_mul(part),
+    };
+    range.start as usize..range.end.min(kept) as usize
+}
+
+/// `x / parts`, to the nearest; away from 0 where it is between two.
+pub(in crate::kernels) fn share(x: i32, parts: i32) -> i32 {
+    (x + x.signum() * (parts / 2)) / parts
+}
+
 impl Nest {
     /// Runs the kernel.
     ///
     /// # Errors
     /// A [`Fault`] where a slot fits neither its memory nor the shapes.
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
-        let mut passing = kept(&m.state, self.kept, self.channels)?;
+        let kept = kept(&m.state, self.kept, self.channels)?;
+        let (mut passes, mut parts) = at_rest(kept, self.part);
         if m.step.rate > 0.0 {
             let ([], [drawn, random]) = m.state.split([], [self.drawn, self.random])?;
             let random = typed_mut::<u32>(random)?.first_mut().ok_or(Fault::Size)?;
             let mut draws = Xorshift::new(*random);
-            passing = 1 + ((u32::from(draws.bits16()) * passing) >> 16);
+            let number = 1 + ((u32::from(draws.bits16()) * choices(kept, self.part)) >> 16);
             *random = draws.state();
-            *typed_mut::<u32>(drawn)?.first_mut().ok_or(Fault::Size)? = passing;
+            *typed_mut::<u32>(drawn)?.first_mut().ok_or(Fault::Size)? = number;
+            (passes, parts) = (passing(number, kept, self.part), 1);
         }
-        let (passes, zero) = (passing as usize, self.zero as i8);
+        let zero = i32::from(self.zero);
         let mut places = (0..self.channels as usize).cycle();
-        let mut stopped = || places.next().is_some_and(|channel| channel >= passes);
+        let mut given = |x: i8| match places.next().is_some_and(|at| passes.contains(&at)) {
+            true if parts == 1 => x,
+            true => (zero + share(i32::from(x) - zero, parts)) as i8,
+            false => zero as i8,
+        };
         if self.input == self.output {
             let ([], [y]) = m.arena.split([], [self.output])?;
-            for y in typed_mut::<i8>(y)?.iter_mut().filter(|_| stopped()) {
-                *y = zero;
-            }
+            typed_mut::<i8>(y)?.iter_mut().for_each(|y| *y = given(*y));
             return Ok(());
         }
         let ([x], [y]) = m.arena.split([self.input], [self.output])?;
         let (x, y): (&[i8], &mut [i8]) = (typed(x)?, typed_mut(y)?);
         ensure(x.len() == y.len())?;
         for (y, &x) in y.iter_mut().zip(x) {
-            *y = if stopped() { zero } else { x };
+            *y = given(x);
         }
         Ok(())
     }
@@ -59,17 +91,36 @@ mod tests {
     use crate::kernels::testing::{assert_near, Bench, Random};
     use crate::program::op::{Nest, NestInputGrad};
 
+    const CHANNELS: usize = 6;
+    const ELEMENTS: usize = 7 * CHANNELS;
+
+    /// A channel's factor after a draw, 0 being none.
+    fn factor(channel: usize, drawn: usize, kept: usize, part: usize) -> f64 {
+        let first_of_part = |number: usize| (number - 1) * part;
+        match (drawn, part) {
+            _ if channel >= kept => 0.0,
+            (0, 0) => 1.0,
+            (0, part) => 1.0 / kept.div_ceil(part) as f64,
+            (number, 0) => f64::from(channel < number),
+            (number, _) => {
+                f64::from((first_of_part(number)..first_of_part(number + 1)).contains(&channel))
+            }
+        }
+    }
+
     #[test]
-    fn the_first_channels_pass_and_their_errors() {
-        let (channels, pixels, zero) = (6u16, 7, -9i16);
+    fn some_channels_pass_and_their_errors() {
+        let zero = -9i16;
         let mut random = Random::new(2);
-        let (x, e) = (random.int8(42), random.sparse(42, 2));
-        for kept in [0u32, 1, 4, 6, 9] {
+        let (x, e) = (random.int8(ELEMENTS), random.sparse(ELEMENTS, 2));
+        let parts = [0u16, 1, 2, 4, 6];
+        for (kept, part) in [0u32, 1, 4, 6, 9].into_iter().flat_map(|k| parts.map(|p| (k, p))) {
             let mut bench = Bench::default();
             let nest = Nest {
                 input: bench.arena(&x),
-                output: bench.room(42),
-                channels,
+                output: bench.room(ELEMENTS),
+                channels: CHANNELS as u16,
+                part,
                 zero,
                 kept: bench.state(&[kept]),
                 drawn: bench.state(&[77u32]),
@@ -77,46 +128,47 @@ mod tests {
             };
             let gradient = NestInputGrad {
                 error: bench.error(&e, -6),
-                output: bench.error_out(42),
-                channels,
+                output: bench.error_out(ELEMENTS),
+                channels: CHANNELS as u16,
+                part,
                 kept: nest.kept,
                 drawn: nest.drawn,
                 ..NestInputGrad::default()
             };
-            let most = kept.clamp(1, 6) as usize;
-            let mut seen = [0; 7];
+            let most = kept.clamp(1, CHANNELS as u32) as usize;
+            let choices = if part == 0 { most } else { most.div_ceil(part.into()) };
+            let mut seen = [0; CHANNELS + 1];
             for rate in [0.0].into_iter().chain([0.1; 600]) {
                 bench.step.rate = rate;
                 bench.run(nest);
                 let drawn = bench.read::<u32>(nest.drawn)[0];
                 // Nothing is drawn, and state stays, where there is no training.
-                let passes = if rate == 0.0 { most } else { drawn as usize };
                 assert_eq!(drawn == 77, rate == 0.0);
+                let drawn = if rate == 0.0 { 0 } else { drawn as usize };
+                seen[drawn] += 1;
+                let factor = |at: usize| factor(at % CHANNELS, drawn, most, part.into());
                 let y = bench.read::<i8>(nest.output);
-                let passed = |at: usize| at % 6 < passes;
-                for at in 0..pixels * 6 {
-                    assert_eq!(y[at], if passed(at) { x[at] } else { zero as i8 });
+                for at in 0..ELEMENTS {
+                    let exact = factor(at) * (f64::from(x[at]) - f64::from(zero));
+                    assert_eq!(f64::from(y[at]), exact.round() + f64::from(zero));
                 }
-                if rate > 0.0 {
-                    seen[passes] += 1;
-                }
-                if seen[passes] < 2 {
+                if seen[drawn] < 2 {
                     // The amplitude that runs along has seen nothing yet.
                     let mut once = bench.clone();
                     once.run(gradient);
-                    let exact: Vec<f64> = (0..42)
-                        .map(|at| if passed(at) { f64::from(e[at]) / 64.0 } else { 0.0 })
-                        .collect();
-                    assert_near(&once, &gradient.output, &exact, |_| 0.0);
+                    let exact: Vec<f64> =
+                        (0..ELEMENTS).map(|at| factor(at) * f64::from(e[at]) / 64.0).collect();
+                    let slack = if drawn == 0 { 0.01 } else { 0.0 };
+                    assert_near(&once, &gradient.output, &exact, |_| slack);
                 }
             }
             // As often each: 600 draws, within five deviations.
-            let mean = 600.0 / most as f64;
-            for (rank, &count) in seen.iter().enumerate() {
-                let expected = if (1..=most).contains(&rank) { mean } else { 0.0 };
+            let mean = 600.0 / choices as f64;
+            for (number, &count) in seen.iter().enumerate().skip(1) {
+                let expected = if number <= choices { mean } else { 0.0 };
                 assert!(
                     (f64::from(count) - expected).abs() <= 5.0 * expected.sqrt(),
-                    "{rank}: {count}"
+                    "{number}: {count}"
                 );
             }
         }

@@ -116,8 +116,9 @@ descriptors! {
         table: Slot = Read,
     }
 
-    /// Passes the first channels of each pixel and makes the others real 0: as many as `kept` says, or in a
-    /// step at a rate above 0 a number drawn from 1 to that, so that the first learn to do without the rest.
+    /// Passes the first channels of each pixel, as many as `kept` says, and makes the others real 0. In a step at a
+    /// rate above 0, of those only some that are drawn: the first so many, which learn to do without the rest, or
+    /// one part of several; such parts learn alone, and else give the mean of what each would give.
     Nest {
         /// int8 `[pixels][channels]`.
         input: Slot = Read,
@@ -125,11 +126,13 @@ descriptors! {
         output: Slot = Write,
         /// Channels.
         channels: u16,
+        /// Channels of a part; 0: the first so many of them are drawn, from 1.
+        part: u16,
         /// Zero point of both.
         zero: i16,
         /// u32, state: channels to be kept; of 0 or too many, 1 or all.
         kept: Slot = Read,
-        /// u32, state: those of the step under way.
+        /// u32, state: what was drawn in the step under way, the number of channels or of the part, from 1.
         drawn: Slot = Update,
         /// u32 random state.
         random: Slot = Update,

@@ -128,6 +128,8 @@ descriptors! {
         mask: Slot = Read,
         /// Channels.
         channels: u16,
+        /// Channels of a part, as in the forward op.
+        part: u16,
         /// u32, state, as in the forward op.
         kept: Slot = Read,
         /// u32, state, as in the forward op.

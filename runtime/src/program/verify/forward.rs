@@ -108,12 +108,13 @@ impl Rules<'_> {
         self.tensor("output", op.output, count.into())?;
         self.zero(op.zero)?;
         self.slot("random state", op.random, Memory::State, 4, 1)?;
-        self.ranks(count, op.channels, [op.kept, op.drawn])
+        self.ranks(count, [op.channels, op.part], [op.kept, op.drawn])
     }
 
-    /// Whole pixels of so many channels, and the words that say how many pass.
-    pub(super) fn ranks(&self, count: u32, channels: u16, words: [Slot; 2]) -> Check {
+    /// Whole pixels of so many channels, in parts of so many, and the words that say which pass.
+    pub(super) fn ranks(&self, count: u32, [channels, part]: [u16; 2], words: [Slot; 2]) -> Check {
         ensure(channels > 0 && count.is_multiple_of(channels.into()), "channels")?;
+        ensure(part <= channels, "channels of a part")?;
         let [kept, drawn] = words;
         self.slot("channels kept", kept, Memory::State, 4, 1)?;
         self.slot("channels drawn", drawn, Memory::State, 4, 1)

@@ -145,7 +145,7 @@ impl Rules<'_> {
         self.error_out(&op.output, count.into())?;
         self.skip(&op.skip, count.into())?;
         self.mask(op.mask, count.into())?;
-        self.ranks(count, op.channels, [op.kept, op.drawn])
+        self.ranks(count, [op.channels, op.part], [op.kept, op.drawn])
     }
 
     pub(super) fn mul_input_grad(&self, op: &MulInputGrad) -> Check {

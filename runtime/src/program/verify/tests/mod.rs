@@ -144,8 +144,9 @@ fn number(op: &mut Op, r: &mut Random) {
             *[&mut weights.rows, &mut weights.channels, &mut weights.taps][k % 3] = value;
             *columns = wide > 2;
         }
-        Op::Nest(Nest { channels, .. }) | Op::NestInputGrad(NestInputGrad { channels, .. }) => {
-            *channels = value;
+        Op::Nest(Nest { channels, part, .. })
+        | Op::NestInputGrad(NestInputGrad { channels, part, .. }) => {
+            *[channels, part][k % 2] = value;
         }
         Op::Copy(Copy { path, .. }) | Op::CopyInputGrad(CopyInputGrad { path, .. }) => {
             match r.below(5) {

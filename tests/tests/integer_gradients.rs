@@ -25,8 +25,9 @@ use offshoot_tests::random::Random;
 
 const COSINE: f64 = 0.9;
 /// Samples a network is compared on. Where a sample's gradient nearly cancels, or hangs on a unit
-/// that is within rounding of its clamp, noise is all there is: the median counts.
-const SAMPLES: u64 = 5;
+/// that is within rounding of its clamp, noise is all there is: the median counts. Of random networks
+/// there are some where that holds of one sample in three.
+const SAMPLES: u64 = 21;
 
 struct Agreement {
     name: String,
@@ -199,7 +200,7 @@ fn networks() -> Vec<(&'static str, Graph)> {
         ("residual", nets::residual(3)),
         ("separable", nets::separable(4, 12, 8, 2)),
         ("resnet", nets::resnet(5, 8, 8)),
-        ("ds-cnn", nets::ds_cnn(5)),
+        ("ds-cnn", nets::ds_cnn(6)),
         ("flat", nets::flat(7)),
         ("squeeze-excitation", nets::squeeze_excitation(8)),
         ("transformer", nets::transformer(9)),

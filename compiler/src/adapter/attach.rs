@@ -328,7 +328,8 @@ impl<'g> Attach<'g> {
         Flow { id, rows }
     }
 
-    /// x of which a training step passes some channels: the first so many, or of `part` not 0 one part of so many.
+    /// x, of which a training step passes some channels: the first so many, or where `part` is not 0 one part of `part`
+    /// channels.
     pub fn nest(&mut self, x: &Flow, part: usize) -> Flow {
         let tensor = self.graph.tensor(x.id);
         let (shape, quant) = (tensor.shape.clone(), tensor.quant.clone());

@@ -48,7 +48,7 @@ pub use matmul::{MatMul, MatMulInputGrad};
 pub use max_pool::{MaxPool, MaxPoolInputGrad};
 pub use mean_square::MeanSquare;
 pub use mul::{Mul, MulInputGrad};
-pub use nest::{share, Nest, NestInputGrad};
+pub use nest::{Nest, NestInputGrad};
 pub use normalize::{Normalize, NormalizeInputGrad};
 pub use pool_mean::PoolMean;
 pub use requantize::Requantize;

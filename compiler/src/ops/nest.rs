@@ -28,13 +28,17 @@ pub struct NestInputGrad {
     pub part: usize,
 }
 
-/// What each of `kept` channels counts for where no part of them is drawn.
-pub fn share(kept: usize, part: usize) -> f64 {
-    if part == 0 {
-        1.0
-    } else {
-        1.0 / kept.div_ceil(part) as f64
+impl Nest {
+    /// What a channel counts for where no part is drawn.
+    pub fn share(&self) -> f64 {
+        share(self.kept, self.part)
     }
+}
+
+/// What each of `kept` channels in parts of so many counts for; in no parts, in whole.
+fn share(kept: usize, part: usize) -> f64 {
+    let parts = if part > 0 { kept.div_ceil(part) } else { 1 };
+    1.0 / parts as f64
 }
 
 /// `values [pixels][channels]` with 0 in place of channels that do not pass, and their share of the others.

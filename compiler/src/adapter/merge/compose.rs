@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use super::Reason;
 use crate::ir::{Graph, Node, NodeId, TensorId};
-use crate::ops::{copy, share, Conv2d, Copy, Nest, Op, Window};
+use crate::ops::{copy, Conv2d, Copy, Nest, Op, Window};
 
 /// An affine map of what a window sees of one group of channels.
 #[derive(Clone, Debug, PartialEq)]
@@ -238,7 +238,7 @@ impl<'g> Composer<'g> {
             bias: row.bias * share,
             ..*row
         };
-        let rows = [share(nest.kept, nest.part), 0.0].into_iter();
+        let rows = [nest.share(), 0.0].into_iter();
         let rows = rows.flat_map(|share| x.rows.iter().map(move |row| times(row, share))).collect();
         let passes = |(at, from): (usize, &Origin)| match at % channels < nest.kept {
             true => *from,

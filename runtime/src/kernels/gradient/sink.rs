@@ -3,7 +3,7 @@
 use crate::arena::Arena;
 use crate::error_scale::{exponent, Quantizer};
 use crate::fixed::{shift_right_rounding, shift_rounding};
-use crate::kernels::{ensure, mask};
+use crate::kernels::{ensure, mask, x86};
 use crate::machine::{typed, typed_mut};
 use crate::program::op::Error;
 use crate::{Fault, Slot};
@@ -85,6 +85,8 @@ impl<'a> Sink<'a> {
     /// not count in the peak.
     #[inline(never)]
     pub fn put(&mut self, quantizer: &mut Quantizer, at: usize, sums: &[i32]) {
+        let done = x86::put(self, quantizer, at, sums);
+        let (at, sums) = (at + done, sums.get(done..).unwrap_or_default());
         let Some(out) = self.out.get_mut(at..at + sums.len()) else { return };
         let alone = self.skip.is_empty() && !self.over && !quantizer.measures;
         if let (true, Ok(down @ 0..32)) = (alone, u32::try_from(quantizer.right)) {

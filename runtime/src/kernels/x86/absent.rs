@@ -57,6 +57,12 @@ pub fn add<const SHIFT: i32>(_: &Add, _: &[i8], _: &[i8], _: &mut Output<'_>) ->
 
 /// Not done.
 #[inline(always)]
+pub fn put(_: &mut Sink<'_>, _: &mut Quantizer, _: usize, _: &[i32]) -> usize {
+    0
+}
+
+/// Not done.
+#[inline(always)]
 pub fn conv_input(
     _: &Geometry,
     _: usize,

@@ -129,7 +129,7 @@ impl Room {
                     });
                 }
             }
-            put(sink, quantizer, pixel * width, &self.sums);
+            sink.put(quantizer, pixel * width, &self.sums);
         }
         Ok(())
     }
@@ -178,7 +178,7 @@ impl Room {
                     seen.iter().map(|&[e, w]| i32::from(error[e + c]) * i32::from(weights[w + c]));
                 *sum = scale.scale_wide(products.fold(0, i32::wrapping_add), 0);
             }
-            put(sink, quantizer, pixel * channels, &self.sums);
+            sink.put(quantizer, pixel * channels, &self.sums);
         }
     }
 }
@@ -208,20 +208,20 @@ fn scale(wide: &[Wide], scales: &Scales<'_>, error: &[i8], to: &mut [i16]) {
     }
 }
 
-/// [`Sink::put`] of accumulators that are there already.
-pub fn put(sink: &mut Sink<'_>, quantizer: &mut Quantizer, at: usize, sums: &[i32]) {
+/// [`Sink::put`] of the first accumulators; how many that were.
+pub fn put(sink: &mut Sink<'_>, quantizer: &mut Quantizer, at: usize, sums: &[i32]) -> usize {
+    let (whole, _) = sums.as_chunks::<8>();
     // Finer or coarser branches than this do not arise.
-    if (-23..=31).contains(&sink.skip_down) && available() {
-        // SAFETY: the processor has AVX2.
-        unsafe { put_all(sink, quantizer, at, sums) };
-    } else {
-        sink.put(quantizer, at, sums);
+    if whole.is_empty() || !(-23..=31).contains(&sink.skip_down) || !available() {
+        return 0;
     }
+    // SAFETY: the processor has AVX2.
+    unsafe { put_eights(sink, quantizer, at, whole) };
+    8 * whole.len()
 }
 
 #[target_feature(enable = "avx2")]
-fn put_all(sink: &mut Sink<'_>, quantizer: &mut Quantizer, at: usize, sums: &[i32]) {
-    let (whole, rest) = sums.as_chunks::<8>();
+fn put_eights(sink: &mut Sink<'_>, quantizer: &mut Quantizer, at: usize, whole: &[[i32; 8]]) {
     let mut peak = _mm256_setzero_si256();
     let right = quantizer.right;
     for (n, sums) in whole.iter().enumerate() {
@@ -256,7 +256,6 @@ fn put_all(sink: &mut Sink<'_>, quantizer: &mut Quantizer, at: usize, sums: &[i3
     let mut lanes = [0; 8];
     store32(peak, &mut lanes);
     lanes.iter().for_each(|&peak| quantizer.peak = quantizer.peak.max(peak as u32));
-    sink.put(quantizer, at + 8 * whole.len(), rest);
 }
 
 /// `round(x / 2^down)`, half away from zero; to the left where nothing is lost.

@@ -19,7 +19,7 @@ mod widen;
 pub use add::add;
 pub use depthwise::depthwise;
 pub use forward::conv;
-pub use gradient::{conv_input, depthwise_input};
+pub use gradient::{conv_input, depthwise_input, put};
 pub use pending::Pending;
 
 use core::arch::x86_64::{

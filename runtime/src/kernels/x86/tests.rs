@@ -3,7 +3,7 @@
 use std::vec::Vec;
 
 use super::finish::{Channels, Wide};
-use super::{available, gradient, load32, portably, std, store32};
+use super::{available, load32, portably, std, store32};
 use crate::error_scale::Quantizer;
 use crate::fixed::Multiplier;
 use crate::kernels::gradient::axpy::Pending as Portable;
@@ -72,7 +72,7 @@ fn errors_are_rounded_and_masked_alike() {
                 over,
                 skip_down,
             };
-            gradient::put(&mut sink, &mut quantizer, before, &sums);
+            sink.put(&mut quantizer, before, &sums);
             (out, std::format!("{quantizer:?}"))
         });
         assert_eq!(wide, portable, "right {right}, skip {skip_down}");

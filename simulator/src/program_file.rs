@@ -11,7 +11,7 @@ use crate::sealed::{self, word, Broken};
 use crate::AlignedBytes;
 
 const MAGIC: &[u8; 8] = b"OFFSHOOT";
-const VERSION: u32 = 3;
+const VERSION: u32 = 2;
 /// Bytes of the length.
 const LENGTH: usize = 4;
 

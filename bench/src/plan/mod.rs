@@ -27,6 +27,20 @@ pub struct Plan {
     pub network: Vec<Network>,
     /// What it learns from.
     pub data: Vec<Data>,
+    /// What is to be said of the figures.
+    #[serde(default)]
+    pub remark: Vec<Remark>,
+}
+
+/// A paragraph of the page, which figures do not write by themselves.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remark {
+    /// Title of the section that it ends; none: it ends the introduction.
+    #[serde(default)]
+    pub section: String,
+    /// Markdown.
+    pub text: String,
 }
 
 /// A choice of cells, and how long each runs.

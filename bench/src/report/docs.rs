@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{tables, Summary};
-use crate::plan::{Cell, Plan, Tier};
+use crate::plan::{Cell, Plan, Remark, Tier};
 
 #[derive(Serialize)]
 struct File<'s> {
@@ -33,6 +33,22 @@ pub fn json(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> Result<String> {
 fn is_of(summary: &Summary, cell: &Cell<'_>) -> bool {
     let Summary { network, data, scheme, method, .. } = summary;
     format!("{network}/{data}/{scheme}/{}", method.name()) == cell.name()
+}
+
+/// What begins a section.
+const HEADING: &str = "\n## ";
+
+/// Puts the plan's remarks at the ends of their sections, those that the page has.
+fn remarked(page: &str, remarks: &[Remark]) -> String {
+    let mut sections: Vec<String> = page.split(HEADING).map(str::to_string).collect();
+    for Remark { section, text } in remarks {
+        let titled = |s: &String| s.lines().next() == Some(section);
+        let at = if section.is_empty() { Some(0) } else { sections.iter().position(titled) };
+        if let Some(part) = at.and_then(|at| sections.get_mut(at)) {
+            *part = format!("{}\n\n{}\n", part.trim_end(), text.trim());
+        }
+    }
+    sections.join(HEADING)
 }
 
 /// The page.
@@ -90,7 +106,7 @@ pub fn markdown(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
     if let Some(seconds) = times(summaries) {
         text += &format!("\n{seconds}\n");
     }
-    text
+    remarked(&text, &plan.remark)
 }
 
 /// How long runs took, by network.
@@ -121,5 +137,25 @@ mod tests {
             serde_json::from_str(&json(&plan, tier, &found).unwrap()).unwrap();
         assert_eq!(json["cells"][0]["accuracy"]["mean"], 0.5);
         assert_eq!(json["not_run"].as_array().unwrap().len(), 8);
+    }
+
+    #[test]
+    fn remarks_end_their_sections() {
+        let of = |section: &str| Remark { section: section.into(), text: "\nSo.\n".into() };
+        let page = "# Page\n\nBegins.\n\n## One\n\nrow\n\n## Two\n\nrow\n";
+        let full = remarked(page, &[of("One"), of("Three"), of("Two"), of("")]);
+        let expected = "# Page\n\nBegins.\n\nSo.\n\n## One\n\nrow\n\nSo.\n\n## Two\n\nrow\n\nSo.\n";
+        assert_eq!(full, expected);
+        assert_eq!(remarked(page, &[]), page);
+    }
+
+    #[test]
+    fn the_page_has_every_remark() {
+        let plan = Plan::parse(include_str!("../../accuracy.toml")).unwrap();
+        let page = include_str!("../../../docs/accuracy.md");
+        assert!(!plan.remark.is_empty());
+        for Remark { section, text } in &plan.remark {
+            assert!(page.contains(text.trim()), "{section}");
+        }
     }
 }

@@ -44,7 +44,7 @@ pub(in crate::kernels) fn passing(drawn: u32, kept: u32, part: u16) -> Range<usi
 
 /// `x / parts`, to the nearest; away from 0 where it is between two.
 pub(in crate::kernels) fn share(x: i32, parts: i32) -> i32 {
-    (x + x.signum() * (parts / 2)) / parts
+    (x + x.signum() * (parts / 2)).checked_div(parts).unwrap_or(0)
 }
 
 impl Nest {

@@ -83,8 +83,8 @@ struct Args {
     /// Print one JSON object in place of tables.
     #[arg(long)]
     json: bool,
-    /// Write docs/accuracy.md and docs/accuracy.json; of another plan docs/PLAN.json alone.
-    #[arg(long)]
+    /// Write docs/accuracy.md and docs/accuracy.json.
+    #[arg(long, conflicts_with = "plan")]
     write_docs: bool,
 }
 
@@ -135,15 +135,10 @@ fn accuracy(args: &Args) -> Result<()> {
         print!("{}", tables(&plan, tier, &found));
     }
     if args.write_docs {
-        let docs = root().join("docs");
-        fs::create_dir_all(&docs)?;
-        // Pages of other plans are written by hand.
-        let other = args.plan.as_ref().and_then(|path| path.file_stem());
-        let data = other.map_or_else(|| "accuracy".into(), PathBuf::from).with_extension("json");
-        fs::write(docs.join(data), json(&plan, tier, &found)?)?;
-        if other.is_none() {
-            fs::write(docs.join("accuracy.md"), markdown(&plan, tier, &found))?;
-        }
+        let folder = root().join("docs");
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("accuracy.md"), markdown(&plan, tier, &found))?;
+        fs::write(folder.join("accuracy.json"), json(&plan, tier, &found)?)?;
     }
     let problems = gate(&found);
     problems.iter().for_each(|problem| eprintln!("FAILED: {problem}"));

@@ -24,7 +24,7 @@ mod save;
 mod softmax;
 mod table;
 
-pub(super) use nest::{at_rest, kept, passing, share};
+pub(super) use nest::{kept, passing, share};
 pub(super) use output::Output;
 pub(super) use table::entry;
 

@@ -26,20 +26,18 @@ fn choices(kept: u32, part: u16) -> u32 {
     kept.div_ceil(u32::from(part).max(1))
 }
 
-/// Channels that pass where nothing is drawn, and by how many parts they are divided.
-pub(in crate::kernels) fn at_rest(kept: u32, part: u16) -> (Range<usize>, i32) {
-    let parts = if part > 0 { choices(kept, part) as i32 } else { 1 };
-    (0..kept as usize, parts)
-}
-
-/// Channels that pass in the step of a draw, which is from 1.
-pub(in crate::kernels) fn passing(drawn: u32, kept: u32, part: u16) -> Range<usize> {
-    let part = u32::from(part);
-    let range = match part {
-        0 => 0..drawn,
-        _ => drawn.saturating_sub(1).saturating_mul(part)..drawn.saturating_mul(part),
+/// Channels that pass after a draw, which is from 1, and by how many parts they are divided.
+pub(in crate::kernels) fn passing(drawn: Option<u32>, kept: u32, part: u16) -> (Range<usize>, i32) {
+    let width = u32::from(part);
+    let (range, parts) = match (drawn, part) {
+        (None, 0) => (0..kept, 1),
+        (None, _) => (0..kept, choices(kept, part) as i32),
+        (Some(drawn), 0) => (0..drawn, 1),
+        (Some(drawn), _) => {
+            (drawn.saturating_sub(1).saturating_mul(width)..drawn.saturating_mul(width), 1)
+        }
     };
-    range.start as usize..range.end.min(kept) as usize
+    (range.start as usize..range.end.min(kept) as usize, parts)
 }
 
 /// `x / parts`, to the nearest; away from 0 where it is between two.
@@ -54,16 +52,17 @@ impl Nest {
     /// A [`Fault`] where a slot fits neither its memory nor the shapes.
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
         let kept = kept(&m.state, self.kept, self.channels)?;
-        let (mut passes, mut parts) = at_rest(kept, self.part);
+        let mut number = None;
         if m.step.rate > 0.0 {
             let ([], [drawn, random]) = m.state.split([], [self.drawn, self.random])?;
             let random = typed_mut::<u32>(random)?.first_mut().ok_or(Fault::Size)?;
             let mut draws = Xorshift::new(*random);
-            let number = 1 + ((u32::from(draws.bits16()) * choices(kept, self.part)) >> 16);
+            let from_one = 1 + ((u32::from(draws.bits16()) * choices(kept, self.part)) >> 16);
             *random = draws.state();
-            *typed_mut::<u32>(drawn)?.first_mut().ok_or(Fault::Size)? = number;
-            (passes, parts) = (passing(number, kept, self.part), 1);
+            *typed_mut::<u32>(drawn)?.first_mut().ok_or(Fault::Size)? = from_one;
+            number = Some(from_one);
         }
+        let (passes, parts) = passing(number, kept, self.part);
         let zero = i32::from(self.zero);
         let mut places = (0..self.channels as usize).cycle();
         let mut given = |x: i8| match places.next().is_some_and(|at| passes.contains(&at)) {

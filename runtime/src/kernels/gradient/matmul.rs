@@ -23,7 +23,7 @@ impl MatMulInputGrad {
         write(&mut m.state, &self.output, unit, |quantizer, _| {
             for place in 0..sink.len() {
                 let sum = sums.at(place, factors, zeros)?.unwrap_or_default();
-                sink.put_each(quantizer, place, 1, |_| self.scale.scale(sum));
+                sink.put(quantizer, place, &[self.scale.scale(sum)]);
             }
             Ok(())
         })

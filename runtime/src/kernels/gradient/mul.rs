@@ -45,7 +45,7 @@ impl MulInputGrad {
                         }
                     }
                     let at = pixel * self.steps.pixel as usize + c * self.steps.channel as usize;
-                    sink.put_each(quantizer, at, 1, |_| self.scale.scale(sum));
+                    sink.put(quantizer, at, &[self.scale.scale(sum)]);
                 }
             }
             Ok(())

@@ -3,7 +3,7 @@
 use super::sink::Sink;
 use super::FRACTION;
 use crate::error_scale::{exponent, write};
-use crate::kernels::forward::{at_rest, kept, passing, share};
+use crate::kernels::forward::{kept, passing, share};
 use crate::kernels::{ensure, positive};
 use crate::machine::{part, typed, Machine};
 use crate::program::op::NestInputGrad;
@@ -17,10 +17,8 @@ impl NestInputGrad {
     pub fn run(&self, m: &mut Machine<'_>) -> Result<(), Fault> {
         let drawn: &[u32] = typed(part(m.state.bytes(), self.drawn)?)?;
         let kept = kept(&m.state, self.kept, self.channels)?;
-        let (passes, parts) = match m.step.rate > 0.0 {
-            true => (passing(*drawn.first().ok_or(Fault::Size)?, kept, self.part), 1),
-            false => at_rest(kept, self.part),
-        };
+        let drawn = drawn.first().copied().ok_or(Fault::Size)?;
+        let (passes, parts) = passing((m.step.rate > 0.0).then_some(drawn), kept, self.part);
         let channels = positive(self.channels.into())?;
         let unit = exponent(&m.state, &self.error)?.saturating_sub(FRACTION);
         let errors = [&self.error, &self.skip, &self.output];

@@ -46,7 +46,10 @@ impl Held {
         let layers = trained_layers(program).map(|w| Held {
             latent: w.latent,
             precision: w.precision,
-            frozen: frozen(&w, constants),
+            frozen: match w.precision {
+                Precision::Stochastic => frozen(&w, constants),
+                _ => Vec::new(),
+            },
         });
         let heads = program.ops.iter().filter_map(|op| match op {
             Op::HeadUpdate(u) => Some(u.latent),

@@ -64,6 +64,7 @@ pub fn trained_layers(program: &ProgramFile) -> impl Iterator<Item = Weights> + 
     program.ops.iter().filter_map(|op| match op {
         Op::ConvUpdate(u) | Op::ConvNormed(ConvNormed { update: u, .. }) => Some(u.weights),
         Op::DepthwiseUpdate(u) => Some(u.weights),
+        Op::PickUpdate(u) => Some(u.weights),
         Op::ConvOptimize(o) => Some(o.update.weights),
         Op::DepthwiseOptimize(o) => Some(o.update.weights),
         _ => None,

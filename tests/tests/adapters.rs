@@ -104,6 +104,21 @@ fn every_recipe_learns() {
     }
 }
 
+/// Of every recipe the gain changes how steps move the network.
+#[test]
+fn every_recipe_heeds_the_gain() {
+    let (graph, Dataset { train: samples, .. }) = demo();
+    for recipe in recipes::ALL {
+        let last = |gain: &str| {
+            let spec = adapter(&format!("{},gain={gain}", recipe.name()));
+            let attached = with(&graph, &spec, &samples);
+            let compiled = compile(&attached, HeadStart::Classifier, &Scheme::default()).unwrap();
+            simulated(&compiled, &samples, 2, |_, _| {}).pop()
+        };
+        assert_ne!(last("1"), last("2"), "{}", recipe.name());
+    }
+}
+
 #[test]
 #[ignore = "needs an emulator: cargo xtask test"]
 fn adapters_train_to_the_same_bits_everywhere() {

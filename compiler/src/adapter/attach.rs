@@ -426,28 +426,38 @@ impl<'g> Attach<'g> {
 
     /// Trains the layer's own bias.
     pub fn train_bias(&mut self) {
-        self.train(2, None);
+        self.train(2, trained(self.precision, None), 1.0);
     }
 
-    /// Trains the layer's own weights of some input channels.
-    pub fn train_channels(&mut self, channels: &[usize]) {
+    /// Trains the layer's own weights of some input channels, at a pace of its own.
+    pub fn train_channels(&mut self, channels: &[usize], pace: f64) {
         let all = channels.len() == self.site.taps_and_channels()[1];
-        self.train(1, (!all).then_some(channels));
+        self.train(1, trained(self.precision, (!all).then_some(channels)), pace);
     }
 
-    /// Trains single weights of the layer's own, at `places` of its matrix, which ascend.
-    pub fn train_picked(&mut self, places: Vec<u32>) {
+    /// Trains single weights of the layer's own, at `places` of its matrix, which ascend, at a pace of their own.
+    pub fn train_picked(&mut self, places: Vec<u32>, pace: f64) {
+        let channels = self.site.taps_and_channels()[1];
+        self.train(1, Trained::picked(places, channels), pace);
+    }
+
+    fn train(&mut self, operand: usize, trained: Trained, pace: f64) {
         let node = self.graph.node(self.site.node).clone();
-        if let Some(constant) = own(self.graph, &node, 1) {
-            self.graph.tensor_mut(constant).trained = Some(Trained::picked(places));
+        if let Some(constant) = own(self.graph, &node, operand) {
+            let pace = (pace * self.gain * self.gain) as f32;
+            self.graph.tensor_mut(constant).trained = Some(Trained { pace, ..trained });
         }
     }
 
-    fn train(&mut self, operand: usize, channels: Option<&[usize]>) {
-        let node = self.graph.node(self.site.node).clone();
-        let trained = trained(self.precision, channels);
-        if let Some(constant) = own(self.graph, &node, operand) {
-            self.graph.tensor_mut(constant).trained = Some(trained);
+    /// Lets weights and biases of the layer that gave `flow`, one that was built here and has no factor before it, step
+    /// by the gain.
+    pub fn pace(&mut self, flow: &Flow) {
+        let pace = (self.gain * self.gain) as f32;
+        let node = self.nodes.iter().find(|n| n.outputs.contains(&flow.id));
+        for &constant in node.iter().flat_map(|n| &n.inputs[1..]) {
+            if let Some(trained) = &mut self.graph.tensor_mut(constant).trained {
+                trained.pace = pace;
+            }
         }
     }
 

@@ -122,6 +122,10 @@ fn parse_tensor(cursor: &mut Cursor) -> Result<Tensor, String> {
                 let trained = tensor.trained.as_mut().ok_or("`picks` of what is not trained")?;
                 trained.picks = cursor.integers()?;
             }
+            "pace" => {
+                let trained = tensor.trained.as_mut().ok_or("`pace` of what is not trained")?;
+                trained.pace = cursor.parsed("a pace")?;
+            }
             "normed" | "orthonormal" => {
                 let what = format!("`{word}` of what is not trained");
                 let trained = tensor.trained.as_mut().ok_or(what)?;

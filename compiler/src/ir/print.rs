@@ -95,6 +95,9 @@ fn describe(tensor: &Tensor, constants: Constants) -> String {
         if let Some(channels) = &trained.channels {
             let _ = write!(text, " channels {}", list(channels));
         }
+        if trained.pace != 1.0 {
+            let _ = write!(text, " pace {:?}", trained.pace);
+        }
         let _ = match trained.rule {
             Rule::Plain => Ok(()),
             Rule::Normed { size, most } => write!(text, " normed [{size:?},{most:?}]"),

@@ -1,5 +1,6 @@
 //! Typed tensors: shape, element type, quantisation, and data where they are constant.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use offshoot_runtime::program::op::Precision;
@@ -168,10 +169,12 @@ pub struct Trained {
     /// How trained weights are held (biases are always int32).
     pub precision: Precision,
     /// Trained channels of a convolution's input (of a depthwise convolution: its channels),
-    /// ascending; `None` trains all of the tensor.
+    /// ascending; `None` trains all of the tensor. With picks, the channels that they lie in.
     pub channels: Option<Vec<u16>>,
     /// What its update heeds beside the gradient.
     pub rule: Rule,
+    /// Its rate, as a multiple of that of all; the head's is 1.
+    pub pace: f32,
     /// With [`Precision::Picked`] the places of the weights that are trained, ascending; else none.
     pub picks: Vec<u32>,
 }
@@ -179,12 +182,14 @@ pub struct Trained {
 impl Trained {
     /// Some channels, or all, by the gradient alone.
     pub fn plain(precision: Precision, channels: Option<Vec<u16>>) -> Trained {
-        Trained { precision, channels, rule: Rule::Plain, picks: Vec::new() }
+        Trained { precision, channels, rule: Rule::Plain, pace: 1.0, picks: Vec::new() }
     }
 
-    /// Single weights, at places that ascend.
-    pub fn picked(picks: Vec<u32>) -> Trained {
-        Trained { picks, ..Trained::plain(Precision::Picked, None) }
+    /// Single weights of a matrix of so many `channels`, at places that ascend.
+    pub fn picked(picks: Vec<u32>, channels: usize) -> Trained {
+        let of: BTreeSet<u16> = picks.iter().map(|&at| (at as usize % channels) as u16).collect();
+        let some = (of.len() < channels).then(|| of.into_iter().collect());
+        Trained { picks, ..Trained::plain(Precision::Picked, some) }
     }
 }
 

@@ -91,7 +91,8 @@ fn every_type_and_value_goes_back_and_forth() {
             Rule::Orthonormal { size: 1e-3, strength: 7.5, columns: true },
         ][axis];
         let plain = Trained::plain(Precision::Stochastic, None);
-        tensor.trained = Some(Trained { rule, ..plain });
+        let pace = [1.0, 0.1, 3.0][axis];
+        tensor.trained = Some(Trained { rule, pace, ..plain });
         graph.add_tensor(tensor);
     }
     let one_scale = Quant { scale: vec![0.3], zero: 7, axis: 3 };

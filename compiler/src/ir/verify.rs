@@ -149,6 +149,9 @@ fn verify_tensor(tensor: &Tensor) -> Result<(), String> {
     if beyond || trained.picks.windows(2).any(|p| p[0] >= p[1]) {
         return Err("picked places must be ascending, within the tensor".into());
     }
+    if !(trained.pace.is_finite() && trained.pace > 0.0) {
+        return Err(format!("is trained at the pace {}", trained.pace));
+    }
     match trained.rule {
         Rule::Plain => {}
         _ if !trained.picks.is_empty() => {
@@ -164,6 +167,10 @@ fn verify_tensor(tensor: &Tensor) -> Result<(), String> {
         }
     }
     if let Some(channels) = &trained.channels {
+        let picks = trained.picks.iter().map(|&at| at as usize % tensor.channel_axis_len().max(1));
+        if picks.into_iter().any(|c| channels.binary_search(&(c as u16)).is_err()) {
+            return Err("picks a weight of a channel that is not trained".into());
+        }
         let most = tensor.channel_axis_len();
         if channels.is_empty() || channels.windows(2).any(|p| p[0] >= p[1]) {
             return Err("trained channels must be ascending, at least one".into());

@@ -55,7 +55,8 @@ impl BiasGrad {
     ) {
         let dy = cx.graph.node(id).inputs[0];
         let tensor = cx.graph.tensor(parameter);
-        let factors: Vec<f32> = (0..tensor.elements()).map(|o| 1.0 / tensor.scale_of(o)).collect();
+        let pace = tensor.trained.as_ref().map_or(1.0, |t| t.pace);
+        let factors: Vec<f32> = (0..tensor.elements()).map(|o| pace / tensor.scale_of(o)).collect();
         let (error, bias) = (cx.error(dy), cx.fixed(parameter));
         let (factor, scratch) = (cx.factors(&factors), cx.scratch(factors.len() * 4));
         let update = rt::BiasUpdate { error, bias, factor, scratch };

@@ -281,7 +281,14 @@ impl Operator for Conv2dWeightGrad {
             },
         );
         if !weights.picks().is_empty() {
-            dw = weights.picks().iter().map(|&at| dw[at as usize]).collect();
+            let place = |&at: &u32| {
+                let (row, channel) =
+                    (at as usize / weights.shape[3], at as usize % weights.shape[3]);
+                let kept =
+                    selected.as_ref().map(|s| s.partition_point(|&c| usize::from(c) < channel));
+                row * i + kept.unwrap_or(channel)
+            };
+            dw = weights.picks().iter().map(|at| dw[place(at)]).collect();
         }
         values.set(node.outputs[0], dw);
     }
@@ -309,7 +316,8 @@ impl Conv2dWeightGrad {
         let weights = cx.graph.tensor(parameter);
         let depthwise = is_depthwise(self.groups, weights);
         let Some(trained) = &weights.trained else { return Ok(()) };
-        let (rule, draws) = (trained.rule, trained.precision.draws());
+        let (rule, pace, draws) = (trained.rule, trained.pace, trained.precision.draws());
+        let channels = trained.channels.clone();
         if rule != Rule::Plain || trained.precision == Precision::Picked {
             let suits = !depthwise && self.groups == 1;
             suited(weights, rule, suits, optimizer)
@@ -317,7 +325,8 @@ impl Conv2dWeightGrad {
         }
         let s_x = cx.graph.tensor(saved).scale_of(0);
         let scales: Vec<f32> = (0..weights.shape[0]).map(|o| weights.scale_of(o)).collect();
-        let factors: Vec<f32> = scales.iter().map(|&s_w| cx.gradient_factor(s_x, s_w)).collect();
+        let factor = |&s_w: &f32| cx.gradient_factor(s_x, s_w) * pace;
+        let factors: Vec<f32> = scales.iter().map(factor).collect();
         let elements = weights.trained_elements();
         let x_zero = cx.graph.tensor(saved).zero() as i16;
         // The saved tensor has only the trained channels; the op's geometry is the layer's.
@@ -327,7 +336,11 @@ impl Conv2dWeightGrad {
         let (error, saved) = (cx.error(dy), cx.slot(saved));
         let (weights, factor) = (cx.weights(parameter, depthwise), cx.factors(&factors));
         if weights.precision == Precision::Picked {
-            cx.push(id, rt::PickUpdate { error, saved, geometry, weights, factor, x_zero });
+            let channels = channels.map_or_else(Slot::default, |some| cx.indices(&some));
+            cx.push(
+                id,
+                rt::PickUpdate { error, saved, channels, geometry, weights, factor, x_zero },
+            );
             return Ok(());
         }
         let optimizer = cx.weight_optimizer(optimizer, elements);

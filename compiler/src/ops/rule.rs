@@ -7,6 +7,8 @@ use crate::ir::{Rule, Tensor};
 /// The rate of each row, of that of all.
 pub(super) fn rates<T: Float>(tensor: &Tensor, now: &[T], rate: T) -> Vec<T> {
     let rows = tensor.shape[0];
+    let pace = tensor.trained.as_ref().map_or(1.0, |t| t.pace);
+    let rate = rate * T::from(pace).unwrap_or_else(T::one);
     let Rule::Normed { size, most } = rule(tensor) else { return vec![rate; rows] };
     let [size, most] = [size, most].map(|v| T::from(v).unwrap_or_else(T::one));
     let start: Vec<f64> = tensor.reals().collect();
@@ -78,7 +80,10 @@ mod tests {
         for (rate, expected) in rates(&normed, &now, 1.0).into_iter().zip(expected) {
             assert!((rate - expected).abs() < 1e-6, "{rate} {expected}");
         }
-        assert_eq!(rates(&tensor(Rule::Plain), &now, 1.0), [1.0; 3]);
+        let mut plain = tensor(Rule::Plain);
+        assert_eq!(rates(&plain, &now, 1.0), [1.0; 3]);
+        plain.trained.as_mut().unwrap().pace = 0.25;
+        assert_eq!(rates(&plain, &now, 2.0), [0.5; 3]);
     }
 
     #[test]

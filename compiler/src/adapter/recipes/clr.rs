@@ -31,6 +31,7 @@ impl Recipe for Clr {
     fn attach(&self, cx: &mut Attach<'_>) {
         let y = cx.y();
         let delta = cx.depthwise("kernels", &y, 3, MOST);
+        cx.pace(&delta);
         cx.add(&delta);
     }
 }

@@ -60,9 +60,14 @@ fn attach(cx: &mut Attach<'_>, (u, v): Factors, diagonal: bool) {
 /// steps, which grow with the square of V x, would be too long.
 pub(super) fn as_random(seen: &DMatrix<f64>, v: &DMatrix<f64>) -> f64 {
     let share = v.nrows() as f64 / v.ncols().max(1) as f64;
-    let (all, along) = (seen.norm_squared(), (seen * v.transpose()).norm_squared());
-    if along > 0.0 {
-        (share * all / along).sqrt().min(1.0)
+    pace(share, seen.norm_squared(), (seen * v.transpose()).norm_squared()).sqrt()
+}
+
+/// Pace, at most 1, at which steps of a `share` of a layer's weights are as long as if it were a random one, where of
+/// `all` the energy of their inputs they meet so much.
+pub(super) fn pace(share: f64, all: f64, met: f64) -> f64 {
+    if met > 0.0 {
+        (share * all / met).min(1.0)
     } else {
         1.0
     }

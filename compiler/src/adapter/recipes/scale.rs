@@ -21,6 +21,7 @@ fn attach(cx: &mut Attach<'_>, shifted: bool) {
     let y = cx.y();
     let zeros = vec![0.0; y.rows.ncols()];
     let delta = cx.gate("scale", &y, &zeros, Learn::Trained(MOST), Reach::Delta, shifted);
+    cx.pace(&delta);
     cx.add(&delta);
 }
 

@@ -2,9 +2,11 @@
 //! two adapters of one network have learnt differs from it in the same few places, and adds up.
 //! Ansell et al., "Composable Sparse Fine-Tuning for Cross-Lingual Transfer", 2022.
 //!
-//! The scales of the layer's rows stay, so that the network starts as it was: weights that lie at an end of int8
-//! cannot grow. A weight takes 2 bytes, whatever the precision, and its place 4 bytes of flash.
+//! Where the gradient is great the input is, so that steps would be too long: they are as long as those of weights
+//! picked at random. The scales of the layer's rows stay, so that the network starts as it was: weights that lie at
+//! an end of int8 cannot grow. A weight takes 2 bytes, whatever the precision, and its place 4 bytes of flash.
 
+use super::core::pace;
 use super::Recipe;
 use crate::adapter::Attach;
 
@@ -28,12 +30,19 @@ impl Recipe for Sparse {
     fn attach(&self, cx: &mut Attach<'_>) {
         let site = cx.site;
         let (rows, columns) = site.shape();
+        let energies: Vec<f64> = site.seen.column_iter().map(|x| x.norm_squared()).collect();
         let size = |at: usize| site.gradient[(at / columns, at % columns)].abs();
-        let mut order: Vec<usize> = (0..rows * columns).collect();
-        order.sort_by(|&a, &b| size(b).total_cmp(&size(a)));
-        order.truncate(cx.rank * rows);
-        let mut places: Vec<u32> = order.into_iter().map(|at| at as u32).collect();
-        places.sort_unstable();
-        cx.train_picked(places);
+        let of_row = |row: usize| {
+            let mut order: Vec<usize> = (row * columns..(row + 1) * columns).collect();
+            order.sort_by(|&a, &b| size(b).total_cmp(&size(a)));
+            order.truncate(cx.rank);
+            order.sort_unstable();
+            order
+        };
+        let places: Vec<usize> = (0..rows).flat_map(of_row).collect();
+        let met = places.iter().map(|at| energies[at % columns]).sum();
+        let all = energies.iter().sum::<f64>() * rows as f64;
+        let pace = pace(places.len() as f64 / (rows * columns) as f64, all, met);
+        cx.train_picked(places.into_iter().map(|at| at as u32).collect(), pace);
     }
 }

@@ -21,15 +21,22 @@ impl PickUpdate {
         let ([], [latent]) = m.state.split([], [self.weights.latent])?;
         let latent: &mut [i16] = typed_mut(latent)?;
         let (outputs, channels) = (geometry.y.c as usize, positive(geometry.x.c as usize)?);
+        let kept: &[u16] = table(m.constants, self.channels)?;
+        let width = if kept.is_empty() { channels.get() } else { kept.len() };
         let (taps, across) =
             (positive(geometry.window.taps())?, positive(geometry.window.kernel[1] as usize)?);
         ensure(factors.len() == outputs && error.len() == geometry.y.elements())?;
-        ensure(saved.len() == geometry.x.elements() && latent.len() == places.len())?;
+        ensure(saved.len() == geometry.x.positions() * width && latent.len() == places.len())?;
         let (down, right) =
             (geometry.window.stride[0] as usize, geometry.window.stride[1] as usize);
         for (m, &place) in latent.iter_mut().zip(places) {
             let (row, channel) = (place as usize / channels, place as usize % channels);
             let (o, tap) = (row / taps, row % taps);
+            // Where the channel lies among those that are kept.
+            let channel = match kept {
+                [] => channel,
+                kept => kept.partition_point(|&c| usize::from(c) < channel),
+            };
             let stride = pace.times(factors.get(o).copied().unwrap_or_default());
             if stride.is_zero() {
                 continue;
@@ -41,7 +48,7 @@ impl PickUpdate {
                 let mut pixel = (first_row + n * down) * geometry.x.w as usize + first_column;
                 for at in columns.clone() {
                     let e = error.get((line * geometry.y.w as usize + at) * outputs + o);
-                    let x = saved.get(pixel * channels.get() + channel);
+                    let x = saved.get(pixel * width + channel);
                     let (e, x) = (e.ok_or(Fault::OutOfBounds)?, x.ok_or(Fault::OutOfBounds)?);
                     sum =
                         sum.wrapping_add(i32::from(*e) * (i32::from(*x) - i32::from(self.x_zero)));
@@ -60,11 +67,12 @@ impl PickUpdate {
 mod tests {
     use crate::kernels::testing::{shapes, Bench, Random};
     use crate::program::op::{ConvUpdate, Init, PickUpdate, Precision, Weights};
+    use crate::Slot;
 
     /// Weights that are picked move as they do where all are trained, and the others not at all.
     #[test]
     fn picked_weights_move_as_those_of_a_whole_matrix() {
-        let mut random = Random::new(31);
+        let (mut random, mut moved) = (Random::new(31), 0);
         for geometry in shapes() {
             let (outputs, taps) = (geometry.y.c as usize, geometry.window.taps());
             let channels = geometry.x.c as usize;
@@ -72,15 +80,22 @@ mod tests {
             let mut bench = Bench::default();
             let size = [outputs, taps, channels];
             let (whole, _) = bench.weights(&mut random, size, channels, Precision::Residual);
-            let places: Vec<u32> = (0..count as u32).filter(|_| random.below(3) == 0).collect();
-            let picked = Weights {
-                selected: bench.constant(&places),
+            // Of all channels, or of every other one, of which alone the input was kept.
+            let odd: Vec<u16> = (0..channels as u16).filter(|c| c % 2 == 1).collect();
+            let mut among = |at: u32| {
+                random.below(3) == 0 && (odd.is_empty() || (at as usize % channels) % 2 == 1)
+            };
+            let places: Vec<u32> = (0..count as u32).filter(|&at| among(at)).collect();
+            let selected = bench.constant(&places);
+            let [picked, again] = [(); 2].map(|()| Weights {
+                selected,
                 latent: bench.state(&vec![0i16; places.len()]),
                 precision: Precision::Picked,
                 ..whole
-            };
+            });
             bench.with(|m| Init::Latent(whole).run(m)).unwrap();
             bench.with(|m| Init::Latent(picked).run(m)).unwrap();
+            bench.with(|m| Init::Latent(again).run(m)).unwrap();
             let e = random.sparse(geometry.y.elements(), 2);
             let x = random.int8(geometry.x.elements());
             let mut factors: Vec<f32> = (0..outputs).map(|o| 0.1 + 0.1 * o as f32).collect();
@@ -98,17 +113,39 @@ mod tests {
                 scratch: bench.scratch(4 * taps * channels),
                 ..ConvUpdate::default()
             };
-            let op = PickUpdate { error, saved, geometry, weights: picked, factor, x_zero: -20 };
+            let op = PickUpdate {
+                error,
+                saved,
+                channels: Slot::default(),
+                geometry,
+                weights: picked,
+                factor,
+                x_zero: -20,
+            };
+            let kept: Vec<i8> =
+                x.chunks_exact(channels).flat_map(|x| odd.iter().map(|&c| x[c as usize])).collect();
+            let of_kept = match odd.as_slice() {
+                [] => PickUpdate { weights: again, ..op },
+                odd => PickUpdate {
+                    weights: again,
+                    saved: bench.arena(&kept),
+                    channels: bench.constant(odd),
+                    ..op
+                },
+            };
             (bench.step.rate, bench.step.gamma) = (0.02, 0.9);
             let before = bench.read::<i16>(whole.latent);
             bench.run(all);
             bench.run(op);
-            let (after, single) =
-                (bench.read::<i16>(whole.latent), bench.read::<i16>(picked.latent));
+            bench.run(of_kept);
+            let after = bench.read::<i16>(whole.latent);
             let expected: Vec<i16> = places.iter().map(|&at| after[at as usize]).collect();
-            assert_eq!(single, expected);
-            let moved = places.iter().filter(|&&at| after[at as usize] != before[at as usize]);
-            assert!(moved.count() > 0);
+            for single in [picked, again] {
+                assert_eq!(bench.read::<i16>(single.latent), expected);
+            }
+            let all = places.iter().filter(|&&at| after[at as usize] != before[at as usize]);
+            moved += all.count();
         }
+        assert!(moved > 0);
     }
 }

@@ -75,8 +75,10 @@ descriptors! {
     PickUpdate {
         /// Error of y.
         error: Error = reads,
-        /// int8 `[pixels][channels]` x.
+        /// int8 `[pixels][channels]` of x.
         saved: Slot = Read,
+        /// u16 channels of x that are in `saved`, ascending, constant; empty where all are.
+        channels: Slot = Read,
         /// Shapes and window of the forward op.
         geometry: Geometry,
         /// Weights as in the forward op, of which some are picked; those are updated in place.

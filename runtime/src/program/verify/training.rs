@@ -279,10 +279,25 @@ impl Rules<'_> {
         ensure(op.weights.precision == Precision::Picked, "precision")?;
         self.trained(&op.weights, y.c, op.geometry.window.taps() as u64, x.c)?;
         ensure(!op.weights.latent.is_empty(), "trained weights")?;
-        self.tensor("saved input", op.saved, elements(x))?;
+        let kept = match op.channels.is_empty() {
+            true => x.c.into(),
+            false => self.picked_channels(op)?,
+        };
+        self.tensor("saved input", op.saved, positions(x) * kept)?;
         self.slot("factors", op.factor, Memory::Constant, 4, y.c.into())?;
         self.zero(op.x_zero)?;
         self.sum_fits(positions(y))
+    }
+
+    /// How many channels are kept; all picks are of those.
+    fn picked_channels(&self, op: &PickUpdate) -> Result<u64, Problem> {
+        let count = self.selected(op.channels, op.geometry.x.c)?;
+        let kept: &[u16] = self.table("selected channels", op.channels)?;
+        let places: &[u32] = self.table("picked weights", op.weights.selected)?;
+        let channel = |&at: &u32| at.checked_rem(op.geometry.x.c.into()).unwrap_or_default() as u16;
+        let all = places.iter().map(channel).all(|c| kept.binary_search(&c).is_ok());
+        ensure(all, "picked weights")?;
+        Ok(count)
     }
 
     pub(super) fn conv_normed(&self, op: &ConvNormed) -> Check {

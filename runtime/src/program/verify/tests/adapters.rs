@@ -57,10 +57,11 @@ fn sample() -> Sample {
     };
     let picked = PickUpdate {
         error: update.error,
-        saved: normed.update.saved,
+        saved: bench.arena(&[0i8; 48]),
+        channels: bench.constant(&[0u16, 5, 7]),
         geometry: update.geometry,
         weights: Weights {
-            selected: bench.constant(&[0u32, 5, 17, 63]),
+            selected: bench.constant(&[0u32, 5, 16, 63]),
             latent: bench.state(&[0i16; 4]),
             precision: Precision::Picked,
             ..whole
@@ -129,7 +130,10 @@ fn spoilt_programs_are_refused() {
             (PICKED, Size, |s| pick!(s, PickUpdate).weights.precision = Precision::Residual),
             (PICKED, Size, |s| pick!(s, PickUpdate).weights.latent = Slot::default()),
             (PICKED, Size, |s| pick!(s, PickUpdate).weights.rows = 7),
-            (PICKED, Size, |s| pick!(s, PickUpdate).saved.bytes = 127),
+            (PICKED, Size, |s| pick!(s, PickUpdate).saved.bytes = 47),
+            (PICKED, Size, |s| pick!(s, PickUpdate).channels.bytes = 4),
+            // All of the input's channels, of which fewer are kept.
+            (PICKED, Size, |s| pick!(s, PickUpdate).channels = Slot::default()),
             (PICKED, Size, |s| pick!(s, PickUpdate).factor.bytes = 16),
             (PICKED, Size, |s| pick!(s, PickUpdate).x_zero = -129),
             // A place beyond the matrix: of the channels' table that lies beside.

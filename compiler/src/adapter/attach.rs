@@ -429,10 +429,10 @@ impl<'g> Attach<'g> {
         self.train(2, trained(self.precision, None), 1.0);
     }
 
-    /// Trains the layer's own weights of some input channels, at a pace of its own.
-    pub fn train_channels(&mut self, channels: &[usize], pace: f64) {
+    /// Trains the layer's own weights of some input channels.
+    pub fn train_channels(&mut self, channels: &[usize]) {
         let all = channels.len() == self.site.taps_and_channels()[1];
-        self.train(1, trained(self.precision, (!all).then_some(channels)), pace);
+        self.train(1, trained(self.precision, (!all).then_some(channels)), 1.0);
     }
 
     /// Trains single weights of the layer's own, at `places` of its matrix, which ascend, at a pace of their own.

@@ -167,8 +167,9 @@ fn verify_tensor(tensor: &Tensor) -> Result<(), String> {
         }
     }
     if let Some(channels) = &trained.channels {
-        let picks = trained.picks.iter().map(|&at| at as usize % tensor.channel_axis_len().max(1));
-        if picks.into_iter().any(|c| channels.binary_search(&(c as u16)).is_err()) {
+        let mut picks =
+            trained.picks.iter().map(|&at| at as usize % tensor.channel_axis_len().max(1));
+        if picks.any(|c| channels.binary_search(&(c as u16)).is_err()) {
             return Err("picks a weight of a channel that is not trained".into());
         }
         let most = tensor.channel_axis_len();

@@ -32,6 +32,6 @@ impl Recipe for S2ft {
         let energies: Vec<f64> = (0..channels).map(of_channel).collect();
         order.sort_by(|&a, &b| energies[b].total_cmp(&energies[a]));
         order.truncate(cx.rank);
-        cx.train_channels(&order, 1.0);
+        cx.train_channels(&order);
     }
 }

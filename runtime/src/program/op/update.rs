@@ -41,7 +41,7 @@ descriptors! {
         groups: u16,
         /// Weights as in the forward op; the trained part is updated in place.
         weights: Weights = updates,
-        /// f32 `[O]`, constant: `s_x / s_w`, 0 for a degenerate channel.
+        /// f32 `[O]`, constant: `s_x / s_w` times a pace, 0 for a degenerate channel.
         factor: Slot = Read,
         /// u32 random state, for stochastic precision; else empty.
         random: Slot = Update,
@@ -61,7 +61,7 @@ descriptors! {
         geometry: Geometry,
         /// Weights as in the forward op; the trained part is updated in place.
         weights: Weights = updates,
-        /// f32 `[C]`, constant: `s_x / s_w`, 0 for a degenerate channel.
+        /// f32 `[C]`, constant: `s_x / s_w` times a pace, 0 for a degenerate channel.
         factor: Slot = Read,
         /// u32 random state, for stochastic precision; else empty.
         random: Slot = Update,
@@ -83,7 +83,7 @@ descriptors! {
         geometry: Geometry,
         /// Weights as in the forward op, of which some are picked; those are updated in place.
         weights: Weights = updates,
-        /// f32 `[O]`, constant: `s_x / s_w`, 0 for a degenerate channel.
+        /// f32 `[O]`, constant: `s_x / s_w` times a pace, 0 for a degenerate channel.
         factor: Slot = Read,
         /// Zero point of x.
         x_zero: i16,

@@ -426,33 +426,39 @@ impl<'g> Attach<'g> {
 
     /// Trains the layer's own bias.
     pub fn train_bias(&mut self) {
-        self.train(2, trained(self.precision, None), 1.0);
+        self.train(2, trained(self.precision, None));
     }
 
     /// Trains the layer's own weights of some input channels.
     pub fn train_channels(&mut self, channels: &[usize]) {
         let all = channels.len() == self.site.taps_and_channels()[1];
-        self.train(1, trained(self.precision, (!all).then_some(channels)), 1.0);
+        self.train(1, trained(self.precision, (!all).then_some(channels)));
     }
 
     /// Trains single weights of the layer's own, at `places` of its matrix, which ascend, at a pace of their own.
     pub fn train_picked(&mut self, places: Vec<u32>, pace: f64) {
+        let pace = pace as f32;
         let channels = self.site.taps_and_channels()[1];
-        self.train(1, Trained::picked(places, channels), pace);
+        self.train(1, Trained { pace, ..Trained::picked(places, channels) });
     }
 
-    fn train(&mut self, operand: usize, trained: Trained, pace: f64) {
+    fn train(&mut self, operand: usize, trained: Trained) {
         let node = self.graph.node(self.site.node).clone();
         if let Some(constant) = own(self.graph, &node, operand) {
-            let pace = (pace * self.gain * self.gain) as f32;
+            let pace = trained.pace * self.own_pace();
             self.graph.tensor_mut(constant).trained = Some(Trained { pace, ..trained });
         }
+    }
+
+    /// Pace of what has no factor before it: that of a second factor after one with the gain.
+    fn own_pace(&self) -> f32 {
+        (self.gain * self.gain) as f32
     }
 
     /// Lets weights and biases of the layer that gave `flow`, one that was built here and has no factor before it, step
     /// by the gain.
     pub fn pace(&mut self, flow: &Flow) {
-        let pace = (self.gain * self.gain) as f32;
+        let pace = self.own_pace();
         let node = self.nodes.iter().find(|n| n.outputs.contains(&flow.id));
         for &constant in node.iter().flat_map(|n| &n.inputs[1..]) {
             if let Some(trained) = &mut self.graph.tensor_mut(constant).trained {

@@ -22,7 +22,7 @@ descriptors! {
         error: Error = reads,
         /// i32 `[O]`, state.
         bias: Slot = Update,
-        /// f32 `[O]`, constant: `1 / (s_x s_w)`.
+        /// f32 `[O]`, constant: `1 / (s_x s_w)` times a pace.
         factor: Slot = Read,
         /// i32 `[O]`.
         scratch: Slot = Scratch,

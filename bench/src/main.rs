@@ -49,7 +49,7 @@ enum Cli {
 
 #[derive(Debug, clap::Args)]
 struct Args {
-    /// How much to run: `smoke` takes minutes, `full` hours.
+    /// How much to run: `smoke` takes half a minute, `full` hours.
     #[arg(long, default_value = "smoke")]
     tier: String,
     /// Of its cells only those of these names, NETWORK/DATA/SCHEME/METHOD with `*`.

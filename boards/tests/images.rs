@@ -13,8 +13,9 @@ use offshoot_boards::{all, build, emulated, find, image, Board};
 use offshoot_firmware::client::{Client, InProcess, LinkError, Patience, Piped, Transport};
 use offshoot_firmware::link::Stepped;
 use offshoot_firmware::{App, Counter, Stack};
-use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
+use std::{fs, iter, thread};
 
 const STEPS: u16 = 30;
 
@@ -125,7 +126,14 @@ fn trains(board: Board) {
 fn emulated_boards_train_as_this_process_does() {
     let boards = emulated(all().unwrap());
     assert!(!boards.is_empty(), "OFFSHOOT_BOARDS names no emulated board");
-    boards.into_iter().for_each(trains);
+    // While one board's image is compiled, which takes its turn at the folder, another's is run.
+    let rest = Mutex::new(boards.into_iter());
+    let next = || rest.lock().unwrap().next();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| iter::from_fn(next).for_each(trains));
+        }
+    });
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Every check there is; the last line counts tests.
 
-use crate::bench;
 use crate::setup;
 use crate::shell::{cargo, describe, run, Result};
 use std::io::{BufRead, BufReader};
@@ -46,10 +45,6 @@ pub fn all() -> Result<()> {
         tests.arg("--include-ignored");
     }
     problems.extend(counted(&mut tests, &mut count).err());
-    // Run afresh: a run is known by its program, which stays the same where only kernels change.
-    let smoke = "accuracy --tier smoke --fresh --results target/bench/smoke.jsonl";
-    let ran = bench::run(smoke.split(' ').map(String::from));
-    problems.extend(ran.err().map(|_| "the accuracy bench's smallest tier".to_string()));
     for problem in &problems {
         println!("FAILED: {problem}");
     }

@@ -1,6 +1,7 @@
 //! The `offshoot` command as a user meets it: the real binary, its exit codes, what it prints and
 //! what it leaves on disk, with good inputs and with broken ones.
 
+mod accuracy;
 mod adapters;
 mod arguments;
 mod bank;

@@ -16,7 +16,7 @@ use offshoot::import::import_bytes;
 use offshoot::ir::Graph;
 use offshoot::pipeline::compile_inference;
 use offshoot::quantize::{is_real, quantize, Samples, LEAST};
-use offshoot_tests::data_dir;
+use offshoot_tests::{data_dir, skip};
 
 /// Copies of each model, damaged by the byte and by the message.
 const COPIES: usize = 500;
@@ -29,17 +29,18 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// Nor the process more memory, KiB.
 const MOST_MEMORY: usize = 1 << 20;
 
-/// The demo's model, those that the tests record, and those of the data folder.
-fn models() -> Vec<PathBuf> {
-    let mut all = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo/digits_int8qdq.onnx")];
-    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors");
-    let files = std::fs::read_dir(vectors).into_iter().flatten().flatten().map(|e| e.path());
-    all.extend(files.filter(|f| f.extension().is_some_and(|e| e == "onnx")));
-    let folders = ["mcunetv3", "mlperf_tiny", "others"];
-    for folder in data_dir().iter().flat_map(|d| folders.map(|f| d.join("models").join(f))) {
-        let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
-        all.extend(files.filter(|f| f.extension().is_some_and(|e| e == "onnx")));
-    }
+/// The demo's model, and those that the tests record.
+fn own_models() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut all = vec![root.join("demo/digits_int8qdq.onnx")];
+    all.extend(models(&root.join("tests/vectors")));
+    all
+}
+
+/// The models of a folder.
+fn models(folder: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
+    let mut all: Vec<_> = files.filter(|f| f.extension().is_some_and(|e| e == "onnx")).collect();
     all.sort();
     all
 }
@@ -125,12 +126,11 @@ fn try_import(name: &str, bytes: &[u8], count: &mut Count) {
     }
 }
 
-#[test]
-fn damaged_files_are_read_or_refused() {
+fn read_or_refused(what: &str, models: &[PathBuf]) {
     let mut total = Count::default();
-    for path in models() {
+    for path in models {
         let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let sound = std::fs::read(&path).unwrap();
+        let sound = std::fs::read(path).unwrap();
         let copies = if stem == "digits_int8qdq" { COPIES_OF_DEMO } else { COPIES };
         let mut count = Count::default();
         damage(&stem, &sound, copies, &mut count);
@@ -138,23 +138,56 @@ fn damaged_files_are_read_or_refused() {
         assert!(count.refused > copies / 20, "damage to {stem} that is hardly noticed");
         total.add(&count);
     }
-    let mut cases = Count::default();
-    let folder = case::folder();
-    for entry in folder.iter().flat_map(|f| std::fs::read_dir(f).unwrap()) {
+    within_memory(what, &total);
+}
+
+#[test]
+fn damaged_models_of_the_repository_are_read_or_refused() {
+    read_or_refused("models of the repository", &own_models());
+}
+
+fn trained_are_read_or_refused(folder: &str) {
+    let Some(data) = data_dir() else { skip!("no folder of models") };
+    read_or_refused(folder, &models(&data.join("models").join(folder)));
+}
+
+#[test]
+fn damaged_mcunets_are_read_or_refused() {
+    trained_are_read_or_refused("mcunetv3");
+}
+
+#[test]
+fn damaged_models_of_mlperf_tiny_are_read_or_refused() {
+    trained_are_read_or_refused("mlperf_tiny");
+}
+
+#[test]
+fn damaged_models_of_others_are_read_or_refused() {
+    trained_are_read_or_refused("others");
+}
+
+#[test]
+fn damaged_node_cases_are_read_or_refused() {
+    let Some(folder) = case::folder() else {
+        skip!("there are no ONNX node cases; `cargo xtask setup` fetches them")
+    };
+    let mut total = Count::default();
+    for entry in std::fs::read_dir(folder).unwrap() {
         let case = Case::read(&entry.unwrap().path());
         for (index, network) in case.networks(Batch::Whole).into_iter().flatten().enumerate() {
             let name = format!("{}-{index}", case.name);
-            damage(&name, &network.bytes, COPIES_OF_CASES, &mut cases);
+            damage(&name, &network.bytes, COPIES_OF_CASES, &mut total);
         }
     }
-    println!("node cases: {cases}");
-    total.add(&cases);
+    within_memory("node cases", &total);
+}
+
+/// Says what became of files, and holds the memory of this process, tests beside this one included, against its limit.
+fn within_memory(what: &str, total: &Count) {
     let memory = peak_memory();
-    println!(
-        "{} files: {total}; {} KiB of memory at most",
-        total.read + total.refused,
-        memory.map_or("unknown".into(), |kib| kib.to_string())
-    );
+    let files = total.read + total.refused;
+    let told = memory.map_or("unknown".into(), |kib| kib.to_string());
+    println!("{what}, {files} files: {total}; {told} KiB of memory at most");
     assert!(memory.is_none_or(|kib| kib < MOST_MEMORY), "{memory:?} KiB");
 }
 

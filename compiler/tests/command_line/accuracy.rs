@@ -5,18 +5,13 @@
 //! 2 points with the order of samples, on 600 test images: the margins are twice that.
 
 use std::path::Path;
-use std::process::Command;
 
 use offshoot_tests::{data_dir, skip};
 use serde_json::Value;
 
-const MARGIN: f64 = 0.04;
+use crate::support::{folder, succeeds, text};
 
-fn offshoot(args: &[&str]) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_offshoot")).args(args).output().unwrap();
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
+const MARGIN: f64 = 0.04;
 
 fn share(outcome: &Value, at: &str) -> f64 {
     outcome.pointer(at).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {at} in {outcome}"))
@@ -32,12 +27,11 @@ fn flowers_and(model: &str) -> Option<[String; 2]> {
 
 /// Compiles a model for five classes, to a folder of that name, and trains it for an epoch.
 fn learn(name: &str, model: &str, how: &[&str], samples: &str, extra: &[&str]) -> Value {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("accuracy-{name}"));
-    let folder = folder.to_str().unwrap();
-    let compile = ["compile", model, "--classes", "5", "-o", folder, "--json"];
-    offshoot(&[&compile[..], how].concat());
-    let simulate = ["simulate", folder, "--data", samples, "--epochs", "1", "--json"];
-    offshoot(&[&simulate[..], extra].concat())
+    let folder = folder(&format!("accuracy-{name}"));
+    let compile = ["compile", model, "--classes", "5", "-o", text(&folder)];
+    succeeds(&[&compile[..], how].concat());
+    let simulate = ["simulate", text(&folder), "--data", samples, "--epochs", "1", "--json"];
+    serde_json::from_str(&succeeds(&[&simulate[..], extra].concat())).unwrap()
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn count(compiled: &Compiled, samples: &Split, board: &Board, steps: u16) -> Res
     let beside = Beside::default();
     let files = emit::files(&compiled.program, "steps", names, &beside, &runtime, &model);
     emit::write(files)?;
-    let built = build_image(board, &model, root(), &out, Some(&out.join("target")))?;
+    let built = build_image(board, &model, root(), &out)?;
     let mut device = Device::start(board, &built, None, true)?;
     device.client.reset()?;
     let program = compiled.program.program();

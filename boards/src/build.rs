@@ -3,6 +3,7 @@
 use crate::elf::{self, Sizes};
 use crate::toolchain::{route, NoToolchain};
 use crate::Board;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,15 @@ pub enum BuildError {
         /// The compiler's words.
         messages: String,
     },
+    /// The folder of objects cannot be shared, or the program not be put in its place.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The program could not be measured.
     #[error("{}: {source}", .elf.display())]
     Elf {
@@ -53,22 +63,29 @@ pub enum BuildError {
     },
 }
 
-/// Builds the image in the folder `image`, which [`crate::image::materialise`] made for `board`.
-/// Objects go to `target_dir`, or to `image/target` where that is `None`. Two builds for one board
-/// in one target folder overwrite each other's program.
+/// Where objects go: images that use the sources in `root` share them, so that for each processor `core` and
+/// firmware are compiled once.
+pub fn objects(root: &Path) -> PathBuf {
+    root.join("target/images")
+}
+
+/// Builds the image in the folder `image`, which [`crate::image::materialise`] made for `board` from the
+/// sources in `root`. The program is put into `image/target`.
 ///
 /// # Errors
 /// A [`BuildError`], whose text says what to do.
-pub fn build(board: &Board, image: &Path, target_dir: Option<&Path>) -> Result<Built, BuildError> {
+pub fn build(board: &Board, image: &Path, root: &Path) -> Result<Built, BuildError> {
     let route = route(&board.target)?;
-    let target_dir = match target_dir {
-        Some(folder) => std::path::absolute(folder).map_err(BuildError::Start)?,
-        None => std::path::absolute(image.join("target")).map_err(BuildError::Start)?,
-    };
+    let objects = objects(root);
+    // Images of one board have one name: no other is built before this one is in its place.
+    let _held = hold(&objects)?;
+    // One name for it: what was built under another would be built again.
+    let canonical = objects.canonicalize();
+    let objects = canonical.map_err(|source| BuildError::Io { path: objects, source })?;
     let output = route
         .cargo_build(&board.target)
         .arg("--target-dir")
-        .arg(&target_dir)
+        .arg(&objects)
         .current_dir(image)
         .output()
         .map_err(BuildError::Start)?;
@@ -80,15 +97,41 @@ pub fn build(board: &Board, image: &Path, target_dir: Option<&Path>) -> Result<B
             false => BuildError::Failed { image: image.to_path_buf(), messages },
         });
     }
-    let name = format!("offshoot-{}", board.name);
-    let elf = match board.is_host() {
-        true => target_dir.join("release").join(name + std::env::consts::EXE_SUFFIX),
-        false => target_dir.join(&board.target).join("release").join(name),
+    let built = match board.is_host() {
+        true => objects.join("release"),
+        false => objects.join(&board.target).join("release"),
     };
+    let suffix = if board.is_host() { std::env::consts::EXE_SUFFIX } else { "" };
+    let name = format!("offshoot-{}{suffix}", board.name);
+    let elf = image.join("target").join(&name);
+    put(&built.join(&name), &elf).map_err(|source| BuildError::Io { path: elf.clone(), source })?;
     match elf::sizes(&elf) {
         Ok(sizes) => Ok(Built { elf, sizes }),
         Err(source) => Err(BuildError::Elf { elf, source }),
     }
+}
+
+/// Waits until no other process builds in `folder`, and keeps them out.
+fn hold(folder: &Path) -> Result<File, BuildError> {
+    let path = folder.join("offshoot.lock");
+    let held = fs::create_dir_all(folder).and_then(|()| File::create(&path)).and_then(|file| {
+        match file.lock() {
+            // Some file systems have no locks.
+            Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(error),
+            _ => Ok(file),
+        }
+    });
+    held.map_err(|source| BuildError::Io { path, source })
+}
+
+/// Copies `from` to `to`, of which a process may be running.
+fn put(from: &Path, to: &Path) -> io::Result<()> {
+    let part = to.with_extension("part");
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::copy(from, &part)?;
+    fs::rename(part, to)
 }
 
 /// The lines of the linker's complaint that say by how much it does not fit.

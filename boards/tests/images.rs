@@ -22,7 +22,7 @@ const STEPS: u16 = 30;
 fn built(board: &Board) -> Result<Built, BuildError> {
     let out = folder();
     let image = image::materialise(board, &out.join("model"), root(), out).unwrap();
-    build(board, &image, Some(&out.join("target")))
+    build(board, &image, root())
 }
 
 fn sample(i: u16) -> Vec<i8> {
@@ -126,7 +126,7 @@ fn trains(board: Board) {
 fn emulated_boards_train_as_this_process_does() {
     let boards = emulated(all().unwrap());
     assert!(!boards.is_empty(), "OFFSHOOT_BOARDS names no emulated board");
-    // While one board's image is compiled, which takes its turn at the folder, another's is run.
+    // While one board's image is compiled, another's is run.
     let rest = Mutex::new(boards.into_iter());
     let next = || rest.lock().unwrap().next();
     thread::scope(|scope| {

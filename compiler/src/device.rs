@@ -38,8 +38,7 @@ pub enum DeviceError {
 }
 
 /// Builds the image of `board` around the crate in `model`, in `out/firmware/<board>/`; `root` is
-/// the folder of this project's sources, `target` that of build products, the image's own where
-/// it is `None`.
+/// the folder of this project's sources, below which objects go.
 ///
 /// # Errors
 /// Why it cannot be built.
@@ -48,10 +47,9 @@ pub fn build_image(
     model: &Path,
     root: &Path,
     out: &Path,
-    target: Option<&Path>,
 ) -> Result<Built, DeviceError> {
     let folder = image::materialise(board, model, root, out)?;
-    Ok(build(board, &folder, target)?)
+    Ok(build(board, &folder, root)?)
 }
 
 /// The link to a running board.

@@ -146,5 +146,5 @@ fn elf(board: &Board, model: &Path) -> Result<PathBuf> {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let folder = image::materialise(board, &model.join("model"), root, model)?;
     eprintln!("building {}", folder.display());
-    Ok(build(board, &folder, None)?.elf)
+    Ok(build(board, &folder, root)?.elf)
 }

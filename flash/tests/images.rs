@@ -21,7 +21,7 @@ const BOARD: &str = "nucleo-f411re";
 fn built(board: &Board) -> Built {
     let out = folder();
     let image = image::materialise(board, &out.join("model"), root(), out).unwrap();
-    build(board, &image, Some(&out.join("target"))).unwrap()
+    build(board, &image, root()).unwrap()
 }
 
 /// Runs the command; never with a probe that there is.

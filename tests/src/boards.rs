@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
 
 use offshoot::device::{build_image, Device, DeviceError};
 use offshoot::emit::{self, Beside};
@@ -12,12 +11,7 @@ use offshoot_boards::Board;
 
 use crate::cases::root;
 
-/// Builds of one board share a folder, so that `core` is compiled once: one at a time, and each
-/// program is moved away before the next overwrites it.
-static BUILDING: Mutex<()> = Mutex::new(());
-
-/// Builds the image of `board` around `compiled`. Files go below `folder`; `temporary` is the folder
-/// for build products.
+/// Builds the image of `board` around `compiled`, in `folder` of `temporary`.
 ///
 /// # Errors
 /// Why it cannot be built.
@@ -50,13 +44,7 @@ pub fn build_with(
     let out = temporary.join(folder);
     let model = out.join("model");
     emit_model(compiled, beside, folder, &model);
-    let _guard = BUILDING.lock().unwrap_or_else(|e| e.into_inner());
-    let target = temporary.join("images/target");
-    let mut built = build_image(board, &model, root(), &out, Some(&target))?;
-    let elf = out.join(format!("{}.elf", board.name));
-    fs::copy(&built.elf, &elf).unwrap_or_else(|e| panic!("{}: {e}", elf.display()));
-    built.elf = elf;
-    Ok(built)
+    build_image(board, &model, root(), &out)
 }
 
 /// Writes the crate of `compiled` to `model`, with what is beside it.
@@ -87,8 +75,8 @@ pub fn copy_image(name: &str, files: &[&str], model: &Path, folder: &Path) {
     }
 }
 
-/// Runs `compiled` on `board`. Files go below `folder`; `temporary` is the folder for build
-/// products. Counts of instructions are exact only where `count` asks for them.
+/// Runs `compiled` on `board`, its image in `folder` of `temporary`. Counts of instructions are exact only
+/// where `count` asks for them.
 ///
 /// # Panics
 /// Where it cannot be built or does not answer.

@@ -12,6 +12,7 @@ use offshoot_runtime::features::audio::{
 };
 use offshoot_runtime::features::Quantizer;
 use offshoot_simulator::data::audio::{clip, features};
+use offshoot_tests::cases::root;
 use offshoot_tests::clips;
 
 const fn specs() -> [(&'static str, AudioSpec); 5] {
@@ -98,8 +99,7 @@ impl Device {
         // The name of the image's package follows from the board's.
         board.name = "features".into();
         let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/features");
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images/target");
-        let built = build(&board, &image, Some(&target)).unwrap_or_else(|e| panic!("{e}"));
+        let built = build(&board, &image, root()).unwrap_or_else(|e| panic!("{e}"));
         println!("image: {:?}", built.sizes);
         let options = Options { log: None, count_instructions: true };
         let mut emulator = emulator::start(&board, &built.elf, &options).unwrap();

@@ -17,7 +17,7 @@ use offshoot_runtime::guard::GuardMemory;
 use offshoot_runtime::{hash, Interpreter, Trainer};
 use offshoot_simulator::AlignedBytes;
 use offshoot_tests::boards::{copy_image, emit_model};
-use offshoot_tests::cases::DEMO;
+use offshoot_tests::cases::{root, DEMO};
 use offshoot_tests::chip::Chip;
 use offshoot_tests::guarded::Judged;
 
@@ -132,8 +132,7 @@ fn a_station_on_a_cortex_m4_does_the_same() {
     let mut board = offshoot_boards::find("qemu-mps2-an386").unwrap();
     // The name of the image's package follows from the board's.
     board.name = "station".into();
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images/target");
-    let built = build(&board, &folder, Some(&target)).unwrap_or_else(|e| panic!("{e}"));
+    let built = build(&board, &folder, root()).unwrap_or_else(|e| panic!("{e}"));
     println!("image: {:?}", built.sizes);
     let options = Options { log: None, count_instructions: true };
     // What an earlier run kept.

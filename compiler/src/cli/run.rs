@@ -104,7 +104,7 @@ pub fn start(
     log: Option<PathBuf>,
 ) -> Result<Device> {
     let bar = progress(1, "build");
-    let built = build_image(board, &folder.model(), root(), &folder.0, None)?;
+    let built = build_image(board, &folder.model(), root(), &folder.0)?;
     bar.finish_and_clear();
     let device = Device::start(board, &built, log, true)?;
     anyhow::ensure!(

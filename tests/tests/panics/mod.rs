@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use offshoot::emit::Beside;
+use offshoot_boards::build::objects;
 use offshoot_boards::toolchain;
 use offshoot_runtime::guard::GuardMemory;
 use offshoot_tests::boards::{copy_image, emit_model};
-use offshoot_tests::cases::DEMO;
+use offshoot_tests::cases::{root, DEMO};
 use offshoot_tests::guarded::All;
 
 const TARGET: &str = "thumbv7em-none-eabihf";
 
-/// Builds share folders.
+/// Both are built in one folder.
 static BUILDING: Mutex<()> = Mutex::new(());
 
 /// Builds `tests/images/panics` and gives the program.
@@ -28,7 +29,7 @@ fn image(features: &str) -> PathBuf {
     let beside = Beside { guard: All::GUARD, adapters: 8 };
     emit_model(&DEMO.compile(None), beside, "demo", &model);
     copy_image("panics", &["Cargo.toml", "Cargo.lock", "build.rs", "src/main.rs"], &model, &folder);
-    let target_dir = temporary.join("images/target");
+    let target_dir = objects(&root().canonicalize().unwrap());
     let route = toolchain::route(TARGET).unwrap_or_else(|e| panic!("{e}"));
     let mut build = route.cargo_build(TARGET);
     build.args(["--features", features, "--target-dir"]).arg(&target_dir).current_dir(&folder);

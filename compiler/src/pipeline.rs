@@ -65,6 +65,8 @@ pub struct Compiled {
     pub placed: Placed,
     /// The program.
     pub program: ProgramFile,
+    /// How it was laid out.
+    pub layout: Layout,
 }
 
 /// How a step runs in memory. Whatever is chosen, a program computes the same, bit for bit: only what
@@ -170,5 +172,5 @@ fn finish(graph: Graph, layout: Layout) -> Result<Compiled, CompileError> {
     };
     // Written and read back: what leaves the compiler has passed the runtime's verifier.
     let program = ProgramFile::decode(&program.encode()?)?;
-    Ok(Compiled { graph, placed, program })
+    Ok(Compiled { graph, placed, program, layout })
 }

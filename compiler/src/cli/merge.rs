@@ -11,6 +11,7 @@ use offshoot::ir::Graph;
 use offshoot::lower::learnt;
 use offshoot::pipeline::{self, Input, Layout};
 use offshoot::report::Report;
+use offshoot::trim::Trim;
 use offshoot_simulator::data;
 use serde_json::{json, Value};
 
@@ -65,7 +66,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let trained = learnt(&training, &given.state).with_context(name)?;
     let merged = merge(&trained).with_context(name)?;
     let input = if old.sample.parts > 1 { Input::Rows } else { Input::Whole };
-    let layout = Layout { input, ..Layout::default() };
+    let trim = Trim { recompute: old.recompute, ..Trim::default() };
+    let layout = Layout { input, trim, ..Layout::default() };
     let compiled = pipeline::compile_adapted(merged.graph.clone(), &merged.scheme, layout)
         .with_context(name)?;
     let guard = old.guarded.guard;

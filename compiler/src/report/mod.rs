@@ -137,6 +137,8 @@ pub struct Report {
     pub macs: Macs,
     /// Slices of a step.
     pub slices: Slices,
+    /// Percent of the forward pass's multiply-accumulates that could be computed again in the backward pass.
+    pub recompute: u8,
     /// Layers of the forward pass that are computed again in the backward pass, part of whose
     /// multiply-accumulates they are, so that the arena need not keep what they compute.
     pub again: Vec<Recomputed>,
@@ -215,6 +217,7 @@ impl Report {
             bands: placed.bands.clone(),
             macs: Macs { forward: forward.iter().sum(), backward: backward.iter().sum() },
             slices: Slices::of(placed),
+            recompute: compiled.layout.trim.recompute,
             again: placed.again.clone(),
             trainable_bytes: placed.trainable,
             momentum_bytes: placed.momentum,

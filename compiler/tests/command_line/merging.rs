@@ -13,11 +13,16 @@ use super::support::*;
 /// The demo's network with an adapter on some layers, trained for some steps: its folder, its state and
 /// the samples.
 fn adapted(test: &str, layers: &str) -> (PathBuf, PathBuf, PathBuf) {
+    adapted_as(test, layers, &[])
+}
+
+/// The same, compiled with some arguments more.
+fn adapted_as(test: &str, layers: &str, more: &[&str]) -> (PathBuf, PathBuf, PathBuf) {
     let (out, adapter) = (folder(&format!("{test}/out")), folder(&format!("{test}/adapter")));
     let (data, adapter) = (samples().write(&format!("{test}/data")), adapter.join("lora.toml"));
     fs::write(&adapter, format!("recipe = \"lora\"\nlayers = {layers}\n")).unwrap();
     let given = ["--adapter", text(&adapter), "--calibrate", text(&data)];
-    succeeds(&[&["compile", text(model()), "-o", text(&out)], &given[..]].concat());
+    succeeds(&[&["compile", text(model()), "-o", text(&out)], &given[..], more].concat());
     let state = folder(&format!("{test}/state")).join("learnt.state");
     let round = ["--data", text(&data), "--steps", "40", "--save", text(&state)];
     succeeds(&[&["simulate", text(&out)], &round[..]].concat());
@@ -59,6 +64,23 @@ fn a_merged_network_is_a_program_again() {
     let again = folder("merge/again");
     fails(FAILED, &args(&to, &state, &data, &again), &["learnt.state", "another model"]);
     assert!(files(&again).is_empty());
+}
+
+#[test]
+fn what_may_be_computed_again_stays_as_it_was() {
+    let arena = |percent: &str| {
+        let test = format!("merge-{percent}");
+        // The one that stays goes on learning, from what is kept or computed again.
+        let layers = "[\"block2_expand\", \"block2_project\"]";
+        let (out, state, data) = adapted_as(&test, layers, &["--recompute", percent]);
+        let to = folder(&format!("{test}/to"));
+        let merge = [&args(&out, &state, &data, &to)[..], &["--json"]].concat();
+        let report: Value = serde_json::from_str(&succeeds(&merge)).unwrap();
+        assert_eq!(report["recompute"].to_string(), percent);
+        (report["again"].as_array().unwrap().len(), report["sram"]["arena"].as_u64())
+    };
+    let (kept, again) = (arena("0"), arena("100"));
+    assert!(kept.0 == 0 && again.0 > 0 && again.1 < kept.1, "{kept:?}, {again:?}");
 }
 
 /// Samples without content, of the classes that the adapted network puts them into: where the merged one

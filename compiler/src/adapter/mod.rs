@@ -11,6 +11,7 @@ mod attach;
 mod gradient;
 mod linear;
 pub mod merge;
+mod print;
 pub mod recipes;
 mod site;
 mod spec;
@@ -159,6 +160,15 @@ pub fn attach(
     result.output = graph.output.map(replaced);
     result.set_nodes(nodes);
     Ok(result)
+}
+
+/// Names of the layers that `adapter` is put to, in the order that they run in.
+///
+/// # Errors
+/// What the network or the adapter does not allow.
+pub fn layers(graph: &Graph, adapter: &Adapter, headed: bool) -> Result<Vec<String>, AdapterError> {
+    let head = headed.then(|| classifier_of(graph)).flatten();
+    Ok(chosen(graph, adapter, head)?.into_iter().map(|site| site.name).collect())
 }
 
 /// The layers that `adapter` is put to.

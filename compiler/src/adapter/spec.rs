@@ -145,6 +145,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_printed_reads_back() {
+        for short in
+            ["lora", "sparse,layers=3,rank=1", "clr,layers=all,linear,gain=0.25,stochastic"]
+        {
+            let adapter = Adapter::from_short(short).unwrap();
+            assert_eq!(Adapter::from_short(&adapter.short().unwrap()), Ok(adapter.clone()));
+            assert_eq!(Adapter::from_toml(&adapter.toml()), Ok(adapter));
+        }
+        let named = Adapter::from_toml("recipe = \"lora\"\nlayers = [\"a \\\" b\", 3]").unwrap();
+        assert_eq!(named.short(), None);
+        assert_eq!(Adapter::from_toml(&named.toml()), Ok(named));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let says = |short: &str| Adapter::from_short(short).unwrap_err().to_string();
         assert!(says("").contains("lora"));

@@ -186,11 +186,13 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         args.adapter.as_ref().map(|a| a.read("adapter", Adapter::from_toml)).transpose()?;
     let (mut graph, quantization) =
         args.calibration.integers(graph, &args.model, adapter.is_some())?;
-    if let Some(adapter) = adapter {
+    let mut plain = None;
+    if let Some(adapter) = &adapter {
         let samples = args.calibration.samples(&graph)?;
         let headed = scheme.loss != Loss::MeanSquare;
-        graph = attach(&graph, &adapter, headed, &samples)
+        let attached = attach(&graph, adapter, headed, &samples)
             .with_context(|| args.model.display().to_string())?;
+        plain = Some((std::mem::replace(&mut graph, attached), adapter, samples));
     }
     let input = if args.input_rows { Input::Rows } else { Input::Whole };
     let trim = Trim { recompute: args.recompute, ..Trim::default() };
@@ -207,8 +209,13 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     if let Err(unfit) = fit::check(&compiled, sizes, limits) {
         let boards: Vec<(String, Limits)> =
             args.other_boards()?.into_iter().map(|(name, limits)| (name, beside(limits))).collect();
-        let advice =
-            fit::advise(&graph, args.head.start(), &scheme, layout, sizes, limits, &boards);
+        let start = args.head.start();
+        let mut advice = fit::advise(&graph, start, &scheme, layout, sizes, limits, &boards);
+        if let Some((graph, adapter, samples)) = &plain {
+            let (scheme, compiled) = (&scheme, &compiled);
+            let asked = fit::Asked { graph, adapter, samples, start, scheme, compiled };
+            fit::advise_adapter(&mut advice, &asked, limits);
+        }
         let unfit = Unfit { advice: Some(advice), ..*unfit };
         let mut on = format!("{} on {}", args.model.display(), args.board.name);
         let who = match (guarded.bytes.total(), banked.sram) {

@@ -3,6 +3,7 @@
 use std::fmt::{Display, Formatter, Result};
 
 use super::Sizes;
+use crate::adapter::Adapter;
 use crate::report::grouped;
 use crate::scheme::Scheme;
 
@@ -10,21 +11,23 @@ use crate::scheme::Scheme;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Advice {
     /// A scheme that trains less, for the same board.
-    pub scheme: Option<Lesser>,
+    pub scheme: Option<Lesser<Scheme>>,
+    /// An adapter that trains less, for the same board and scheme.
+    pub adapter: Option<Lesser<Adapter>>,
     /// A board with more memory, for the same scheme.
     pub board: Option<Larger>,
     /// What the same scheme needs on the same board if samples come in rows, where that fits and they
     /// were to come as a whole.
     pub rows: Option<Sizes>,
-    /// Where no scheme fits: what the least of those that were tried needs.
+    /// Where neither fits: what the least of those that were tried needs.
     pub least: Option<Sizes>,
 }
 
-/// An update scheme that trains less than was asked for.
+/// An update scheme or an adapter that trains less than was asked for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Lesser {
-    /// The scheme.
-    pub scheme: Scheme,
+pub struct Lesser<T> {
+    /// It.
+    pub instead: T,
     /// What it needs.
     pub sizes: Sizes,
     /// Parameters that it trains.
@@ -47,15 +50,20 @@ pub struct Larger {
 impl Display for Advice {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         f.write_str("what would fit:")?;
-        match (&self.scheme, self.least) {
-            (Some(lesser), _) => write!(f, "\n  {lesser}")?,
-            (None, Some(least)) => write!(
+        let update = |l: &Lesser<Scheme>| l.line("--update", l.instead.short(), l.instead.toml());
+        let adapter =
+            |l: &Lesser<Adapter>| l.line("--adapter", l.instead.short(), l.instead.toml());
+        let lesser = [self.scheme.as_ref().map(update), self.adapter.as_ref().map(adapter)];
+        let lesser: Vec<String> = lesser.into_iter().flatten().collect();
+        match self.least {
+            _ if !lesser.is_empty() => write!(f, "\n  {}", lesser.join("\n  or "))?,
+            Some(least) => write!(
                 f,
                 "\n  no update scheme: the least that was tried needs {} B of SRAM and {} B of flash without code",
                 grouped(least.sram),
                 grouped(least.flash)
             )?,
-            (None, None) => f.write_str("\n  no update scheme: nothing less can be trained")?,
+            None => f.write_str("\n  no update scheme: nothing less can be trained")?,
         }
         if let Some(Sizes { sram, .. }) = self.rows {
             let sram = grouped(sram);
@@ -71,8 +79,9 @@ impl Display for Advice {
     }
 }
 
-impl Display for Lesser {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+impl<T> Lesser<T> {
+    /// The option that asks for it, in short form where there is one.
+    fn line(&self, option: &str, short: Option<String>, toml: String) -> String {
         let needs = format!(
             "{} B of SRAM, {} B of flash without code; trains {} of {} parameters",
             grouped(self.sizes.sram),
@@ -80,11 +89,9 @@ impl Display for Lesser {
             grouped(self.trained as u64),
             grouped(self.of as u64)
         );
-        match self.scheme.short() {
-            Some(short) => write!(f, "--update '{short}' ({needs})"),
-            None => {
-                write!(f, "--update FILE.toml ({needs}) with\n\n{}", self.scheme.toml())
-            }
+        match short {
+            Some(short) => format!("{option} '{short}' ({needs})"),
+            None => format!("{option} FILE.toml ({needs}) with\n\n{toml}"),
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Whether a program fits the memories of a board, and where it does not, what would ([`advise`]).
+//! Whether a program fits the memories of a board, and where it does not, what would ([`advise`],
+//! [`advise_adapter`]).
 //!
 //! SRAM is all that the board's stack leaves. Of flash, constants and ops are known when a program is
 //! compiled; code is known once an image is linked, until then [`Sizes::code`] is allowed for it.
 
+mod adapters;
 mod advice;
 mod search;
 
@@ -13,6 +15,7 @@ use offshoot_boards::Board;
 use crate::pipeline::{CompileError, Compiled};
 use crate::place::{check_budget, PlaceError};
 
+pub use adapters::{advise_adapter, Asked};
 pub use advice::{Advice, Larger, Lesser};
 pub use search::advise;
 

@@ -46,16 +46,16 @@ pub fn advise(
         Input::Rows => None,
     };
     let rows = rows.filter(|sizes| limits.hold(*sizes));
-    let mut search = Search { graph, start, layout, limits, best: None, least: None };
+    let mut search = Search { graph, start, layout, limits, best: None, least: Some(sizes) };
     if let Some(asked) = Asked::of(graph, start, scheme) {
         search.run(&asked);
         let of = asked.parameters;
         let scheme =
-            search.best.map(|(scheme, sizes, trained)| Lesser { scheme, sizes, trained, of });
+            search.best.map(|(instead, sizes, trained)| Lesser { instead, sizes, trained, of });
         let least = search.least.filter(|_| scheme.is_none());
-        return Advice { scheme, board, rows, least };
+        return Advice { scheme, adapter: None, board, rows, least };
     }
-    Advice { scheme: None, board, rows, least: None }
+    Advice { scheme: None, adapter: None, board, rows, least: None }
 }
 
 /// What a scheme asks for, layer by layer.
@@ -141,22 +141,24 @@ impl<'s> Asked<'s> {
         let behind = |first: usize| self.with(self.rules(|index| index >= first), &from(first));
         let biases = |first: usize| self.with(Vec::new(), &from(first));
         let shares = if self.rules.is_empty() { &[][..] } else { &SHARES };
+        // Of a head alone there is nothing less.
+        let layers = if self.rules.is_empty() && self.biases.is_empty() { 0 } else { self.layers };
         vec![
             shares.iter().map(share).collect(),
             (1..=self.rules.len()).map(without).collect(),
-            (1..=self.layers).map(behind).collect(),
-            (1..=self.layers).map(biases).collect(),
+            (1..=layers).map(behind).collect(),
+            (1..=layers).map(biases).collect(),
         ]
     }
 }
 
 /// Parameters that a graph trains.
-fn trained(graph: &Graph) -> usize {
+pub(super) fn trained(graph: &Graph) -> usize {
     graph.tensors().filter(|(_, t)| t.trained.is_some()).map(|(_, t)| t.trained_elements()).sum()
 }
 
 /// What a scheme needs, and how many parameters it trains; none where it does not compile.
-fn sizes_of(
+pub(super) fn sizes_of(
     graph: &Graph,
     start: HeadStart,
     scheme: &Scheme,
@@ -166,6 +168,19 @@ fn sizes_of(
     Some((Sizes::of(&compiled).ok()?, trained(&compiled.graph)))
 }
 
+/// Of what needs less and less, tries some until the first that `fits` is among them.
+pub(super) fn first_that_fits<T>(row: &[T], mut fits: impl FnMut(&T) -> bool) {
+    let (mut from, mut to) = (0, row.len());
+    while from < to {
+        let middle = (from + to) / 2;
+        if fits(&row[middle]) {
+            to = middle;
+        } else {
+            from = middle + 1;
+        }
+    }
+}
+
 struct Search<'a> {
     graph: &'a Graph,
     start: HeadStart,
@@ -173,7 +188,7 @@ struct Search<'a> {
     limits: Limits,
     /// The scheme that fits and trains most, what it needs, and how many parameters it trains.
     best: Option<(Scheme, Sizes, usize)>,
-    /// What the scheme with the least SRAM needs.
+    /// What the scheme with the least SRAM needs, the one that was asked for included.
     least: Option<Sizes>,
 }
 
@@ -188,7 +203,7 @@ impl Search<'_> {
         for row in asked.rows() {
             let row: Vec<Scheme> =
                 row.into_iter().map(|scheme| Scheme { precision, optimizer, ..scheme }).collect();
-            self.first_that_fits(&row);
+            first_that_fits(&row, |scheme| self.attempt(scheme));
         }
         // Not more changes than it takes.
         if let Some((scheme, ..)) = self.best.clone() {
@@ -199,19 +214,6 @@ impl Search<'_> {
                 if self.attempt(&change) {
                     break;
                 }
-            }
-        }
-    }
-
-    /// Of schemes that need less and less, the first that fits.
-    fn first_that_fits(&mut self, row: &[Scheme]) {
-        let (mut from, mut to) = (0, row.len());
-        while from < to {
-            let middle = (from + to) / 2;
-            if self.attempt(&row[middle]) {
-                to = middle;
-            } else {
-                from = middle + 1;
             }
         }
     }

@@ -52,22 +52,11 @@ impl Scheme {
             // Only adapters train these.
             Precision::Sign | Precision::Picked => "residual",
         };
-        let quoted = |text: &str| toml::Value::from(text).to_string();
-        let layer = |layer: &Layer| match layer {
-            Layer::Index(index) => index.to_string(),
-            Layer::Name(name) => quoted(name),
-        };
-        let biases = match &self.biases {
-            Layers::Last(count) => count.to_string(),
-            Layers::Word(word) => quoted(word),
-            Layers::Named(layers) => {
-                format!("[{}]", layers.iter().map(layer).collect::<Vec<_>>().join(", "))
-            }
-        };
+        let biases = self.biases.toml();
         let mut text = format!("precision = \"{precision}\"\nbiases = {biases}\n");
         // Writing to a String cannot fail.
         for rule in &self.weights {
-            let (layer, share) = (layer(&rule.layer), rule.channels);
+            let (layer, share) = (rule.layer.toml(), rule.channels);
             let _ = write!(text, "\n[[weights]]\nlayer = {layer}\nchannels = {share:?}\n");
         }
         let _ = write!(text, "\n[loss]\nkind = \"{}\"\n", self.loss.name());
@@ -80,6 +69,32 @@ impl Scheme {
             let _ = writeln!(text, "momentum-bits = {momentum_bits}");
         }
         text
+    }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+impl Layer {
+    fn toml(&self) -> String {
+        match self {
+            Layer::Index(index) => index.to_string(),
+            Layer::Name(name) => quoted(name),
+        }
+    }
+}
+
+impl Layers {
+    /// As a value of a file.
+    pub(crate) fn toml(&self) -> String {
+        match self {
+            Layers::Last(count) => count.to_string(),
+            Layers::Word(word) => quoted(word),
+            Layers::Named(layers) => {
+                format!("[{}]", layers.iter().map(Layer::toml).collect::<Vec<_>>().join(", "))
+            }
+        }
     }
 }
 

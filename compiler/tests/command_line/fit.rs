@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::support::{fails, folder, model, offshoot, succeeds, text, UNFIT};
+use super::support::{demo, fails, folder, model, offshoot, succeeds, text, UNFIT};
 
 /// What is asked of most tests: the demo's own scheme.
 const ASKED: &str = "biases=all,block2_expand:1,block2_project:1,last:1";
@@ -70,6 +70,50 @@ fn a_scheme_that_fits_the_sram_is_advised() {
     assert_eq!(lean, format!("{ASKED},momentum=0.9,momentum-bits=8"));
     // What has no weights to make smaller keeps its precision.
     assert!(!follow("biases", "biases=all", &["--sram", "5000"]).contains("stochastic"));
+}
+
+/// Where an adapter does not fit, one that does is advised: with fewer bytes a weight, of a lower rank, or on fewer layers.
+#[test]
+fn an_adapter_that_fits_is_advised() {
+    let data = demo("digits_rotated.npz");
+    let calibrate = ["--calibrate", text(&data)];
+    let mut trained_before = 0;
+    for sram in ["5500", "6500", "7500", "8500", "10000", "12500"] {
+        let limits = [&calibrate[..], &["--sram", sram]].concat();
+        let asked = [&["--adapter", "lora,layers=all,rank=4"], &limits[..]].concat();
+        let advice = advice(&format!("adapter-{sram}"), &asked);
+        assert!(!advice.contains("no update scheme"), "{advice}");
+        let (_, adapter) = advice.split_once("--adapter '").unwrap_or_else(|| panic!("{advice}"));
+        let adapter = adapter.split('\'').next().unwrap();
+        println!("{sram}: {adapter}");
+        let given = [&["--adapter", adapter], &limits[..]].concat();
+        let report = compiled(&format!("adapter-{sram}"), &given);
+        let total = report["sram"]["total"].as_u64().unwrap();
+        assert!(advice.contains(&format!("({} B of SRAM", offshoot::report::grouped(total))));
+        assert!(total <= number(sram));
+        assert!(trained(&report) >= trained_before, "{sram}: {adapter}");
+        assert!(
+            advice.contains(&format!("trains {} of", offshoot::report::grouped(trained(&report))))
+        );
+        trained_before = trained(&report);
+    }
+    // All of it, in fewer bytes for each weight, where that is enough; and nothing where no adapter is.
+    let limits = [&calibrate[..], &["--sram", "13500"]].concat();
+    let asked = [&["--adapter", "lora"], &limits[..]].concat();
+    assert!(advice("adapter-lean", &asked).contains("'lora,layers=all,rank=4,stochastic'"));
+    let limits = [&calibrate[..], &["--sram", "3000"]].concat();
+    let asked = [&["--adapter", "lora"], &limits[..]].concat();
+    assert!(advice("adapter-none", &asked).contains("no update scheme: the least"));
+    // A list of layers stays one.
+    let file = folder("fit-adapter-file").join("adapter.toml");
+    let layers = "layers = [\"block2_expand\", \"block2_project\", \"last\"]";
+    fs::write(&file, format!("recipe = \"lora\"\n{layers}\n")).unwrap();
+    let limits = [&calibrate[..], &["--sram", "6500"]].concat();
+    let advice = advice("adapter-named", &[&["--adapter", text(&file)], &limits[..]].concat());
+    let (_, toml) = advice.split_once("with\n\n").unwrap_or_else(|| panic!("{advice}"));
+    assert!(toml.contains("\"last\"]"), "{toml}");
+    fs::write(&file, toml.split("\n  ").next().unwrap()).unwrap();
+    compiled("adapter-named", &[&["--adapter", text(&file)], &limits[..]].concat());
 }
 
 #[test]

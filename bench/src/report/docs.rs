@@ -121,6 +121,8 @@ mod tests {
     use super::*;
     use crate::record::tests::record;
     use crate::report::summaries;
+    use crate::report::table::percent;
+    use crate::stats::Spread;
 
     #[test]
     fn pages_say_what_was_run() {
@@ -156,6 +158,58 @@ mod tests {
         assert!(!plan.remark.is_empty());
         for Remark { section, text } in &plan.remark {
             assert!(page.contains(text.trim()), "{section}");
+        }
+    }
+
+    /// Columns of the page of adapters by data set and method.
+    const COLUMNS: [(&str, &str, usize); 8] = [
+        ("speaker", "float", 1),
+        ("speaker", "residual", 2),
+        ("flowers", "float", 1),
+        ("flowers", "residual", 2),
+        ("gtsrb43", "float", 3),
+        ("gtsrb43", "residual", 4),
+        ("cifar10", "float", 5),
+        ("cifar10", "residual", 6),
+    ];
+
+    /// The table of adapters is written by hand, since it has bytes and instructions beside: its accuracies
+    /// are those on record.
+    #[test]
+    fn the_page_of_adapters_has_what_was_run() {
+        let plan = Plan::parse(include_str!("../../adapters.toml")).unwrap();
+        let page = include_str!("../../../docs/adapters.md");
+        let record = include_str!("../../../docs/adapters.json");
+        let record: serde_json::Value = serde_json::from_str(record).unwrap();
+        let (mut network, mut rows) = ("", Vec::new());
+        for line in page.lines() {
+            match line {
+                _ if line.starts_with("| trained | float | int8 |") => network = "dscnn",
+                _ if line.starts_with("| trained | flowers: float | int8 |") => network = "mcunet",
+                _ if !line.starts_with('|') => network = "",
+                _ => {}
+            }
+            let cells = line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>();
+            rows.push((network, cells));
+        }
+        let of_tier = plan.cells(plan.tier("full").unwrap(), &[]);
+        for cell in &of_tier {
+            let name = cell.scheme.adapter.clone();
+            let name = name.unwrap_or_else(|| format!("--update {}", cell.scheme.update));
+            let named = |(network, cells): &&(&str, Vec<&str>)| {
+                *network == cell.network.name && cells[0].trim_matches('`') == name
+            };
+            let (_, row) = rows.iter().find(named).unwrap_or_else(|| panic!("no row of {name}"));
+            let ran = record["cells"].as_array().unwrap().iter().find(|ran| {
+                let of = ["network", "data", "scheme", "method"].map(|key| ran[key].as_str());
+                of.map(Option::unwrap_or_default).join("/") == cell.name()
+            });
+            let after = &ran.unwrap_or_else(|| panic!("{} was not run", cell.name()))["after"];
+            let after: Vec<f64> = serde_json::from_value(after.clone()).unwrap();
+            let (data, method) = (cell.data.name.as_str(), cell.method.name());
+            let column = COLUMNS.iter().find(|c| (c.0, c.1) == (data, method)).unwrap().2;
+            let accuracy = percent(&Spread::of(&after).unwrap());
+            assert_eq!(row[column], accuracy, "{}", cell.name());
         }
     }
 }

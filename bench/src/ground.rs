@@ -10,7 +10,6 @@ use offshoot::ir::Graph;
 use offshoot::learn::Watch;
 use offshoot::pipeline::{compile, Compiled};
 use offshoot::quantize::{is_real, quantize};
-use offshoot::scheme::Loss;
 use offshoot_runtime::program::op::{ConvNormed, Precision, Weights};
 use offshoot_runtime::program::Op;
 use offshoot_simulator::data::Dataset;
@@ -101,7 +100,7 @@ pub fn compiled(cell: &Cell<'_>, ground: &Ground) -> Result<Compiled> {
         return Ok(compile(&ground.graph, start, &scheme)?);
     };
     let adapter = Adapter { precision: scheme.precision, ..adapter };
-    let headed = scheme.loss != Loss::MeanSquare;
+    let headed = scheme.loss.is_headed();
     let attached = attach(&ground.graph, &adapter, headed, &ground.samples.train)?;
     Ok(compile(&attached, start, &scheme)?)
 }

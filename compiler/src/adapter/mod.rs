@@ -124,8 +124,7 @@ pub fn attach(
     if samples.len() < LEAST {
         return Err(AdapterError::Few { found: samples.len() });
     }
-    let head = headed.then(|| classifier_of(graph)).flatten();
-    let mut sites = chosen(graph, adapter, head)?;
+    let mut sites = chosen(graph, adapter, headed)?;
     site::observe(graph, &mut sites, samples);
     if recipe.needs_gradient() {
         gradient::gradients(graph, &mut sites, headed, samples)?;
@@ -167,17 +166,13 @@ pub fn attach(
 /// # Errors
 /// What the network or the adapter does not allow.
 pub fn layers(graph: &Graph, adapter: &Adapter, headed: bool) -> Result<Vec<String>, AdapterError> {
-    let head = headed.then(|| classifier_of(graph)).flatten();
-    Ok(chosen(graph, adapter, head)?.into_iter().map(|site| site.name).collect())
+    Ok(chosen(graph, adapter, headed)?.into_iter().map(|site| site.name).collect())
 }
 
 /// The layers that `adapter` is put to.
-fn chosen(
-    graph: &Graph,
-    adapter: &Adapter,
-    head: Option<NodeId>,
-) -> Result<Vec<Site>, AdapterError> {
+fn chosen(graph: &Graph, adapter: &Adapter, headed: bool) -> Result<Vec<Site>, AdapterError> {
     let recipe = adapter.recipe()?;
+    let head = headed.then(|| classifier_of(graph)).flatten();
     let all = site::sites(graph, head);
     let suits = |s: &Site| recipe.suits(s) && !(adapter.linear && s.clamp.is_some());
     let names = || {

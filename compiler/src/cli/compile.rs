@@ -13,7 +13,7 @@ use offshoot::guard::{GuardError, GuardFile, Guarded};
 use offshoot::ir::{print, Constants};
 use offshoot::pipeline::{self, Compiled, Input, Layout};
 use offshoot::report::{Report, Sample};
-use offshoot::scheme::{Loss, Scheme, SchemeError};
+use offshoot::scheme::{Scheme, SchemeError};
 use offshoot::trim::Trim;
 use offshoot::{emit, emit::Beside, import};
 use offshoot_boards::{Board, BoardError};
@@ -189,8 +189,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let mut plain = None;
     if let Some(adapter) = &adapter {
         let samples = args.calibration.samples(&graph)?;
-        let headed = scheme.loss != Loss::MeanSquare;
-        let attached = attach(&graph, adapter, headed, &samples)
+        let attached = attach(&graph, adapter, scheme.loss.is_headed(), &samples)
             .with_context(|| args.model.display().to_string())?;
         plain = Some((std::mem::replace(&mut graph, attached), adapter, samples));
     }

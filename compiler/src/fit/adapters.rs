@@ -16,7 +16,7 @@ use crate::adapt::HeadStart;
 use crate::adapter::{attach, layers, Adapter};
 use crate::ir::Graph;
 use crate::pipeline::Compiled;
-use crate::scheme::{Layer, Layers, Loss, Scheme};
+use crate::scheme::{Layer, Layers, Scheme};
 
 /// An adapter that was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,9 @@ pub struct Asked<'a> {
 
 /// Adds to `advice` a lesser adapter within `limits`.
 pub fn advise_adapter(advice: &mut Advice, asked: &Asked<'_>, limits: Limits) {
-    let Ok(names) = layers(asked.graph, asked.adapter, asked.headed()) else { return };
+    let Ok(names) = layers(asked.graph, asked.adapter, asked.scheme.loss.is_headed()) else {
+        return;
+    };
     let mut search = Search { asked, limits, best: None, least: advice.least };
     search.run(&names);
     let of = trained(&asked.compiled.graph);
@@ -48,10 +50,6 @@ pub fn advise_adapter(advice: &mut Advice, asked: &Asked<'_>, limits: Limits) {
 }
 
 impl Asked<'_> {
-    fn headed(&self) -> bool {
-        self.scheme.loss != Loss::MeanSquare
-    }
-
     /// On the last `count` of the layers `names`, of that rank.
     fn lesser(&self, names: &[String], count: usize, rank: usize) -> Adapter {
         let last = names.iter().skip(names.len() - count);
@@ -99,7 +97,8 @@ impl Search<'_> {
             first_that_fits(&counts, fits);
         }
         // Not more changes than it takes.
-        if let Some((best, ..)) = &self.best {
+        let leaner = self.best.as_ref().filter(|(best, ..)| best.precision != adapter.precision);
+        if let Some((best, ..)) = leaner {
             let as_asked = Adapter { precision: adapter.precision, ..best.clone() };
             if let Some((sizes, trained)) = self.sizes_of(&as_asked) {
                 if self.limits.hold(sizes) {
@@ -124,7 +123,7 @@ impl Search<'_> {
 
     fn sizes_of(&self, adapter: &Adapter) -> Option<(Sizes, usize)> {
         let Asked { graph, samples, start, scheme, compiled, .. } = *self.asked;
-        let attached = attach(graph, adapter, self.asked.headed(), samples).ok()?;
+        let attached = attach(graph, adapter, scheme.loss.is_headed(), samples).ok()?;
         sizes_of(&attached, start, scheme, compiled.layout)
     }
 }

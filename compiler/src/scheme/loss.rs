@@ -43,6 +43,11 @@ impl Loss {
             Loss::MeanSquare => "mean-square",
         }
     }
+
+    /// Whether a network that learns by it has a head that classifies.
+    pub fn is_headed(&self) -> bool {
+        *self != Loss::MeanSquare
+    }
 }
 
 /// Most that one class may weigh: more would drown the others in any case.

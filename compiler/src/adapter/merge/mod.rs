@@ -18,7 +18,7 @@ use crate::ir::{Data, Graph, Node, NodeId, Tensor, TensorId};
 use crate::ops::{Clamp, Op};
 use crate::prune::prune;
 use crate::quantize::convolution;
-use crate::scheme::{Loss, Scheme};
+use crate::scheme::Scheme;
 use compose::{Composer, Layer, Refusal};
 
 /// Why an adapter cannot be folded into its layer.
@@ -153,7 +153,7 @@ struct Fold {
 /// Where there is none, or none that can be merged.
 pub fn merge(training: &Graph) -> Result<Merge, MergeError> {
     let scheme = learning(training).ok_or(MergeError::NoLoss)?;
-    if scheme.loss == Loss::MeanSquare {
+    if !scheme.loss.is_headed() {
         return Err(MergeError::Headless);
     }
     let mut graph = forward(training);

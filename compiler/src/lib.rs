@@ -30,4 +30,5 @@ pub mod reference;
 pub mod report;
 pub mod schedule;
 pub mod scheme;
+pub mod search;
 pub mod trim;

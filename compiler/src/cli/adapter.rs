@@ -12,10 +12,10 @@ use offshoot_runtime::learnt::WEIGHT_BITS;
 use offshoot_simulator::{AdapterFile, ProgramFile};
 use serde_json::{json, Value};
 
-use super::compile::board;
 use super::output::{bytes, grouped, row, say, table};
 use super::run::start;
 use super::simulate::program;
+use super::target::board;
 use super::{state, Folder};
 
 /// Arguments of `offshoot adapter`.

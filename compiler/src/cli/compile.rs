@@ -11,15 +11,14 @@ use offshoot::bank::Banked;
 use offshoot::fit::{self, Limits, Sizes, Unfit};
 use offshoot::guard::{GuardError, GuardFile, Guarded};
 use offshoot::ir::{print, Constants};
-use offshoot::pipeline::{self, Compiled, Input, Layout};
+use offshoot::pipeline::{self, Compiled};
 use offshoot::report::{Report, Sample};
 use offshoot::scheme::{Scheme, SchemeError};
-use offshoot::trim::Trim;
 use offshoot::{emit, emit::Beside, import};
-use offshoot_boards::{Board, BoardError};
 
 use super::output::{bytes, grouped, limit, reach, row, say, table};
 use super::quantize::{print_quantization, Calibration, Reading};
+use super::target::Target;
 use super::Folder;
 
 /// Arguments of `offshoot compile`.
@@ -40,21 +39,8 @@ pub struct Args {
     /// or in short form, for example `lora,layers=20,rank=4` (docs/adapters.md).
     #[arg(long, value_parser = adapter)]
     adapter: Option<Given<Adapter>>,
-    /// The board that must hold it.
-    #[arg(long, default_value = "qemu-mps2-an386", value_parser = board)]
-    board: Board,
-    /// Bytes of SRAM that it may use, in place of what the board's stack leaves.
-    #[arg(long, allow_negative_numbers = true)]
-    sram: Option<u64>,
-    /// The application gives a sample a few rows at a time, as a camera does, so that SRAM need not hold
-    /// all of it.
-    #[arg(long)]
-    input_rows: bool,
-    /// Most of the forward pass, in percent of its MACs, that may be computed again in the backward pass
-    /// where that needs less SRAM than keeping it.
-    #[arg(long, value_name = "PERCENT", default_value_t = Trim::default().recompute,
-          value_parser = clap::value_parser!(u8).range(0..=100), allow_negative_numbers = true)]
-    recompute: u8,
+    #[command(flatten)]
+    target: Target,
     /// What the device watches its learning with: a TOML file, or in short form, for example
     /// `held-out=64,drift=watch` (docs/guards.md).
     #[arg(long, default_value = "", hide_default_value = true, value_parser = guard)]
@@ -69,28 +55,9 @@ pub struct Args {
         allow_negative_numbers = true
     )]
     bank: u16,
-    /// Bytes of flash that an image may use, in place of the board's.
-    #[arg(long, allow_negative_numbers = true)]
-    flash: Option<u64>,
     /// Folder for the program.
     #[arg(short, long)]
     output: PathBuf,
-}
-
-impl Args {
-    /// Memory of `board` that the program may use.
-    fn limits(&self, board: &Board) -> Limits {
-        let Limits { sram, flash } = Limits::of(board);
-        Limits { sram: self.sram.unwrap_or(sram), flash: self.flash.unwrap_or(flash) }
-    }
-
-    /// The boards that might hold what this one does not, with what would be left of them under the
-    /// same arguments. This computer is none: it is there to try programs on.
-    fn other_boards(&self) -> Result<Vec<(String, Limits)>, BoardError> {
-        let all = offshoot_boards::all()?.into_iter();
-        let others = all.filter(|b| !b.is_host() && b.name != self.board.name);
-        Ok(others.map(|board| (board.name.clone(), self.limits(&board))).collect())
-    }
 }
 
 /// The folder of this project, whose runtime and images emitted programs are built with.
@@ -100,7 +67,7 @@ pub fn root() -> &'static Path {
 
 /// What an argument names: a TOML file, or the same in short form.
 #[derive(Clone, Debug)]
-enum Given<T> {
+pub enum Given<T> {
     File(PathBuf),
     Short(T),
 }
@@ -116,7 +83,7 @@ impl<T: Clone> Given<T> {
     }
 
     /// What it is; `what` is what messages call it.
-    fn read<E>(&self, what: &str, toml: fn(&str) -> Result<T, E>) -> Result<T>
+    pub fn read<E>(&self, what: &str, toml: fn(&str) -> Result<T, E>) -> Result<T>
     where
         E: std::error::Error + Send + Sync + 'static,
     {
@@ -132,7 +99,7 @@ impl<T: Clone> Given<T> {
 }
 
 /// Reads `--update`.
-fn update(text: &str) -> Result<Given<Scheme>, SchemeError> {
+pub fn update(text: &str) -> Result<Given<Scheme>, SchemeError> {
     Given::of(text, Scheme::from_short)
 }
 
@@ -144,11 +111,6 @@ fn adapter(text: &str) -> Result<Given<Adapter>, AdapterError> {
 /// Reads `--guard`.
 fn guard(text: &str) -> Result<Given<GuardFile>, GuardError> {
     Given::of(text, GuardFile::from_short)
-}
-
-/// The board of a name: an unknown one is a wrong argument.
-pub fn board(name: &str) -> Result<Board, BoardError> {
-    offshoot_boards::find(name)
 }
 
 /// What the trained head starts from; without any, the model's own classifier is trained further.
@@ -193,21 +155,22 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
             .with_context(|| args.model.display().to_string())?;
         plain = Some((std::mem::replace(&mut graph, attached), adapter, samples));
     }
-    let input = if args.input_rows { Input::Rows } else { Input::Whole };
-    let trim = Trim { recompute: args.recompute, ..Trim::default() };
-    let layout = Layout { input, trim, ..Layout::default() };
+    let (board, layout) = (&args.target.board, args.target.layout());
     let compiled = pipeline::compile_in(&graph, args.head.start(), &scheme, layout)
         .with_context(|| args.model.display().to_string())?;
     let guarded = guard.of(&compiled.program.header).context("--guard")?;
-    let banked =
-        Banked::of(args.bank, &compiled.program.program(), &args.board).context("--bank")?;
+    let banked = Banked::of(args.bank, &compiled.program.program(), board).context("--bank")?;
     let taken = guarded.bytes.total() as u64 + u64::from(banked.sram);
     let beside = |limits: Limits| limits.beside(taken);
-    let all = args.limits(&args.board);
+    let all = args.target.limits();
     let (limits, sizes) = (beside(all), Sizes::of(&compiled)?);
     if let Err(unfit) = fit::check(&compiled, sizes, limits) {
-        let boards: Vec<(String, Limits)> =
-            args.other_boards()?.into_iter().map(|(name, limits)| (name, beside(limits))).collect();
+        let boards: Vec<(String, Limits)> = args
+            .target
+            .other_boards()?
+            .into_iter()
+            .map(|(name, limits)| (name, beside(limits)))
+            .collect();
         let start = args.head.start();
         let mut advice = fit::advise(&graph, start, &scheme, layout, sizes, limits, &boards);
         if let Some((graph, adapter, samples)) = &plain {
@@ -216,7 +179,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
             fit::advise_adapter(&mut advice, &asked, limits);
         }
         let unfit = Unfit { advice: Some(advice), ..*unfit };
-        let mut on = format!("{} on {}", args.model.display(), args.board.name);
+        let mut on = format!("{} on {}", args.model.display(), board.name);
         let who = match (guarded.bytes.total(), banked.sram) {
             (0, _) => "--bank asks",
             (_, 0) => "--guard asks",
@@ -227,7 +190,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         }
         return Err(anyhow::Error::new(unfit).context(on));
     }
-    let report = Report::new(&compiled, &args.board.name, all, guarded, banked)?;
+    let report = Report::new(&compiled, &board.name, all, guarded, banked)?;
     write(&compiled, &report, &Folder(args.output.clone()))?;
     if json {
         let mut object = serde_json::to_value(&report)?;

@@ -7,10 +7,10 @@ use offshoot_boards::Board;
 use offshoot_runtime::hash;
 use serde::Serialize;
 
-use super::compile::board;
 use super::output::{bytes, grouped, row, say, table};
 use super::run::start;
 use super::simulate::program;
+use super::target::board;
 use super::{state, Folder};
 
 /// Arguments of `offshoot export`.

@@ -9,9 +9,10 @@ use offshoot::inspect::{inspect, Inspection, Trainable, Verdict};
 use offshoot::ir::Fold;
 use offshoot_boards::Board;
 
-use super::compile::{board, Head};
+use super::compile::Head;
 use super::output::{bytes, grouped, limit, reach, row, say, table};
 use super::quantize::{placeholder, Reading};
+use super::target::board;
 
 /// Arguments of `offshoot inspect`.
 #[derive(Debug, clap::Args)]

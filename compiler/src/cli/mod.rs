@@ -15,8 +15,10 @@ mod output;
 mod quantize;
 mod report;
 mod run;
+mod search;
 mod simulate;
 mod state;
+mod target;
 
 use std::path::PathBuf;
 
@@ -39,6 +41,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Compile an ONNX model into a training program.
     Compile(compile::Args),
+    /// Look for the update scheme that fits a board and learns best from your samples.
+    Search(search::Args),
     /// Show what a compiled program needs, and what lies in its memory when.
     Report(report::Args),
     /// Train a compiled program on the desktop, bit for bit as a device would.
@@ -95,6 +99,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Inspect(args) => inspect::run(&args, cli.json),
         Command::Compile(args) => compile::run(&args, cli.json),
+        Command::Search(args) => search::run(&args, cli.json),
         Command::Report(args) => report::run(&args, cli.json),
         Command::Simulate(args) => simulate::run(&args, cli.json),
         Command::Run(args) => run::run(&args, cli.json),

@@ -69,11 +69,7 @@ impl Calibration {
             "{name} is quantised already; leave out --calibrate, or give the float model"
         );
         let options = options(self.normalize, self.data_spec.as_deref())?;
-        let reals = data::reals(path, input_shape(&graph), &options)?;
-        let input = reals.input.map(|(scale, zero)| Quant::per_tensor(scale, zero));
-        let samples = Samples { values: reals.samples, input };
-        let (graph, done) = quantize(&graph, &samples)
-            .with_context(|| format!("cannot quantise {name} by {}", path.display()))?;
+        let (graph, done) = by_samples(&graph, model, path, &options)?;
         Ok((graph, Some(done)))
     }
 
@@ -93,6 +89,20 @@ impl Calibration {
         let options = options(self.normalize, self.data_spec.as_deref())?;
         Ok(data::load(path, &header, &options)?.train)
     }
+}
+
+/// The int8 network of the float one `graph`, read from `model`, by the training samples at `path`.
+pub fn by_samples(
+    graph: &Graph,
+    model: &Path,
+    path: &Path,
+    options: &data::Options,
+) -> Result<(Graph, Quantization)> {
+    let reals = data::reals(path, input_shape(graph), options)?;
+    let input = reals.input.map(|(scale, zero)| Quant::per_tensor(scale, zero));
+    let samples = Samples { values: reals.samples, input };
+    quantize(graph, &samples)
+        .with_context(|| format!("cannot quantise {} by {}", model.display(), path.display()))
 }
 
 /// The int8 network of a float one, with scales that mean nothing.

@@ -12,10 +12,11 @@ use offshoot_runtime::program::Header;
 use offshoot_simulator::{ProgramFile, Round};
 use serde::Serialize;
 
-use super::compile::{board, root};
+use super::compile::root;
 use super::output::{bytes, grouped, progress, row, say, score_rows, table};
 use super::simulate::{positive, program, RoundArgs};
 use super::state::{self, StateArgs};
+use super::target::board;
 use super::Folder;
 use offshoot::learn::{Score, Scores};
 

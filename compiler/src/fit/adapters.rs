@@ -10,7 +10,7 @@ use std::iter::successors;
 use offshoot_runtime::program::op::Precision;
 use offshoot_simulator::data::Split;
 
-use super::search::{first_that_fits, sizes_of, trained};
+use super::schemes::{first_that_fits, sizes_of, trained};
 use super::{Advice, Lesser, Limits, Sizes};
 use crate::adapt::HeadStart;
 use crate::adapter::{attach, layers, Adapter};

@@ -6,7 +6,7 @@
 
 mod adapters;
 mod advice;
-mod search;
+mod schemes;
 
 use std::collections::HashSet;
 
@@ -17,7 +17,8 @@ use crate::place::{check_budget, PlaceError};
 
 pub use adapters::{advise_adapter, Asked};
 pub use advice::{Advice, Larger, Lesser};
-pub use search::advise;
+pub use schemes::advise;
+pub(crate) use schemes::{first_that_fits, sizes_of};
 
 /// Bytes of flash that are allowed for the code of an image, for each kind of op that it has kernels
 /// of, and for each op above what it takes in [`Sizes::flash`]. They give 9 to 37 % more than the code

@@ -158,7 +158,7 @@ pub(super) fn trained(graph: &Graph) -> usize {
 }
 
 /// What a scheme needs, and how many parameters it trains; none where it does not compile.
-pub(super) fn sizes_of(
+pub(crate) fn sizes_of(
     graph: &Graph,
     start: HeadStart,
     scheme: &Scheme,
@@ -169,7 +169,7 @@ pub(super) fn sizes_of(
 }
 
 /// Of what needs less and less, tries some until the first that `fits` is among them.
-pub(super) fn first_that_fits<T>(row: &[T], mut fits: impl FnMut(&T) -> bool) {
+pub(crate) fn first_that_fits<T>(row: &[T], mut fits: impl FnMut(&T) -> bool) {
     let (mut from, mut to) = (0, row.len());
     while from < to {
         let middle = (from + to) / 2;

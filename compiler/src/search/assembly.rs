@@ -1,0 +1,166 @@
+//! Puts schemes together that fit.
+//!
+//! For each number of biases and each precision of weights, shares of layers are taken in the order of what they
+//! contribute for a byte; how many of them fit is found by halving, and of the next some are tried one by one. What a share
+//! of a layer's channels contributes is taken to grow with the root of it: the channels that matter most come first.
+
+use std::collections::BTreeMap;
+
+use offshoot_runtime::program::op::Precision;
+
+use super::{Contributions, Effort, Search};
+use crate::fit::{first_that_fits, sizes_of, Sizes};
+use crate::scheme::{Layer, Scheme, WeightRule};
+
+/// Shares of a layer's input channels, ascending.
+const SHARES: [f64; 4] = [0.125, 0.25, 0.5, 1.0];
+
+/// Shares that are tried beyond the first that does not fit.
+const BEYOND: usize = 12;
+
+/// A scheme that fits.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    pub scheme: Scheme,
+    pub sizes: Sizes,
+    /// Parameters that it trains.
+    pub trained: usize,
+    /// What its parts contribute together.
+    pub value: f64,
+}
+
+/// More of a layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Item {
+    layer: usize,
+    /// Share of its channels that is trained then.
+    share: f64,
+    /// What that adds to what less of it contributes.
+    gain: f64,
+    /// Bytes that it adds, about.
+    bytes: f64,
+}
+
+/// Schemes that are worth a trial, at most as many as were asked for, and how many were compiled. Among them are the head
+/// by itself and the biases that do best, where they fit.
+pub(super) fn assemble(
+    search: &Search<'_>,
+    of: &Contributions,
+    effort: Effort,
+) -> (Vec<Candidate>, usize) {
+    let mut compiled = 0;
+    let mut plain = Vec::new();
+    let mut rich = Vec::new();
+    let head = of.biases.first().map_or(0.0, |b| b.loss);
+    for biases in &of.biases {
+        let mut family = Family {
+            search,
+            biases: biases.layers,
+            value: head - biases.loss,
+            precision: Precision::Residual,
+            compiled: 0,
+        };
+        // More biases take more memory.
+        let Some(alone) = family.candidate(&[]) else { break };
+        plain.push(alone);
+        for precision in [Precision::Residual, Precision::Stochastic] {
+            family.precision = precision;
+            let items = items(search, of, biases.layers, precision);
+            rich.extend(family.richest(&items));
+        }
+        compiled += family.compiled;
+    }
+    let by_value = |a: &Candidate, b: &Candidate| b.value.total_cmp(&a.value);
+    let least = plain.first().cloned();
+    plain.sort_by(by_value);
+    rich.sort_by(by_value);
+    let best = plain.into_iter().next();
+    let mut chosen: Vec<Candidate> = Vec::new();
+    for candidate in least.into_iter().chain(best).chain(rich) {
+        if chosen.iter().all(|c| c.scheme != candidate.scheme) {
+            chosen.push(candidate);
+        }
+    }
+    chosen.truncate(effort.trials);
+    (chosen, compiled)
+}
+
+/// Schemes with as many biases and that precision.
+struct Family<'a> {
+    search: &'a Search<'a>,
+    biases: usize,
+    /// What the biases contribute.
+    value: f64,
+    precision: Precision,
+    compiled: usize,
+}
+
+impl Family<'_> {
+    /// The one that contributes most, if any but the biases fits.
+    fn richest(&mut self, items: &[Item]) -> Option<Candidate> {
+        let counts: Vec<usize> = (1..=items.len()).rev().collect();
+        let (mut best, mut most) = (None, 0);
+        first_that_fits(&counts, |&count| {
+            let found = self.candidate(&items[..count]);
+            let fits = found.is_some();
+            if fits && count > most {
+                (best, most) = (found, count);
+            }
+            fits
+        });
+        let mut taken = items[..most].to_vec();
+        for &item in items[most..].iter().skip(1).take(BEYOND) {
+            taken.push(item);
+            match self.candidate(&taken) {
+                Some(found) => best = Some(found),
+                None => {
+                    taken.pop();
+                }
+            }
+        }
+        best
+    }
+
+    /// The scheme with these shares, if it fits.
+    fn candidate(&mut self, items: &[Item]) -> Option<Candidate> {
+        let mut shares: BTreeMap<usize, f64> = BTreeMap::new();
+        for item in items {
+            let share = shares.entry(item.layer).or_default();
+            *share = share.max(item.share);
+        }
+        let rule = |(layer, channels)| WeightRule { layer: Layer::Index(layer), channels };
+        let weights: Vec<WeightRule> = shares.into_iter().map(rule).collect();
+        let precision = if weights.is_empty() { Precision::Residual } else { self.precision };
+        let scheme = Scheme { weights, precision, ..self.search.scheme(self.biases) };
+        let task = self.search.task;
+        self.compiled += 1;
+        let (sizes, trained) = sizes_of(task.graph, task.start, &scheme, task.layout)?;
+        let value = self.value + items.iter().map(|item| item.gain).sum::<f64>();
+        task.limits.hold(sizes).then_some(Candidate { scheme, sizes, trained, value })
+    }
+}
+
+/// Shares of layers that may be trained beside `biases` biases, those first that contribute most for a byte.
+fn items(
+    search: &Search<'_>,
+    of: &Contributions,
+    biases: usize,
+    precision: Precision,
+) -> Vec<Item> {
+    let first = search.layers.len() - biases;
+    let mut items = Vec::new();
+    for layer in of.layers.iter().filter(|l| l.index >= first && l.gain > 0.0) {
+        let cost = &search.layers[layer.index];
+        let bytes = (cost.input + cost.weights * precision.bytes()) as f64;
+        let shares = if cost.divisible { &SHARES[..] } else { &SHARES[3..] };
+        let mut before = 0.0f64;
+        for &share in shares {
+            let gain = layer.gain * (share.sqrt() - before.sqrt());
+            let bytes = bytes * (share - before);
+            items.push(Item { layer: layer.index, share, gain, bytes });
+            before = share;
+        }
+    }
+    items.sort_by(|a, b| (b.gain / b.bytes).total_cmp(&(a.gain / a.bytes)));
+    items
+}

@@ -1,0 +1,229 @@
+//! Which update scheme, of those that fit a board, learns best from a user's own samples.
+//!
+//! 1. What each part contributes is measured ([`contribution`]): for a short round the weights of one layer are trained
+//!    with the head, and so are the biases of more and more of the last layers. What the loss of samples held out falls by
+//!    is what a part is good for.
+//! 2. Schemes are put together that fit ([`assembly`]): for several numbers of biases and both precisions of weights, those
+//!    channels first that contribute most for their bytes. The whole pipeline compiles each, so that what fits is
+//!    known and not estimated.
+//! 3. The best of them are trained for whole rounds ([`trial`]), and the one that is right most often on samples held out
+//!    is taken.
+//!
+//! Contributions add up only roughly; therefore schemes that they favour are tried before one is chosen. All of it is
+//! determined by samples and seed, however many threads there are.
+//!
+//! That layers are measured by themselves and schemes then put together under a bound of memory is the way of Lin
+//! et al., "On-Device Training Under 256KB Memory" (2022), who search by evolution and estimate memory.
+
+mod assembly;
+mod contribution;
+mod trial;
+
+use std::collections::BTreeMap;
+
+use offshoot_runtime::program::op::Precision;
+use offshoot_runtime::program::Header;
+use offshoot_simulator::data::{Dataset, Split};
+use serde::Serialize;
+
+use crate::adapt::{adapt, layers, HeadStart};
+use crate::fit::{advise, check, Limits, Sizes, Unfit};
+use crate::ir::{Graph, Node};
+use crate::learn::{LearnError, Watch};
+use crate::ops::conv2d::is_depthwise;
+use crate::ops::Op;
+use crate::pipeline::{compile_in, CompileError, Compiled, Layout};
+use crate::scheme::{Layers, Scheme};
+
+pub use contribution::{Contributions, OfBiases, OfLayer};
+pub use trial::{Tried, SEEDS};
+
+/// Fewest training samples that a part can be held out of and the rest be learnt from.
+const LEAST: usize = 16;
+
+/// One in so many training samples of each class is held out.
+const HELD: usize = 4;
+
+/// What schemes are for, and where they are to fit.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'a> {
+    /// The int8 network as it was imported.
+    pub graph: &'a Graph,
+    /// What its head starts from.
+    pub start: HeadStart,
+    /// Loss and optimizer of all schemes.
+    pub common: &'a Scheme,
+    /// How a step runs in memory.
+    pub layout: Layout,
+    /// Memory that a program may take.
+    pub limits: Limits,
+    /// Boards that may be advised where this is too little.
+    pub boards: &'a [(String, Limits)],
+}
+
+/// How much is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Times that each sample is seen in a round.
+    pub epochs: usize,
+    /// Schemes that are trained for a whole round.
+    pub trials: usize,
+    /// Seed of the order of samples.
+    pub seed: u64,
+    /// Threads.
+    pub workers: usize,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Found {
+    /// What parts contribute.
+    #[serde(flatten)]
+    pub contributions: Contributions,
+    /// Schemes that were compiled to see whether they fit.
+    pub compiled: usize,
+    /// Schemes that were trained, the best first.
+    pub trials: Vec<Tried>,
+}
+
+/// Nothing can be searched.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// Not enough samples.
+    #[error("{found} training samples are too few to hold some of them out; give at least {LEAST}, of all classes")]
+    Few {
+        /// How many there are.
+        found: usize,
+    },
+    /// The loss and the optimizer are common to all schemes, layers are what is searched for.
+    #[error("--update says what all schemes have in common, loss and optimizer: leave biases, layers and precision out, they are what is searched for")]
+    Layers,
+    /// Not even the least scheme fits.
+    #[error(transparent)]
+    Unfit(#[from] Box<Unfit>),
+    /// The network does not compile.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// A program does not run.
+    #[error(transparent)]
+    Learn(#[from] LearnError),
+}
+
+/// A search.
+#[derive(Debug)]
+pub struct Search<'a> {
+    task: Task<'a>,
+    /// The network's own layers, in execution order.
+    layers: Vec<LayerCost>,
+    header: Header,
+}
+
+/// What training a layer's weights costs, about.
+#[derive(Debug)]
+struct LayerCost {
+    name: String,
+    /// Elements of what it reads, which is kept for the backward pass.
+    input: usize,
+    /// Elements of its weights.
+    weights: usize,
+    /// Whether some of the input channels can be trained and others not.
+    divisible: bool,
+}
+
+impl<'a> Search<'a> {
+    /// Checks what can be checked without samples.
+    ///
+    /// # Errors
+    /// A network that does not compile, or does not fit however little is trained of it.
+    pub fn new(task: Task<'a>) -> Result<Search<'a>, SearchError> {
+        let plain = Scheme {
+            precision: Precision::default(),
+            biases: Layers::default(),
+            weights: Vec::new(),
+            ..task.common.clone()
+        };
+        if plain != *task.common {
+            return Err(SearchError::Layers);
+        }
+        let mut search = Search { task, layers: Vec::new(), header: Header::default() };
+        let least = search.scheme(search.least());
+        let compiled = search.compile(&least)?;
+        let (sizes, limits) = (Sizes::of(&compiled)?, task.limits);
+        if let Err(unfit) = check(&compiled, sizes, limits) {
+            let Task { graph, start, layout, boards, .. } = task;
+            let advice = Some(advise(graph, start, &least, layout, sizes, limits, boards));
+            return Err(Box::new(Unfit { advice, ..*unfit }).into());
+        }
+        search.header = compiled.program.header;
+        let adapted = adapt(task.graph, task.start, &least).map_err(CompileError::from)?;
+        search.layers = layers(&adapted).into_iter().map(|node| cost(&adapted, node)).collect();
+        Ok(search)
+    }
+
+    /// What samples must be like.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Looks for the scheme that learns best from `samples`, a part of which is held out to judge by. `watch` is told of
+    /// the programs that were trained.
+    ///
+    /// # Errors
+    /// Too few samples.
+    pub fn run(
+        &self,
+        samples: &Split,
+        effort: Effort,
+        watch: &mut (dyn Watch + Send),
+    ) -> Result<Found, SearchError> {
+        if samples.len() < LEAST {
+            return Err(SearchError::Few { found: samples.len() });
+        }
+        let (train, test) = divide(samples);
+        let data = Dataset { train, test };
+        let contributions = contribution::measure(self, &data, effort, watch)?;
+        let (candidates, compiled) = assembly::assemble(self, &contributions, effort);
+        let trials = trial::compare(self, &data, effort, candidates, watch)?;
+        Ok(Found { contributions, compiled, trials })
+    }
+
+    /// Fewest biases that a scheme can train: a network that reproduces its input has no head.
+    fn least(&self) -> usize {
+        usize::from(!self.task.common.loss.is_headed())
+    }
+
+    /// The scheme that trains the biases of the last `biases` layers, and nothing else.
+    fn scheme(&self, biases: usize) -> Scheme {
+        Scheme { biases: Layers::Last(biases), ..self.task.common.clone() }
+    }
+
+    fn compile(&self, scheme: &Scheme) -> Result<Compiled, CompileError> {
+        compile_in(self.task.graph, self.task.start, scheme, self.task.layout)
+    }
+}
+
+fn cost(graph: &Graph, node: &Node) -> LayerCost {
+    let [input, weights] = [0, 1].map(|operand| graph.tensor(node.inputs[operand]));
+    let grouped = matches!(&node.op, Op::Conv2d(conv)
+        if conv.groups > 1 && !is_depthwise(conv.groups, weights));
+    let (input, weights) = (input.elements(), weights.elements());
+    LayerCost { name: node.name.clone(), input, weights, divisible: !grouped }
+}
+
+/// Holds the last of each class out: samples that follow each other are often alike, and where they overlap a few of
+/// one class would give the others away.
+fn divide(samples: &Split) -> (Split, Split) {
+    let mut classes: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+    for index in 0..samples.len() {
+        classes.entry(samples.label(index)).or_default().push(index);
+    }
+    let (mut learn, mut held) = (Vec::new(), Vec::new());
+    for of in classes.into_values() {
+        let (first, last) = of.split_at(of.len() - of.len() / HELD);
+        learn.extend_from_slice(first);
+        held.extend_from_slice(last);
+    }
+    learn.sort_unstable();
+    held.sort_unstable();
+    (samples.select(&learn), samples.select(&held))
+}

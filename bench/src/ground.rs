@@ -78,6 +78,15 @@ pub fn selected(weights: &Weights, constants: &[u8]) -> Vec<usize> {
         .collect()
 }
 
+/// What the head of a cell starts from.
+pub fn start(cell: &Cell<'_>) -> HeadStart {
+    match (&cell.data.deployed, cell.data.classes) {
+        (Some(deployed), _) if deployed.new_class.is_some() => HeadStart::Extended { new: 1 },
+        (None, Some(classes)) => HeadStart::Zero { classes: classes.into() },
+        _ => HeadStart::Classifier,
+    }
+}
+
 /// The program and the graph of a cell.
 pub fn compiled(cell: &Cell<'_>, ground: &Ground) -> Result<Compiled> {
     let mut scheme = cell.scheme.scheme()?;
@@ -91,11 +100,7 @@ pub fn compiled(cell: &Cell<'_>, ground: &Ground) -> Result<Compiled> {
         Method::Stochastic => Precision::Stochastic,
         _ => Precision::Residual,
     };
-    let start = match (&cell.data.deployed, cell.data.classes) {
-        (Some(deployed), _) if deployed.new_class.is_some() => HeadStart::Extended { new: 1 },
-        (None, Some(classes)) => HeadStart::Zero { classes: classes.into() },
-        _ => HeadStart::Classifier,
-    };
+    let start = start(cell);
     let Some(adapter) = cell.scheme.adapter()? else {
         return Ok(compile(&ground.graph, start, &scheme)?);
     };

@@ -1,6 +1,7 @@
 //! Measures what the project claims. `accuracy`: 8-bit training against float, by network, data
 //! set, update scheme and method. `endurance`: whether training can go on for long. `planner`: how
-//! little memory a plan needs. `steps`: instructions of a training step.
+//! little memory a plan needs. `search`: schemes that are found against schemes that are given. `steps`:
+//! instructions of a training step.
 //!
 //! Started by `cargo xtask bench`. Runs are appended to a file as they finish; one that is there
 //! is not repeated.
@@ -16,6 +17,7 @@ mod record;
 mod report;
 mod run;
 mod samples;
+mod search;
 mod stats;
 mod steps;
 mod study;
@@ -43,6 +45,8 @@ enum Cli {
     Endurance(endurance::Args),
     /// The arena against its lower bound.
     Planner(planner::Args),
+    /// Update schemes that `offshoot search` finds, against those of the plan in as much SRAM.
+    Search(search::Args),
     /// Instructions of a training step on an emulated core.
     Steps(steps::Args),
 }
@@ -101,6 +105,7 @@ fn main() -> Result<()> {
         Cli::Accuracy(args) => accuracy(&args),
         Cli::Endurance(args) => endurance::run(&args, &plan(None)?),
         Cli::Planner(args) => planner::run(&args),
+        Cli::Search(args) => search::run(&args, &plan(None)?),
         Cli::Steps(args) => steps::run(&args, &plan(args.plan.as_deref())?),
     }
 }

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 
 use offshoot_runtime::program::op::Precision;
 
-use super::{Contributions, Effort, Search};
+use super::trial::each;
+use super::{Contributions, Effort, OfBiases, Search, SearchError};
 use crate::fit::{first_that_fits, sizes_of, Sizes};
+use crate::learn::Watch;
 use crate::scheme::{Layer, Scheme, WeightRule};
 
 /// Shares of a layer's input channels, ascending.
@@ -41,48 +43,56 @@ struct Item {
     bytes: f64,
 }
 
+/// What fits with a number of biases.
+struct Fitting {
+    /// The biases by themselves.
+    plain: Option<Candidate>,
+    /// With weights, one for each precision at most.
+    rich: Vec<Candidate>,
+    /// Schemes that were compiled.
+    compiled: usize,
+}
+
 /// Schemes that are worth a trial, at most as many as were asked for, and how many were compiled. Among them are the head
 /// by itself and the biases that do best, where they fit.
 pub(super) fn assemble(
     search: &Search<'_>,
     of: &Contributions,
     effort: Effort,
-) -> (Vec<Candidate>, usize) {
-    let mut compiled = 0;
-    let mut plain = Vec::new();
-    let mut rich = Vec::new();
-    let head = of.biases.first().map_or(0.0, |b| b.loss);
-    for biases in &of.biases {
-        let mut family = Family {
-            search,
-            biases: biases.layers,
-            value: head - biases.loss,
-            precision: Precision::Residual,
-            compiled: 0,
-        };
-        // More biases take more memory.
-        let Some(alone) = family.candidate(&[]) else { break };
-        plain.push(alone);
-        for precision in [Precision::Residual, Precision::Stochastic] {
-            family.precision = precision;
-            let items = items(search, of, biases.layers, precision);
-            rich.extend(family.richest(&items));
-        }
-        compiled += family.compiled;
-    }
+    watch: &mut (dyn Watch + Send),
+) -> Result<(Vec<Candidate>, usize), SearchError> {
+    watch.begin("assemble", of.biases.len());
+    let fitting =
+        each(&of.biases, effort.workers, watch, |&biases| Ok(fitting(search, of, biases)))?;
+    watch.end();
     let by_value = |a: &Candidate, b: &Candidate| b.value.total_cmp(&a.value);
-    let least = plain.first().cloned();
-    plain.sort_by(by_value);
-    rich.sort_by(by_value);
-    let best = plain.into_iter().next();
+    let mut plain: Vec<&Candidate> = fitting.iter().filter_map(|f| f.plain.as_ref()).collect();
+    let mut rich: Vec<&Candidate> = fitting.iter().flat_map(|f| &f.rich).collect();
+    let least = plain.first().copied();
+    plain.sort_by(|a, b| by_value(a, b));
+    rich.sort_by(|a, b| by_value(a, b));
     let mut chosen: Vec<Candidate> = Vec::new();
-    for candidate in least.into_iter().chain(best).chain(rich) {
+    for candidate in least.into_iter().chain(plain.into_iter().take(1)).chain(rich) {
         if chosen.iter().all(|c| c.scheme != candidate.scheme) {
-            chosen.push(candidate);
+            chosen.push(candidate.clone());
         }
     }
     chosen.truncate(effort.trials);
-    (chosen, compiled)
+    Ok((chosen, fitting.iter().map(|f| f.compiled).sum()))
+}
+
+fn fitting(search: &Search<'_>, of: &Contributions, biases: OfBiases) -> Fitting {
+    let head = of.biases.first().map_or(0.0, |b| b.loss);
+    let (value, precision) = (head - biases.loss, Precision::Residual);
+    let mut family = Family { search, biases: biases.layers, value, precision, compiled: 0 };
+    let (plain, mut rich) = (family.candidate(&[]), Vec::new());
+    for precision in [Precision::Residual, Precision::Stochastic] {
+        if plain.is_some() {
+            family.precision = precision;
+            rich.extend(family.richest(&items(search, of, biases.layers, precision)));
+        }
+    }
+    Fitting { plain, rich, compiled: family.compiled }
 }
 
 /// Schemes with as many biases and that precision.

@@ -182,7 +182,7 @@ impl<'a> Search<'a> {
         let (train, test) = divide(samples);
         let data = Dataset { train, test };
         let contributions = contribution::measure(self, &data, effort, watch)?;
-        let (candidates, compiled) = assembly::assemble(self, &contributions, effort);
+        let (candidates, compiled) = assembly::assemble(self, &contributions, effort, watch)?;
         let trials = trial::compare(self, &data, effort, candidates, watch)?;
         Ok(Found { contributions, compiled, trials })
     }

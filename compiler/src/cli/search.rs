@@ -80,6 +80,9 @@ struct Report<'a> {
 
 /// Runs the command.
 pub fn run(args: &Args, json: bool) -> Result<()> {
+    // Before anything is trained.
+    let output = args.output.display();
+    anyhow::ensure!(!args.output.is_dir(), "{output} is a folder; name a file with --output");
     let common = args.update.read("update scheme", Scheme::from_toml)?;
     let mut graph = import::import_with(&args.model, args.reading.options())?;
     let options = options(args.normalize, args.data_spec.as_deref())?;
@@ -134,7 +137,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     if let Some(quantization) = &quantization {
         print_quantization(quantization);
     }
-    say!("\n  written to {}", args.output.display());
+    say!("\n  written to {output}");
     Ok(())
 }
 

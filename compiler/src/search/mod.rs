@@ -36,7 +36,7 @@ use crate::pipeline::{compile_in, CompileError, Compiled, Layout};
 use crate::scheme::{Layers, Scheme};
 
 pub use contribution::{Contributions, OfBiases, OfLayer};
-pub use trial::{Tried, SEEDS};
+pub use trial::Tried;
 
 /// Fewest training samples that a part can be held out of and the rest be learnt from.
 const LEAST: usize = 16;
@@ -176,10 +176,10 @@ impl<'a> Search<'a> {
         effort: Effort,
         watch: &mut (dyn Watch + Send),
     ) -> Result<Found, SearchError> {
-        if samples.len() < LEAST {
+        let (train, test) = divide(samples);
+        if samples.len() < LEAST || test.is_empty() {
             return Err(SearchError::Few { found: samples.len() });
         }
-        let (train, test) = divide(samples);
         let data = Dataset { train, test };
         let contributions = contribution::measure(self, &data, effort, watch)?;
         let (candidates, compiled) = assembly::assemble(self, &contributions, effort, watch)?;
@@ -210,8 +210,8 @@ fn cost(graph: &Graph, node: &Node) -> LayerCost {
     LayerCost { name: node.name.clone(), input, weights, divisible: !grouped }
 }
 
-/// Holds the last of each class out: samples that follow each other are often alike, and where they overlap a few of
-/// one class would give the others away.
+/// Holds the last samples of each class out: neighbours are often alike, as windows that overlap are, and would give
+/// each other away.
 fn divide(samples: &Split) -> (Split, Split) {
     let mut classes: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
     for index in 0..samples.len() {
@@ -219,11 +219,85 @@ fn divide(samples: &Split) -> (Split, Split) {
     }
     let (mut learn, mut held) = (Vec::new(), Vec::new());
     for of in classes.into_values() {
-        let (first, last) = of.split_at(of.len() - of.len() / HELD);
+        let held_out = (of.len() / HELD).max(usize::from(of.len() > 1));
+        let (first, last) = of.split_at(of.len() - held_out);
         learn.extend_from_slice(first);
         held.extend_from_slice(last);
     }
     learn.sort_unstable();
     held.sort_unstable();
     (samples.select(&learn), samples.select(&held))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::parse;
+
+    /// Reproduces four values through two.
+    const NET: &str = r#"graph "net" source 0x1f
+%0 "x" i8[1,1,1,4] scale 0.02 zero 0
+%1 "w" i8[2,1,1,4] scale [0.01,0.01] axis 0 zero 0 data [60,-20,30,10,-40,50,20,-30]
+%2 "b" i32[2] scale [0.0002,0.0002] axis 0 zero 0 data [0,0]
+%3 "h" i8[1,1,1,2] scale 0.03 zero 0
+%4 "v" i8[4,1,1,2] scale [0.01,0.01,0.01,0.01] axis 0 zero 0 data [40,-30,20,50,-10,60,70,10]
+%5 "c" i32[4] scale [0.0003,0.0003,0.0003,0.0003] axis 0 zero 0 data [0,0,0,0]
+%6 "y" i8[1,1,1,4] scale 0.02 zero 0
+"first" conv2d %0 %1 %2 -> %3 {kernel [1,1], stride [1,1], pad [0,0,0,0], groups [1], clamp [-128,127]}
+"last" conv2d %3 %4 %5 -> %6 {kernel [1,1], stride [1,1], pad [0,0,0,0], groups [1], clamp [-128,127]}
+input %0
+output %6
+"#;
+
+    const EFFORT: Effort = Effort { epochs: 4, trials: 5, seed: 1, workers: 2 };
+
+    /// Points of a line.
+    fn line(count: usize) -> Split {
+        let along = |i: usize| ((i * 37) % 101) as i8 - 50;
+        let inputs = (0..count).flat_map(|i| [along(i), -along(i), along(i) / 2, along(i)]);
+        Split::new(inputs.collect(), vec![0; count]).unwrap()
+    }
+
+    fn found(sram: u64, workers: usize) -> Result<Found, SearchError> {
+        let graph = parse(NET).unwrap();
+        let common = Scheme::from_short("loss=mean-square").unwrap();
+        let limits = Limits { sram, flash: u64::MAX };
+        let (start, layout) = (HeadStart::Classifier, Layout::default());
+        let task = Task { graph: &graph, start, common: &common, layout, limits, boards: &[] };
+        Search::new(task)?.run(&line(80), Effort { workers, ..EFFORT }, &mut ())
+    }
+
+    #[test]
+    fn a_network_that_reproduces_its_input_is_searched_too() {
+        let found = found(u64::MAX, 2).unwrap();
+        assert_eq!(found.contributions.biases.iter().map(|b| b.layers).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(found.contributions.layers.len(), 2);
+        // One bias alone is tried beside whatever else is, and is worse than weights.
+        let best = &found.trials[0];
+        assert!(!best.scheme.weights.is_empty());
+        let bias = found.trials.iter().find(|t| t.scheme.weights.is_empty()).unwrap();
+        assert!(best.score < 0.5 * bias.score, "{} and {}", best.score, bias.score);
+        assert_eq!(best.rounds, trial::SEEDS);
+    }
+
+    #[test]
+    fn what_is_found_fits_and_does_not_depend_on_threads() {
+        let all = found(u64::MAX, 1).unwrap();
+        let most = all.trials.iter().map(|t| t.sram).max().unwrap();
+        let less = found(most - 1, 1).unwrap();
+        assert!(less.trials.iter().all(|t| t.sram < most));
+        let json = |found: &Found| serde_json::to_string(found).unwrap();
+        assert_eq!(json(&found(most - 1, 3).unwrap()), json(&less));
+        assert!(matches!(found(10, 1), Err(SearchError::Unfit(_))));
+    }
+
+    #[test]
+    fn the_last_of_each_class_are_held_out() {
+        let labels = vec![0, 1, 0, 0, 1, 0, 2, 0, 0, 0, 0];
+        let split = Split::new((0..11).collect(), labels).unwrap();
+        let (learn, held) = divide(&split);
+        let inputs = |of: &Split| (0..of.len()).map(|i| of.input(i)[0]).collect::<Vec<_>>();
+        assert_eq!(inputs(&held), [4, 9, 10]);
+        assert_eq!(inputs(&learn), [0, 1, 2, 3, 5, 6, 7, 8]);
+    }
 }

@@ -16,7 +16,7 @@ use crate::learn::{score, LearnError, Score, Watch};
 use crate::scheme::Scheme;
 
 /// Rounds of the schemes that lead after one, each with another order of samples.
-pub const SEEDS: usize = 3;
+pub(super) const SEEDS: usize = 3;
 
 /// Schemes that lead.
 const LEADING: usize = 3;

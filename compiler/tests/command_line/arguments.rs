@@ -4,8 +4,16 @@ use super::support::{fails, good, model, samples, simulate_fails, succeeds, text
 
 #[test]
 fn help_is_given() {
-    let commands =
-        [&[][..], &["compile"], &["simulate"], &["run"], &["export"], &["merge"], &["demo"]];
+    let commands = [
+        &[][..],
+        &["compile"],
+        &["search"],
+        &["simulate"],
+        &["run"],
+        &["export"],
+        &["merge"],
+        &["demo"],
+    ];
     for command in commands {
         let help = succeeds(&[command, &["--help"]].concat());
         assert!(help.contains("Usage: offshoot"), "{help}");

@@ -20,6 +20,7 @@ mod programs;
 mod recordings;
 mod report;
 mod schemes;
+mod search;
 mod support;
 mod tables;
 mod writes;

@@ -79,7 +79,7 @@ fn refused(test: &str, code: i32, data: &Path, more: &[&str], says: &[&str]) {
 #[test]
 fn what_cannot_be_searched_is_refused() {
     let data = demo("digits_rotated.npz");
-    let says = ["digits_int8qdq.onnx on qemu-mps2-an386", "3000 are available", "nothing less"];
+    let says = ["digits_int8qdq.onnx on qemu-mps2-an386", "3000 are available", "no update scheme"];
     refused("unfit", UNFIT, &data, &["--sram", "3000"], &says);
     let common = ["--update", "biases=3"];
     refused("layers", FAILED, &data, &common, &["leave biases, layers and precision out"]);

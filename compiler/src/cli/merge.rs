@@ -12,12 +12,12 @@ use offshoot::lower::learnt;
 use offshoot::pipeline::{self, Input, Layout};
 use offshoot::report::Report;
 use offshoot::trim::Trim;
-use offshoot_simulator::data;
 use serde_json::{json, Value};
 
 use super::compile::{print_report, write};
 use super::output::{bytes, grouped, percent, row, say, table, Progress};
-use super::simulate::{graph, normalization, options, program};
+use super::samples::Samples;
+use super::simulate::{graph, program};
 use super::{report, state, Folder};
 
 /// Arguments of `offshoot merge`.
@@ -28,16 +28,9 @@ pub struct Args {
     /// What was learnt: a file that `export` or `--save` wrote.
     #[arg(long, value_name = "FILE")]
     state: PathBuf,
-    /// Samples, in any form that `simulate` takes: those held out are what the merged network is judged by.
-    #[arg(long)]
-    data: PathBuf,
-    /// What the files of samples do not say of themselves (TOML): features, columns, classes.
-    #[arg(long, value_name = "FILE")]
-    data_spec: Option<PathBuf>,
-    /// Map values to (v - MEAN) / STD before they are quantised.
-    #[arg(long, value_name = "MEAN,STD", value_parser = normalization, allow_hyphen_values = true)]
-    normalize: Option<(f32, f32)>,
-    /// Points of accuracy, in percent of the samples held out, that merging may cost.
+    #[command(flatten)]
+    samples: Samples,
+    /// Points of accuracy, in percent of the samples of --data that are held out, that merging may cost.
     #[arg(long, value_name = "POINTS", default_value_t = 1.0, value_parser = points, allow_negative_numbers = true)]
     tolerance: f64,
     /// Folder for the merged program.
@@ -60,8 +53,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let training = graph(&folder, &before)?;
     let given = state::read(&args.state, &before.header)?;
     let old = report::read(&folder)?;
-    let options = options(args.normalize, args.data_spec.as_deref())?;
-    let samples = data::load(&args.data, &before.header, &options)?;
+    let samples = args.samples.load(&before.header)?;
 
     let trained = learnt(&training, &given.state).with_context(name)?;
     let merged = merge(&trained).with_context(name)?;

@@ -15,6 +15,7 @@ mod output;
 mod quantize;
 mod report;
 mod run;
+mod samples;
 mod search;
 mod simulate;
 mod state;
@@ -41,7 +42,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Compile an ONNX model into a training program.
     Compile(compile::Args),
-    /// Look for the update scheme that fits a board and learns best from your samples.
+    /// Look for the update scheme that fits a board and learns best from your samples, by which a float model is quantised
+    /// too.
     Search(search::Args),
     /// Show what a compiled program needs, and what lies in its memory when.
     Report(report::Args),

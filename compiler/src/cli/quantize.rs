@@ -11,7 +11,7 @@ use offshoot_runtime::program::Header;
 use offshoot_simulator::data::{self, Split};
 
 use super::output::say;
-use super::simulate::{normalization, options};
+use super::samples::{normalization, options};
 
 /// How a model is read.
 #[derive(Debug, clap::Args)]

@@ -10,12 +10,13 @@ use offshoot::scheme::Scheme;
 use offshoot::search::{Effort, Found, OfLayer, Search, SearchError, Task, Tried};
 use offshoot::{emit, import};
 use offshoot_runtime::schedule::default_rate;
-use offshoot_simulator::{data, Round};
+use offshoot_simulator::Round;
 
 use super::compile::{update, Given, Head};
 use super::output::{bytes, grouped, limit, percent, row, say, score_rows, table, Progress};
 use super::quantize::{by_samples, print_quantization, Reading};
-use super::simulate::{normalization, options, positive};
+use super::samples::Samples;
+use super::simulate::positive;
 use super::target::Target;
 
 /// Layers that are shown, those that contribute most.
@@ -28,16 +29,8 @@ pub struct Args {
     model: PathBuf,
     #[command(flatten)]
     reading: Reading,
-    /// Samples to learn from, in any form that `simulate` takes; a float model is quantised by them too, as by
-    /// `compile --calibrate`.
-    #[arg(long)]
-    data: PathBuf,
-    /// What the files of samples do not say of themselves (TOML): features, columns, classes.
-    #[arg(long, value_name = "FILE")]
-    data_spec: Option<PathBuf>,
-    /// Map values to (v - MEAN) / STD before they are quantised.
-    #[arg(long, value_name = "MEAN,STD", value_parser = normalization, allow_hyphen_values = true)]
-    normalize: Option<(f32, f32)>,
+    #[command(flatten)]
+    samples: Samples,
     #[command(flatten)]
     head: Head,
     /// What all schemes have in common, loss and optimizer: a TOML file, or in short form, for example
@@ -85,10 +78,10 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     anyhow::ensure!(!args.output.is_dir(), "{output} is a folder; name a file with --output");
     let common = args.update.read("update scheme", Scheme::from_toml)?;
     let mut graph = import::import_with(&args.model, args.reading.options())?;
-    let options = options(args.normalize, args.data_spec.as_deref())?;
     let mut quantization = None;
     if is_real(&graph) {
-        let (integers, done) = by_samples(&graph, &args.model, &args.data, &options)?;
+        let Samples { data, .. } = &args.samples;
+        let (integers, done) = by_samples(&graph, &args.model, data, &args.samples.options()?)?;
         (graph, quantization) = (integers, Some(done));
     }
     let (start, layout, limits) = (args.head.start(), args.target.layout(), args.target.limits());
@@ -101,7 +94,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
             other => other.into(),
         })
         .with_context(|| format!("{} on {}", args.model.display(), args.target.board.name))?;
-    let samples = data::load(&args.data, search.header(), &options)?;
+    let samples = args.samples.load(search.header())?;
     let workers = args.jobs.unwrap_or_else(|| {
         std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
     });

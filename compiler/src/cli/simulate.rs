@@ -1,7 +1,7 @@
 //! `offshoot simulate`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use offshoot::ir::{self, Graph};
@@ -11,6 +11,7 @@ use offshoot_runtime::schedule::default_rate;
 use offshoot_simulator::{data, Decay, ProgramFile, Round};
 
 use super::output::{percent, row, say, score_rows, table, Progress};
+use super::samples::Samples;
 use super::state::{self, StateArgs};
 use super::Folder;
 
@@ -40,12 +41,8 @@ pub struct Args {
 /// Arguments that `simulate` and `run` share, so that both take the same steps.
 #[derive(Debug, clap::Args)]
 pub struct RoundArgs {
-    /// Samples: an .npz archive, a .csv table, or a folder of arrays, images or .wav files.
-    #[arg(long)]
-    data: PathBuf,
-    /// What the files of samples do not say of themselves (TOML): features, columns, classes.
-    #[arg(long, value_name = "FILE")]
-    data_spec: Option<PathBuf>,
+    #[command(flatten)]
+    samples: Samples,
     /// Learning rate at the start of the round, in place of the one that suits the network.
     #[arg(long, value_parser = rate, allow_negative_numbers = true)]
     rate: Option<f32>,
@@ -59,9 +56,6 @@ pub struct RoundArgs {
     /// Seed of the order of samples.
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
-    /// Map values to (v - MEAN) / STD before they are quantised.
-    #[arg(long, value_name = "MEAN,STD", value_parser = normalization, allow_hyphen_values = true)]
-    normalize: Option<(f32, f32)>,
 }
 
 /// A count of at least 1 that a round can hold.
@@ -82,30 +76,10 @@ fn rate(text: &str) -> Result<f32, String> {
     }
 }
 
-/// Reads `--normalize`.
-pub fn normalization(text: &str) -> Result<(f32, f32), String> {
-    let numbers = text
-        .split_once(',')
-        .and_then(|(mean, std)| Some((mean.trim().parse().ok()?, std.trim().parse().ok()?)));
-    match numbers {
-        Some((mean, std)) if f32::is_finite(mean) && std > 0.0 && f32::is_finite(std) => {
-            Ok((mean, std))
-        }
-        _ => Err("write MEAN,STD with a positive STD, for example 127.5,127.5".into()),
-    }
-}
-
-/// How samples are read.
-pub fn options(normalize: Option<(f32, f32)>, spec: Option<&Path>) -> Result<data::Options> {
-    let spec = spec.map(data::DataSpec::read).transpose()?.unwrap_or_default();
-    Ok(data::Options { normalize, spec })
-}
-
 impl RoundArgs {
     /// The samples that these arguments name, for `program`.
     pub fn samples(&self, program: &ProgramFile) -> Result<data::Dataset> {
-        let options = options(self.normalize, self.data_spec.as_deref())?;
-        Ok(data::load(&self.data, &program.header, &options)?)
+        self.samples.load(&program.header)
     }
 
     /// The round of `program` over `samples` that these arguments ask for.

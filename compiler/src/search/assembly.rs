@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use offshoot_runtime::program::op::Precision;
 
-use super::trial::each;
+use super::workers::each;
 use super::{Contributions, Effort, OfBiases, Search, SearchError};
 use crate::fit::{first_that_fits, sizes_of, Sizes};
 use crate::learn::Watch;

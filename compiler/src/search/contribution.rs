@@ -5,7 +5,8 @@ use offshoot_runtime::program::op::Precision;
 use offshoot_simulator::data::{Dataset, Split};
 use serde::Serialize;
 
-use super::trial::{each, train};
+use super::trial::train;
+use super::workers::each;
 use super::{Effort, Search, SearchError};
 use crate::learn::Watch;
 use crate::scheme::{Layer, Scheme, WeightRule};

@@ -18,6 +18,7 @@
 mod assembly;
 mod contribution;
 mod trial;
+mod workers;
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,5 @@
 //! Schemes on trial: trained on the simulator, and judged by samples held out.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-
 use offshoot_runtime::schedule::default_rate;
 use offshoot_runtime::Trainer;
 use offshoot_simulator::data::Dataset;
@@ -10,6 +7,7 @@ use offshoot_simulator::{Memories, ProgramFile, Round, Simulation};
 use serde::{Serialize, Serializer};
 
 use super::assembly::Candidate;
+use super::workers::each;
 use super::{Effort, Search, SearchError};
 use crate::fit::Sizes;
 use crate::learn::{score, LearnError, Score, Watch};
@@ -34,7 +32,7 @@ pub(super) struct Judged {
 #[derive(Clone, Debug, Serialize)]
 pub struct Tried {
     /// It.
-    #[serde(rename = "update", serialize_with = "toml")]
+    #[serde(rename = "update", serialize_with = "as_text")]
     pub scheme: Scheme,
     /// Bytes of SRAM, without stack.
     pub sram: u64,
@@ -51,7 +49,8 @@ pub struct Tried {
     pub rounds: usize,
 }
 
-fn toml<S: Serializer>(scheme: &Scheme, serializer: S) -> Result<S::Ok, S::Error> {
+/// As `--update` takes it: in short form, where there is one.
+fn as_text<S: Serializer>(scheme: &Scheme, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&scheme.short().unwrap_or_else(|| scheme.toml()))
 }
 
@@ -86,35 +85,6 @@ pub(super) fn train(
         judged.push(Judged { score, loss: sum / held.len().max(1) as f64 });
     }
     Ok(judged)
-}
-
-/// Gives `f` each of `items`, on several threads; results are in the order of the items. `watch` sees a step for each.
-pub(super) fn each<T: Sync, R: Send>(
-    items: &[T],
-    workers: usize,
-    watch: &mut (dyn Watch + Send),
-    f: impl Fn(&T) -> Result<R, SearchError> + Sync,
-) -> Result<Vec<R>, SearchError> {
-    let next = AtomicUsize::new(0);
-    let watch = Mutex::new(watch);
-    let found = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..workers.clamp(1, items.len().max(1)) {
-            scope.spawn(|| loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(item) = items.get(at) else { break };
-                let result = f(item);
-                if result.is_err() {
-                    next.store(items.len(), Ordering::Relaxed);
-                }
-                watch.lock().unwrap_or_else(PoisonError::into_inner).step();
-                found.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-            });
-        }
-    });
-    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    found.sort_by_key(|(at, _)| *at);
-    found.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Trains `candidates` for a whole round, those that lead for [`SEEDS`] rounds; gives all, the best first.

@@ -79,8 +79,7 @@ pub(super) fn measure(
     watch.begin("measure", schemes.len());
     let losses = each(&schemes, effort.workers, watch, |scheme| {
         let compiled = search.compile(scheme)?;
-        let judged = train(&compiled.program, &data, steps, &[effort.seed])?;
-        Ok(judged.iter().map(|j| j.loss).sum::<f64>())
+        Ok(train(&compiled.program, &data, steps, effort.seed)?.loss)
     })?;
     watch.end();
     let (of_layers, of_biases) = losses.split_at(count);

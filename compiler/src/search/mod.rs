@@ -6,8 +6,8 @@
 //! 2. Schemes are put together that fit ([`assembly`]): for several numbers of biases and both precisions of weights, those
 //!    channels first that contribute most for their bytes. The whole pipeline compiles each, so that what fits is
 //!    known and not estimated.
-//! 3. The best of them are trained for whole rounds ([`trial`]), and the one that is right most often on samples held out
-//!    is taken.
+//! 3. The best of them are trained for whole rounds ([`trial`]), those that lead for more of them, in which other
+//!    samples are held out; the one that is right most often on samples held out is taken.
 //!
 //! Contributions add up only roughly; therefore schemes that they favour are tried before one is chosen. All of it is
 //! determined by samples and seed, however many threads there are.
@@ -44,6 +44,9 @@ const LEAST: usize = 16;
 
 /// One in so many training samples of each class is held out.
 const HELD: usize = 4;
+
+/// Times that others of them are.
+const FOLDS: usize = 3;
 
 /// What schemes are for, and where they are to fit.
 #[derive(Clone, Copy, Debug)]
@@ -177,14 +180,14 @@ impl<'a> Search<'a> {
         effort: Effort,
         watch: &mut (dyn Watch + Send),
     ) -> Result<Found, SearchError> {
-        let (train, test) = divide(samples);
-        if samples.len() < LEAST || test.is_empty() {
-            return Err(SearchError::Few { found: samples.len() });
-        }
-        let data = Dataset { train, test };
-        let contributions = contribution::measure(self, &data, effort, watch)?;
+        // Where classes are small, later ones hold nothing out.
+        let folds = (0..FOLDS).map(|fold| divide(samples, fold));
+        let folds: Vec<Dataset> = folds.filter(|fold| !fold.test.is_empty()).collect();
+        let first = folds.first().filter(|_| samples.len() >= LEAST);
+        let first = first.ok_or(SearchError::Few { found: samples.len() })?;
+        let contributions = contribution::measure(self, first, effort, watch)?;
         let (candidates, compiled) = assembly::assemble(self, &contributions, effort, watch)?;
-        let trials = trial::compare(self, &data, effort, candidates, watch)?;
+        let trials = trial::compare(self, &folds, effort, candidates, watch)?;
         Ok(Found { contributions, compiled, trials })
     }
 
@@ -211,23 +214,24 @@ fn cost(graph: &Graph, node: &Node) -> LayerCost {
     LayerCost { name: node.name.clone(), input, weights, divisible: !grouped }
 }
 
-/// Holds the last samples of each class out: neighbours are often alike, as windows that overlap are, and would give
-/// each other away.
-fn divide(samples: &Split) -> (Split, Split) {
+/// Holds a run of the samples of each class out, the last or the one so many before: neighbours are often alike, as
+/// windows that overlap are, and would give each other away.
+fn divide(samples: &Split, fold: usize) -> Dataset {
     let mut classes: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
     for index in 0..samples.len() {
         classes.entry(samples.label(index)).or_default().push(index);
     }
     let (mut learn, mut held) = (Vec::new(), Vec::new());
     for of in classes.into_values() {
-        let held_out = (of.len() / HELD).max(usize::from(of.len() > 1));
-        let (first, last) = of.split_at(of.len() - held_out);
-        learn.extend_from_slice(first);
-        held.extend_from_slice(last);
+        let count = (of.len() / HELD).max(usize::from(of.len() > fold + 1));
+        let to = of.len() - fold * count;
+        let out = to - count..to;
+        held.extend_from_slice(&of[out.clone()]);
+        learn.extend(of[..out.start].iter().chain(&of[out.end..]));
     }
     learn.sort_unstable();
     held.sort_unstable();
-    (samples.select(&learn), samples.select(&held))
+    Dataset { train: samples.select(&learn), test: samples.select(&held) }
 }
 
 #[cfg(test)]
@@ -278,7 +282,7 @@ output %6
         assert!(!best.scheme.weights.is_empty());
         let bias = found.trials.iter().find(|t| t.scheme.weights.is_empty()).unwrap();
         assert!(best.score < 0.5 * bias.score, "{} and {}", best.score, bias.score);
-        assert_eq!(best.rounds, trial::SEEDS);
+        assert_eq!(best.rounds, FOLDS);
     }
 
     #[test]
@@ -293,12 +297,16 @@ output %6
     }
 
     #[test]
-    fn the_last_of_each_class_are_held_out() {
+    fn runs_of_each_class_are_held_out_in_turn() {
         let labels = vec![0, 1, 0, 0, 1, 0, 2, 0, 0, 0, 0];
         let split = Split::new((0..11).collect(), labels).unwrap();
-        let (learn, held) = divide(&split);
         let inputs = |of: &Split| (0..of.len()).map(|i| of.input(i)[0]).collect::<Vec<_>>();
-        assert_eq!(inputs(&held), [4, 9, 10]);
-        assert_eq!(inputs(&learn), [0, 1, 2, 3, 5, 6, 7, 8]);
+        let [last, before, first] = [0, 1, 2].map(|fold| divide(&split, fold));
+        assert_eq!(inputs(&last.test), [4, 9, 10]);
+        assert_eq!(inputs(&last.train), [0, 1, 2, 3, 5, 6, 7, 8]);
+        // Of two samples both cannot be spared.
+        assert_eq!(inputs(&before.test), [7, 8]);
+        assert_eq!(inputs(&first.test), [3, 5]);
+        assert_eq!(inputs(&first.train), [0, 1, 2, 4, 6, 7, 8, 9, 10]);
     }
 }

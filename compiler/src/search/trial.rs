@@ -13,11 +13,8 @@ use crate::fit::Sizes;
 use crate::learn::{score, LearnError, Score, Watch};
 use crate::scheme::Scheme;
 
-/// Rounds of the schemes that lead after one, each with another order of samples.
-pub(super) const SEEDS: usize = 3;
-
-/// Schemes that lead.
-const LEADING: usize = 3;
+/// Schemes that lead after one round.
+const LEADING: usize = 4;
 
 /// How well a program did on samples that it had not seen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,7 +37,7 @@ pub struct Tried {
     pub flash: u64,
     /// Parameters that it trains.
     pub trained: usize,
-    /// Share of the samples held out that were right, in the mean of the rounds; of a network that reproduces its
+    /// Share of the samples held out that were right, in the mean of its rounds; of a network that reproduces its
     /// input their mean error.
     pub score: f64,
     /// Their mean loss.
@@ -54,68 +51,65 @@ fn as_text<S: Serializer>(scheme: &Scheme, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_str(&scheme.short().unwrap_or_else(|| scheme.toml()))
 }
 
-/// Trains `program` on `data` once for each of `seeds`, for so many steps, from the start each time.
+/// Trains `program` on `data` for so many steps, and judges it by the samples held out.
 pub(super) fn train(
     program: &ProgramFile,
     data: &Dataset,
     steps: usize,
-    seeds: &[u64],
-) -> Result<Vec<Judged>, LearnError> {
+    seed: u64,
+) -> Result<Judged, LearnError> {
     let program = program.program();
     let mut memories = Memories::of(&program);
     let mut simulation = Simulation::new(program, &mut memories)?;
     let (train, held) = (&data.train, &data.test);
-    let mut judged = Vec::new();
-    for &seed in seeds {
-        simulation.reset()?;
-        let round = Round { seed, ..Round::new(default_rate(&program), train.len(), steps) };
-        for (index, rate) in round.steps() {
-            simulation.train(index, train.input(index), train.label(index), rate)?;
-        }
-        let score = score(&mut simulation, held, train.len(), &mut ())?;
-        // A step at no rate gives the loss; whatever else it leaves in the state is put back.
-        let state = simulation.interpreter().state().to_vec();
-        let mut sum = 0.0;
-        for index in 0..held.len() {
-            let key = train.len() + index;
-            let report = simulation.train(key, held.input(index), held.label(index), 0.0)?;
-            sum += f64::from(report.loss);
-            simulation.interpreter().state_mut().copy_from_slice(&state);
-        }
-        judged.push(Judged { score, loss: sum / held.len().max(1) as f64 });
+    let round = Round { seed, ..Round::new(default_rate(&program), train.len(), steps) };
+    for (index, rate) in round.steps() {
+        simulation.train(index, train.input(index), train.label(index), rate)?;
     }
-    Ok(judged)
+    let score = score(&mut simulation, held, train.len(), &mut ())?;
+    // A step at no rate gives the loss; whatever else it leaves in the state is put back.
+    let state = simulation.interpreter().state().to_vec();
+    let mut sum = 0.0;
+    for index in 0..held.len() {
+        let key = train.len() + index;
+        let report = simulation.train(key, held.input(index), held.label(index), 0.0)?;
+        sum += f64::from(report.loss);
+        simulation.interpreter().state_mut().copy_from_slice(&state);
+    }
+    Ok(Judged { score, loss: sum / held.len().max(1) as f64 })
 }
 
-/// Trains `candidates` for a whole round, those that lead for [`SEEDS`] rounds; gives all, the best first.
+/// Trains `candidates` for a whole round on the first of `folds`, those that lead on the others too; gives all, the
+/// best first.
 pub(super) fn compare(
     search: &Search<'_>,
-    data: &Dataset,
+    folds: &[Dataset],
     effort: Effort,
     candidates: Vec<Candidate>,
     watch: &mut (dyn Watch + Send),
 ) -> Result<Vec<Tried>, SearchError> {
-    let steps = effort.epochs * data.train.len();
-    let round = |candidate: &Candidate, seeds: &[u64]| {
+    let round = |candidate: &Candidate, fold: usize| {
         let compiled = search.compile(&candidate.scheme)?;
-        Ok(train(&compiled.program, data, steps, seeds)?)
+        let (data, seed) = (&folds[fold], effort.seed.wrapping_add(fold as u64));
+        Ok(train(&compiled.program, data, effort.epochs * data.train.len(), seed)?)
     };
     watch.begin("try", candidates.len());
-    let first = each(&candidates, effort.workers, watch, |c| round(c, &[effort.seed]))?;
+    let first = each(&candidates, effort.workers, watch, |c| round(c, 0))?;
     watch.end();
-    let mut all: Vec<(Candidate, Vec<Judged>)> = candidates.into_iter().zip(first).collect();
+    let first = candidates.into_iter().zip(first).map(|(c, judged)| (c, vec![judged]));
+    let mut all: Vec<(Candidate, Vec<Judged>)> = first.collect();
     all.sort_by(|a, b| order(&a.1, &b.1));
-    let leading: Vec<Candidate> = all.iter().take(LEADING).map(|(c, _)| c.clone()).collect();
-    let seeds: Vec<u64> = (1..SEEDS as u64).map(|n| effort.seed.wrapping_add(n)).collect();
-    watch.begin("try again", leading.len());
-    let more = each(&leading, effort.workers, watch, |c| round(c, &seeds))?;
+    let leading = all.len().min(LEADING);
+    let again: Vec<(usize, usize)> =
+        (0..leading).flat_map(|at| (1..folds.len()).map(move |fold| (at, fold))).collect();
+    watch.begin("try again", again.len());
+    let more = each(&again, effort.workers, watch, |&(at, fold)| round(&all[at].0, fold))?;
     watch.end();
-    for ((_, judged), more) in all.iter_mut().zip(more) {
-        judged.extend(more);
+    for ((at, _), judged) in again.into_iter().zip(more) {
+        all[at].1.push(judged);
     }
-    let (leading, rest) = all.split_at_mut(leading.len());
-    leading.sort_by(|a, b| order(&a.1, &b.1));
-    Ok(leading.iter().chain(rest.iter()).map(tried).collect())
+    all[..leading].sort_by(|a, b| order(&a.1, &b.1));
+    Ok(all.iter().map(tried).collect())
 }
 
 fn tried((candidate, judged): &(Candidate, Vec<Judged>)) -> Tried {

@@ -53,8 +53,8 @@ struct Fitting {
     compiled: usize,
 }
 
-/// Schemes that are worth a trial, at most as many as were asked for, and how many were compiled. Among them are the head
-/// by itself and the biases that do best, where they fit.
+/// Schemes that are worth a trial, at most as many as were asked for, and how many were compiled. Beside those that promise
+/// most are the biases that do best and the head by itself, to compare with.
 pub(super) fn assemble(
     search: &Search<'_>,
     of: &Contributions,
@@ -71,13 +71,10 @@ pub(super) fn assemble(
     let least = plain.first().copied();
     plain.sort_by(|a, b| by_value(a, b));
     rich.sort_by(|a, b| by_value(a, b));
-    let mut chosen: Vec<Candidate> = Vec::new();
-    for candidate in least.into_iter().chain(plain.into_iter().take(1)).chain(rich) {
-        if chosen.iter().all(|c| c.scheme != candidate.scheme) {
-            chosen.push(candidate.clone());
-        }
-    }
-    chosen.truncate(effort.trials);
+    let mut beside: Vec<&Candidate> = plain.into_iter().take(1).chain(least).collect();
+    beside.dedup_by_key(|c| &c.scheme);
+    let promising = rich.into_iter().take(effort.trials.saturating_sub(beside.len()).max(1));
+    let chosen = promising.chain(beside).take(effort.trials).cloned().collect();
     Ok((chosen, fitting.iter().map(|f| f.compiled).sum()))
 }
 

@@ -264,12 +264,16 @@ output %6
     }
 
     fn found(sram: u64, workers: usize) -> Result<Found, SearchError> {
+        search(sram, Effort { workers, ..EFFORT })
+    }
+
+    fn search(sram: u64, effort: Effort) -> Result<Found, SearchError> {
         let graph = parse(NET).unwrap();
         let common = Scheme::from_short("loss=mean-square").unwrap();
         let limits = Limits { sram, flash: u64::MAX };
         let (start, layout) = (HeadStart::Classifier, Layout::default());
         let task = Task { graph: &graph, start, common: &common, layout, limits, boards: &[] };
-        Search::new(task)?.run(&line(80), Effort { workers, ..EFFORT }, &mut ())
+        Search::new(task)?.run(&line(80), effort, &mut ())
     }
 
     #[test]
@@ -283,6 +287,8 @@ output %6
         let bias = found.trials.iter().find(|t| t.scheme.weights.is_empty()).unwrap();
         assert!(best.score < 0.5 * bias.score, "{} and {}", best.score, bias.score);
         assert_eq!(best.rounds, FOLDS);
+        let one = search(u64::MAX, Effort { trials: 1, ..EFFORT }).unwrap();
+        assert!(one.trials.len() == 1 && !one.trials[0].scheme.weights.is_empty());
     }
 
     #[test]

@@ -40,8 +40,8 @@ pub struct Args {
     #[command(flatten)]
     target: Target,
     /// Times that every sample is seen in a round.
-    #[arg(long, default_value_t = 5, value_parser = positive, allow_negative_numbers = true)]
-    epochs: usize,
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000), allow_negative_numbers = true)]
+    epochs: u16,
     /// Schemes that are trained for a whole round before one is chosen.
     #[arg(long, default_value_t = 10, value_parser = positive, allow_negative_numbers = true)]
     trials: usize,
@@ -98,7 +98,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let workers = args.jobs.unwrap_or_else(|| {
         std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
     });
-    let Args { epochs, trials, seed, .. } = *args;
+    let Args { trials, seed, .. } = *args;
+    let epochs = usize::from(args.epochs);
     let effort = Effort { epochs, trials, seed, workers };
     let found = search.run(&samples.train, effort, &mut Progress::default())?;
     let Some(best) = found.trials.first() else { anyhow::bail!("no scheme was tried") };

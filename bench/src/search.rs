@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use anyhow::{ensure, Context, Result};
-use offshoot::fit::Limits;
+use offshoot::fit::{Limits, Sizes};
 use offshoot::learn::learn;
 use offshoot::pipeline::{compile, Layout};
 use offshoot::scheme::Scheme;
@@ -60,10 +60,11 @@ fn row(cell: &Cell<'_>, tier: &Tier, args: &Args, worker: &mut Worker) -> Result
     worker.prepare(&cell.name());
     let ground = Ground::load(cell, tier, worker)?;
     let samples = &ground.samples;
-    let given = compiled(cell, &ground)?.program;
+    let given = compiled(cell, &ground)?;
+    let sram = Sizes::of(&given)?.sram;
     let asked = cell.scheme.scheme()?;
     let common = Scheme { loss: asked.loss, optimizer: asked.optimizer, ..Scheme::default() };
-    let limits = Limits { sram: sram(&given).into(), flash: u64::MAX };
+    let limits = Limits { sram, flash: u64::MAX };
     let (start, layout) = (start(cell), Layout::default());
     let task = Task { graph: &ground.graph, start, common: &common, layout, limits, boards: &[] };
     let effort = Effort {
@@ -79,25 +80,19 @@ fn row(cell: &Cell<'_>, tier: &Tier, args: &Args, worker: &mut Worker) -> Result
     let program = compile(&ground.graph, start, &best.scheme)?.program;
     let seeds = tier.seeds_of(cell);
     let [before, after] = [
-        right(&given, samples, tier, &seeds, worker)?,
+        right(&given.program, samples, tier, &seeds, worker)?,
         right(&program, samples, tier, &seeds, worker)?,
     ];
     let text = best.scheme.short().unwrap_or_else(|| best.scheme.toml());
     println!(
-        "| {} | {} | {} {} | {} | {before} | {text} | {} | {after} | {seconds} |",
+        "| {} | {} | {} {} | {sram} | {before} | {text} | {} | {after} | {seconds} |",
         cell.network.name,
         cell.data.name,
         cell.scheme.name,
         cell.method.name(),
-        sram(&given),
-        sram(&program),
+        best.sram,
     );
     Ok(())
-}
-
-fn sram(program: &ProgramFile) -> u32 {
-    let header = &program.header;
-    header.arena + header.state + header.scratch
 }
 
 /// Percent of the test samples that are right after a round, over orders of samples.

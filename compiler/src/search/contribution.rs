@@ -2,12 +2,12 @@
 //! trained too.
 
 use offshoot_runtime::program::op::Precision;
-use offshoot_simulator::data::{Dataset, Split};
+use offshoot_simulator::data::Split;
 use serde::Serialize;
 
-use super::trial::train;
+use super::trial::{Fold, Trials};
 use super::workers::each;
-use super::{Effort, Search, SearchError};
+use super::{Effort, SearchError};
 use crate::learn::Watch;
 use crate::scheme::{Layer, Scheme, WeightRule};
 
@@ -55,11 +55,12 @@ pub struct Contributions {
 
 /// Trains each part for a short round.
 pub(super) fn measure(
-    search: &Search<'_>,
-    data: &Dataset,
+    trials: &Trials<'_>,
+    fold: &Fold,
     effort: Effort,
     watch: &mut (dyn Watch + Send),
 ) -> Result<Contributions, SearchError> {
+    let search = trials.search;
     let count = search.layers.len();
     let numbers = numbers(search.least(), count);
     let beside = |index: usize| {
@@ -74,12 +75,11 @@ pub(super) fn measure(
     // The costliest, which reach farthest back, come first: no thread is left with one of them at the end.
     let mut schemes: Vec<Scheme> = (0..count).map(part).collect();
     schemes.extend(numbers.iter().rev().map(|&biases| search.scheme(biases)));
-    let data = short(data);
-    let steps = EPOCHS * data.train.len();
+    let fold = short(trials.samples, fold);
+    let steps = EPOCHS * fold.learn.len();
     watch.begin("measure", schemes.len());
     let losses = each(&schemes, effort.workers, watch, |scheme| {
-        let compiled = search.compile(scheme)?;
-        Ok(train(&compiled.program, &data, steps, effort.seed)?.loss)
+        Ok(trials.train(scheme, &fold, steps, effort.seed)?.loss)
     })?;
     watch.end();
     let (of_layers, of_biases) = losses.split_at(count);
@@ -107,11 +107,11 @@ fn numbers(least: usize, count: usize) -> Vec<usize> {
 }
 
 /// The first of each class in turn, as many as a short round takes.
-fn short(data: &Dataset) -> Dataset {
-    let all = data.train.len() + data.test.len();
-    let part = |split: &Split| {
-        let count = (split.len() * SAMPLES.min(all)).div_ceil(all);
-        split.select(&split.spread(count))
+fn short(samples: &Split, fold: &Fold) -> Fold {
+    let all = fold.learn.len() + fold.held.len();
+    let part = |of: &[usize]| {
+        let count = (of.len() * SAMPLES.min(all)).div_ceil(all);
+        samples.select(of).spread(count).into_iter().map(|at| of[at]).collect()
     };
-    Dataset { train: part(&data.train), test: part(&data.test) }
+    Fold { learn: part(&fold.learn), held: part(&fold.held) }
 }

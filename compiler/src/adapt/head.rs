@@ -25,17 +25,8 @@ pub enum HeadStart {
     },
 }
 
-/// Weight scale of a head that starts at zero, where features reach far: weights reach to about 1.
+/// Weight scale of a head that starts at zero: weights reach to about 1.
 const ZERO_START_EXPONENT: i32 = -7;
-
-/// Square of the reach of a head's weights times the energy of its features, at least. Logits of features
-/// that are small throughout take greater weights: those of ResNet8 with traffic signs, whose features' energy
-/// is 55, came to the end of a reach of 1, a quarter of them in 10,000 steps at the default rate; none of
-/// MCUNet or MobileNetV2, whose features have 260 to 560, did.
-const REACH_TIMES_ENERGY: f32 = 128.0;
-
-/// Greater powers were not measured.
-const MOST_GROWTH: i32 = 3;
 
 /// Room for weights to grow over those that the classifier starts with.
 const HEADROOM: f64 = 1.25;
@@ -62,8 +53,7 @@ pub(super) fn replace_classifier(graph: &Graph, start: HeadStart) -> Result<Grap
     let (exponent, weights, biases) = match start {
         HeadStart::Zero { classes } => {
             let classes = in_range(classes)?;
-            let exponent = zero_start_exponent(graph.feature_energy);
-            (exponent, vec![0; classes * count], vec![0; classes])
+            (ZERO_START_EXPONENT, vec![0; classes * count], vec![0; classes])
         }
         HeadStart::Classifier => inherited(w, b, pooled_scale)?,
         HeadStart::Extended { new } => {
@@ -89,14 +79,6 @@ pub(super) fn replace_classifier(graph: &Graph, start: HeadStart) -> Result<Grap
         .quantized(Quant::per_tensor(pooled_scale * scale, 0));
     cut.output = Some(cut.add_op("head", Head.into(), vec![pooled, w, b], logits));
     Ok(cut)
-}
-
-/// Exponent of the weight scale of a head that starts at zero, on features of `energy`, if that is known. Features of
-/// a quarter of the energy take weights of twice the reach, so that the arithmetic does not depend on their unit.
-fn zero_start_exponent(energy: Option<f32>) -> i32 {
-    let growth = |energy: f32| ((REACH_TIMES_ENERGY / energy).log2() / 2.0).ceil() as i32;
-    let growth = energy.filter(|&energy| energy > 0.0).map_or(0, growth);
-    ZERO_START_EXPONENT + growth.clamp(0, MOST_GROWTH)
 }
 
 /// Where features come from.
@@ -181,21 +163,4 @@ fn inherited(
     let unit = step * f64::from(pooled_scale);
     let biases = biases.iter().map(|v| (v / unit).round() as i32).collect();
     Ok((exponent as i32, weights, biases))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::zero_start_exponent;
-
-    #[test]
-    fn weights_reach_further_where_features_do_not() {
-        let of = |energy: f32| zero_start_exponent(Some(energy));
-        assert_eq!([560.0, 260.0, 128.0].map(of), [-7; 3]);
-        assert_eq!([127.0, 55.0, 32.0].map(of), [-6; 3]);
-        assert_eq!([31.0, 8.0].map(of), [-5; 2]);
-        // Neither without end, nor where nothing is known.
-        assert_eq!([7.0, 1e-30].map(of), [-4; 2]);
-        assert_eq!([0.0, f32::MAX].map(of), [-7; 2]);
-        assert_eq!(zero_start_exponent(None), -7);
-    }
 }

@@ -2,12 +2,12 @@
 //! trained too.
 
 use offshoot_runtime::program::op::Precision;
-use offshoot_simulator::data::Split;
+use offshoot_simulator::data::{Dataset, Split};
 use serde::Serialize;
 
-use super::trial::{Fold, Trials};
+use super::trial::train;
 use super::workers::each;
-use super::{Effort, SearchError};
+use super::{Effort, Search, SearchError};
 use crate::learn::Watch;
 use crate::scheme::{Layer, Scheme, WeightRule};
 
@@ -55,12 +55,11 @@ pub struct Contributions {
 
 /// Trains each part for a short round.
 pub(super) fn measure(
-    trials: &Trials<'_>,
-    fold: &Fold,
+    search: &Search<'_>,
+    data: &Dataset,
     effort: Effort,
     watch: &mut (dyn Watch + Send),
 ) -> Result<Contributions, SearchError> {
-    let search = trials.search;
     let count = search.layers.len();
     let numbers = numbers(search.least(), count);
     let beside = |index: usize| {
@@ -75,11 +74,12 @@ pub(super) fn measure(
     // The costliest, which reach farthest back, come first: no thread is left with one of them at the end.
     let mut schemes: Vec<Scheme> = (0..count).map(part).collect();
     schemes.extend(numbers.iter().rev().map(|&biases| search.scheme(biases)));
-    let fold = short(trials.samples, fold);
-    let steps = EPOCHS * fold.learn.len();
+    let data = short(data);
+    let steps = EPOCHS * data.train.len();
     watch.begin("measure", schemes.len());
     let losses = each(&schemes, effort.workers, watch, |scheme| {
-        Ok(trials.train(scheme, &fold, steps, effort.seed)?.loss)
+        let compiled = search.compile(scheme)?;
+        Ok(train(&compiled.program, &data, steps, effort.seed)?.loss)
     })?;
     watch.end();
     let (of_layers, of_biases) = losses.split_at(count);
@@ -107,11 +107,11 @@ fn numbers(least: usize, count: usize) -> Vec<usize> {
 }
 
 /// The first of each class in turn, as many as a short round takes.
-fn short(samples: &Split, fold: &Fold) -> Fold {
-    let all = fold.learn.len() + fold.held.len();
-    let part = |of: &[usize]| {
-        let count = (of.len() * SAMPLES.min(all)).div_ceil(all);
-        samples.select(of).spread(count).into_iter().map(|at| of[at]).collect()
+fn short(data: &Dataset) -> Dataset {
+    let all = data.train.len() + data.test.len();
+    let part = |split: &Split| {
+        let count = (split.len() * SAMPLES.min(all)).div_ceil(all);
+        split.select(&split.spread(count))
     };
-    Fold { learn: part(&fold.learn), held: part(&fold.held) }
+    Dataset { train: part(&data.train), test: part(&data.test) }
 }

@@ -17,7 +17,6 @@
 
 mod assembly;
 mod contribution;
-mod stem;
 mod trial;
 mod workers;
 
@@ -25,7 +24,7 @@ use std::collections::BTreeMap;
 
 use offshoot_runtime::program::op::Precision;
 use offshoot_runtime::program::Header;
-use offshoot_simulator::data::Split;
+use offshoot_simulator::data::{Dataset, Split};
 use serde::Serialize;
 
 use crate::adapt::{adapt, layers, HeadStart};
@@ -34,14 +33,11 @@ use crate::ir::{Graph, Node};
 use crate::learn::{LearnError, Watch};
 use crate::ops::conv2d::is_depthwise;
 use crate::ops::Op;
-use crate::pipeline::{compile_in, CompileError, Layout};
+use crate::pipeline::{compile_in, CompileError, Compiled, Layout};
 use crate::scheme::{Layers, Scheme};
 
 pub use contribution::{Contributions, OfBiases, OfLayer};
 pub use trial::Tried;
-
-use stem::Stem;
-use trial::{Fold, Trials};
 
 /// Fewest training samples that a part can be held out of and the rest be learnt from.
 const LEAST: usize = 16;
@@ -155,7 +151,7 @@ impl<'a> Search<'a> {
         }
         let mut search = Search { task, layers: Vec::new(), header: Header::default() };
         let least = search.scheme(search.least());
-        let compiled = compile_in(task.graph, task.start, &least, task.layout)?;
+        let compiled = search.compile(&least)?;
         let (sizes, limits) = (Sizes::of(&compiled)?, task.limits);
         if let Err(unfit) = check(&compiled, sizes, limits) {
             let Task { graph, start, layout, boards, .. } = task;
@@ -186,14 +182,12 @@ impl<'a> Search<'a> {
     ) -> Result<Found, SearchError> {
         // Where classes are small, later ones hold nothing out.
         let folds = (0..FOLDS).map(|fold| divide(samples, fold));
-        let folds: Vec<Fold> = folds.filter(|fold| !fold.held.is_empty()).collect();
+        let folds: Vec<Dataset> = folds.filter(|fold| !fold.test.is_empty()).collect();
         let first = folds.first().filter(|_| samples.len() >= LEAST);
         let first = first.ok_or(SearchError::Few { found: samples.len() })?;
-        let stem = Stem::of(self, samples, effort.workers, watch)?;
-        let trials = Trials { search: self, samples, stem };
-        let contributions = contribution::measure(&trials, first, effort, watch)?;
+        let contributions = contribution::measure(self, first, effort, watch)?;
         let (candidates, compiled) = assembly::assemble(self, &contributions, effort, watch)?;
-        let trials = trial::compare(&trials, &folds, effort, candidates, watch)?;
+        let trials = trial::compare(self, &folds, effort, candidates, watch)?;
         Ok(Found { contributions, compiled, trials })
     }
 
@@ -205,6 +199,10 @@ impl<'a> Search<'a> {
     /// The scheme that trains the biases of the last `biases` layers, and nothing else.
     fn scheme(&self, biases: usize) -> Scheme {
         Scheme { biases: Layers::Last(biases), ..self.task.common.clone() }
+    }
+
+    fn compile(&self, scheme: &Scheme) -> Result<Compiled, CompileError> {
+        compile_in(self.task.graph, self.task.start, scheme, self.task.layout)
     }
 }
 
@@ -218,7 +216,7 @@ fn cost(graph: &Graph, node: &Node) -> LayerCost {
 
 /// Holds a run of the samples of each class out, the last or the one so many before: neighbours are often alike, as
 /// windows that overlap are, and would give each other away.
-fn divide(samples: &Split, fold: usize) -> Fold {
+fn divide(samples: &Split, fold: usize) -> Dataset {
     let mut classes: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
     for index in 0..samples.len() {
         classes.entry(samples.label(index)).or_default().push(index);
@@ -233,7 +231,7 @@ fn divide(samples: &Split, fold: usize) -> Fold {
     }
     learn.sort_unstable();
     held.sort_unstable();
-    Fold { learn, held }
+    Dataset { train: samples.select(&learn), test: samples.select(&held) }
 }
 
 #[cfg(test)]
@@ -308,12 +306,13 @@ output %6
     fn runs_of_each_class_are_held_out_in_turn() {
         let labels = vec![0, 1, 0, 0, 1, 0, 2, 0, 0, 0, 0];
         let split = Split::new((0..11).collect(), labels).unwrap();
+        let inputs = |of: &Split| (0..of.len()).map(|i| of.input(i)[0]).collect::<Vec<_>>();
         let [last, before, first] = [0, 1, 2].map(|fold| divide(&split, fold));
-        assert_eq!(last.held, [4, 9, 10]);
-        assert_eq!(last.learn, [0, 1, 2, 3, 5, 6, 7, 8]);
+        assert_eq!(inputs(&last.test), [4, 9, 10]);
+        assert_eq!(inputs(&last.train), [0, 1, 2, 3, 5, 6, 7, 8]);
         // Of two samples both cannot be spared.
-        assert_eq!(before.held, [7, 8]);
-        assert_eq!(first.held, [3, 5]);
-        assert_eq!(first.learn, [0, 1, 2, 4, 6, 7, 8, 9, 10]);
+        assert_eq!(inputs(&before.test), [7, 8]);
+        assert_eq!(inputs(&first.test), [3, 5]);
+        assert_eq!(inputs(&first.train), [0, 1, 2, 4, 6, 7, 8, 9, 10]);
     }
 }

@@ -2,12 +2,11 @@
 
 use offshoot_runtime::schedule::default_rate;
 use offshoot_runtime::Trainer;
-use offshoot_simulator::data::Split;
+use offshoot_simulator::data::Dataset;
 use offshoot_simulator::{Memories, ProgramFile, Round, Simulation};
 use serde::{Serialize, Serializer};
 
 use super::assembly::Candidate;
-use super::stem::Stem;
 use super::workers::each;
 use super::{Effort, Search, SearchError};
 use crate::fit::Sizes;
@@ -52,60 +51,28 @@ fn as_text<S: Serializer>(scheme: &Scheme, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_str(&scheme.short().unwrap_or_else(|| scheme.toml()))
 }
 
-/// Samples by their numbers.
-#[derive(Clone, Debug)]
-pub(super) struct Fold {
-    /// To learn from.
-    pub learn: Vec<usize>,
-    /// To judge by.
-    pub held: Vec<usize>,
-}
-
-/// Where schemes are tried.
-#[derive(Debug)]
-pub(super) struct Trials<'a> {
-    pub search: &'a Search<'a>,
-    pub samples: &'a Split,
-    pub stem: Stem,
-}
-
-impl Trials<'_> {
-    /// Trains as `scheme` says for so many steps, and judges by the samples held out.
-    pub(super) fn train(
-        &self,
-        scheme: &Scheme,
-        fold: &Fold,
-        steps: usize,
-        seed: u64,
-    ) -> Result<Judged, SearchError> {
-        let (program, samples) = self.stem.rest(self.search, scheme, self.samples)?;
-        Ok(train(&program, samples, fold, steps, seed)?)
-    }
-}
-
-fn train(
+/// Trains `program` on `data` for so many steps, and judges it by the samples held out.
+pub(super) fn train(
     program: &ProgramFile,
-    samples: &Split,
-    fold: &Fold,
+    data: &Dataset,
     steps: usize,
     seed: u64,
 ) -> Result<Judged, LearnError> {
     let program = program.program();
     let mut memories = Memories::of(&program);
     let mut simulation = Simulation::new(program, &mut memories)?;
-    let round = Round { seed, ..Round::new(default_rate(&program), fold.learn.len(), steps) };
+    let (train, held) = (&data.train, &data.test);
+    let round = Round { seed, ..Round::new(default_rate(&program), train.len(), steps) };
     for (index, rate) in round.steps() {
-        let key = fold.learn[index];
-        simulation.train(key, samples.input(key), samples.label(key), rate)?;
+        simulation.train(index, train.input(index), train.label(index), rate)?;
     }
-    // Numbered anew, after all that there are.
-    let (held, first) = (samples.select(&fold.held), samples.len());
-    let score = score(&mut simulation, &held, first, &mut ())?;
+    let score = score(&mut simulation, held, train.len(), &mut ())?;
     // A step at no rate gives the loss; whatever else it leaves in the state is put back.
     let state = simulation.interpreter().state().to_vec();
     let mut sum = 0.0;
     for index in 0..held.len() {
-        let report = simulation.train(first + index, held.input(index), held.label(index), 0.0)?;
+        let key = train.len() + index;
+        let report = simulation.train(key, held.input(index), held.label(index), 0.0)?;
         sum += f64::from(report.loss);
         simulation.interpreter().state_mut().copy_from_slice(&state);
     }
@@ -115,15 +82,16 @@ fn train(
 /// Trains `candidates` for a whole round on the first of `folds`, those that lead on the others too; gives all, the
 /// best first.
 pub(super) fn compare(
-    trials: &Trials<'_>,
-    folds: &[Fold],
+    search: &Search<'_>,
+    folds: &[Dataset],
     effort: Effort,
     candidates: Vec<Candidate>,
     watch: &mut (dyn Watch + Send),
 ) -> Result<Vec<Tried>, SearchError> {
-    let round = |candidate: &Candidate, at: usize| {
-        let (fold, seed) = (&folds[at], effort.seed.wrapping_add(at as u64));
-        trials.train(&candidate.scheme, fold, effort.epochs * fold.learn.len(), seed)
+    let round = |candidate: &Candidate, fold: usize| {
+        let compiled = search.compile(&candidate.scheme)?;
+        let (data, seed) = (&folds[fold], effort.seed.wrapping_add(fold as u64));
+        Ok(train(&compiled.program, data, effort.epochs * data.train.len(), seed)?)
     };
     watch.begin("try", candidates.len());
     let first = each(&candidates, effort.workers, watch, |c| round(c, 0))?;

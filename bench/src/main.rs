@@ -32,7 +32,7 @@ use offshoot_simulator::Decay;
 
 use plan::{find, root, Cell, Plan};
 use record::Log;
-use report::{gate, json, markdown, summaries, tables};
+use report::{gate, json, markdown, on_page, summaries, tables, with_kept};
 use run::{Bench, Job};
 
 /// Measures what the project claims.
@@ -87,7 +87,8 @@ struct Args {
     /// Print one JSON object in place of tables.
     #[arg(long)]
     json: bool,
-    /// Write docs/accuracy.md and docs/accuracy.json.
+    /// Write docs/accuracy.md and docs/accuracy.json; of the same tier's page, rows that were not
+    /// run stay.
     #[arg(long, conflicts_with = "plan")]
     write_docs: bool,
 }
@@ -142,8 +143,12 @@ fn accuracy(args: &Args) -> Result<()> {
     if args.write_docs {
         let folder = root().join("docs");
         fs::create_dir_all(&folder)?;
-        fs::write(folder.join("accuracy.md"), markdown(&plan, tier, &found))?;
-        fs::write(folder.join("accuracy.json"), json(&plan, tier, &found)?)?;
+        let data = folder.join("accuracy.json");
+        let rows = with_kept(&plan, tier, found.clone(), on_page(&data, tier)?);
+        let kept = rows.iter().filter(|row| !found.contains(row)).count();
+        eprintln!("{kept} rows of the page were not run; they stay as they are");
+        fs::write(folder.join("accuracy.md"), markdown(&plan, tier, &rows))?;
+        fs::write(data, json(&plan, tier, &rows)?)?;
     }
     let problems = gate(&found);
     problems.iter().for_each(|problem| eprintln!("FAILED: {problem}"));

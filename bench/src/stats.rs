@@ -1,9 +1,9 @@
 //! Means and spreads.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Of some values.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// How many.
     pub count: usize,

@@ -23,16 +23,11 @@ pub fn json(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> Result<String> {
         not_run: plan
             .cells(tier, &[])
             .iter()
-            .filter(|cell| !summaries.iter().any(|s| is_of(s, cell)))
+            .filter(|cell| !summaries.iter().any(|s| s.is_of(cell)))
             .map(Cell::name)
             .collect(),
     };
     Ok(serde_json::to_string_pretty(&file)? + "\n")
-}
-
-fn is_of(summary: &Summary, cell: &Cell<'_>) -> bool {
-    let Summary { network, data, scheme, method, .. } = summary;
-    format!("{network}/{data}/{scheme}/{}", method.name()) == cell.name()
 }
 
 /// What begins a section.
@@ -64,7 +59,7 @@ pub fn markdown(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
         format!(" (of {} also {})", rows.join(", "), list(&more.seeds))
     });
     let cells = plan.cells(tier, &[]);
-    let ran = cells.iter().filter(|c| summaries.iter().any(|s| is_of(s, c))).count();
+    let ran = cells.iter().filter(|c| summaries.iter().any(|s| s.is_of(c))).count();
     let runs: usize = summaries.iter().map(|s| s.seeds.len()).sum();
     let mut text = format!(
         "# Accuracy\n\n\
@@ -85,7 +80,8 @@ pub fn markdown(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
          error (AUC), in percent. *new class*: percent of the new class's test samples that are right \
          after training (residual).\n\n\
          A finished run is known by its program, samples and version, and not repeated; after a change \
-         of kernels that leaves those as they are, add `--fresh`.\n\n\
+         of kernels that leaves those as they are, add `--fresh`. `--only` runs some cells: the page keeps the \
+         rows of the others, as long as the version is the same.\n\n\
          {ran} of {all} cells were run ({runs} runs); the others say so.\n\n",
         tier = tier.name,
         version = env!("CARGO_PKG_VERSION"),

@@ -3,22 +3,24 @@
 mod courses;
 mod docs;
 mod gate;
+mod kept;
 mod table;
 
 use offshoot::learn::Change;
 use offshoot_simulator::Decay;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::plan::{Method, Plan, Tier};
+use crate::plan::{Cell, Method, Plan, Tier};
 use crate::record::Record;
 use crate::stats::Spread;
 
 pub use docs::{json, markdown};
 pub use gate::gate;
+pub use kept::{on_page, with_kept};
 pub use table::tables;
 
 /// Runs of one cell at one rate.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Name of the network.
     pub network: String,
@@ -51,10 +53,10 @@ pub struct Summary {
     /// Their mean and spread.
     pub accuracy: Spread,
     /// Mean error of a network that reproduces its input.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Change>,
     /// Share of a new class's test samples that are right after training.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recall: Option<Spread>,
     /// Bytes of SRAM.
     pub sram: Option<u32>,
@@ -70,6 +72,23 @@ impl Summary {
     /// Whether it is of the default rate and schedule.
     pub fn is_default(&self) -> bool {
         self.rate == 1.0 && self.decay == Decay::default()
+    }
+
+    /// Whether it is of `cell`.
+    fn is_of(&self, cell: &Cell<'_>) -> bool {
+        (self.network.as_str(), self.data.as_str(), self.scheme.as_str(), self.method)
+            == (&cell.network.name, &cell.data.name, &cell.scheme.name, cell.method)
+    }
+
+    /// Whether it is of the cell that `other` is of.
+    fn is_cell_of(&self, other: &Summary) -> bool {
+        (&self.network, &self.data, &self.scheme, self.method)
+            == (&other.network, &other.data, &other.scheme, other.method)
+    }
+
+    /// Whether it is of that cell, at the same rate and schedule.
+    fn is_course_of(&self, other: &Summary) -> bool {
+        self.is_cell_of(other) && (self.rate, self.decay) == (other.rate, other.decay)
     }
 }
 

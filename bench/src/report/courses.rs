@@ -25,8 +25,7 @@ pub fn tables(summaries: &[Summary]) -> String {
 
 /// Runs of one cell and method.
 fn of_cell<'s>(cell: &Summary, summaries: &'s [Summary]) -> Vec<&'s Summary> {
-    let key = |s: &Summary| (s.network.clone(), s.data.clone(), s.scheme.clone(), s.method);
-    summaries.iter().filter(|s| key(s) == key(cell)).collect()
+    summaries.iter().filter(|s| s.is_cell_of(cell)).collect()
 }
 
 /// Accuracy over the seeds that all of `others` have too.

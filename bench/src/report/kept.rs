@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::Summary;
+use super::{by_course, Summary};
 use crate::plan::{Plan, Tier};
 
 /// The JSON file beside the page, of which only this is read again.
@@ -57,10 +57,8 @@ pub fn with_kept(
         .into_iter()
         .filter_map(|row| Some((cells.iter().position(|cell| row.is_of(cell))?, row)))
         .collect();
-    placed.sort_by(|(i, a), (j, b)| {
-        let course = a.rate.total_cmp(&b.rate).then(a.decay.name().cmp(b.decay.name()));
-        i.cmp(j).then(course)
-    });
+    let course = |row: &Summary| (row.rate, row.decay);
+    placed.sort_by(|(i, a), (j, b)| i.cmp(j).then(by_course(&course(a), &course(b))));
     placed.into_iter().map(|(_, row)| row).collect()
 }
 

@@ -6,6 +6,8 @@ mod gate;
 mod kept;
 mod table;
 
+use std::cmp::Ordering;
+
 use offshoot::learn::Change;
 use offshoot_simulator::Decay;
 use serde::{Deserialize, Serialize};
@@ -92,6 +94,11 @@ impl Summary {
     }
 }
 
+/// The order of a cell's rates and schedules.
+fn by_course(a: &(f32, Decay), b: &(f32, Decay)) -> Ordering {
+    a.0.total_cmp(&b.0).then(a.1.name().cmp(b.1.name()))
+}
+
 /// Sums up the runs that `tier` asks for. Of a cell whose program or samples have changed in between,
 /// only runs of the newest count.
 pub fn summaries(plan: &Plan, tier: &Tier, records: &[Record]) -> Vec<Summary> {
@@ -118,7 +125,7 @@ pub fn summaries(plan: &Plan, tier: &Tier, records: &[Record]) -> Vec<Summary> {
         let runs: Vec<&Record> = runs.iter().filter(same).copied().collect();
         let course = |r: &&Record| (r.identity.rate, r.identity.decay);
         let mut courses: Vec<(f32, Decay)> = runs.iter().map(course).collect();
-        courses.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.name().cmp(b.1.name())));
+        courses.sort_by(by_course);
         courses.dedup();
         let deployed = cell.data.deployed.is_some();
         summaries.extend(courses.into_iter().filter_map(|course| summary(&runs, course, deployed)));

@@ -55,10 +55,8 @@ pub fn tables(plan: &Plan, tier: &Tier, summaries: &[Summary]) -> String {
 
 /// The runs of a method at the default rate, in the row of `cell`.
 fn of<'s>(cell: &Cell<'_>, method: Method, summaries: &'s [Summary]) -> Option<&'s Summary> {
-    summaries.iter().find(|s| {
-        (s.network == cell.network.name && s.data == cell.data.name)
-            && (s.scheme == cell.scheme.name && s.method == method && s.is_default())
-    })
+    let cell = Cell { method, ..*cell };
+    summaries.iter().find(|s| s.is_of(&cell) && s.is_default())
 }
 
 /// The first cell of every network, data set and scheme that some `methods` are run of.
